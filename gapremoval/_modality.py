@@ -1,0 +1,123 @@
+"""Modality tags: what a tag may be, and how the tags of many rows are stored."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+QUERY = "query:"
+
+GRAMMAR = (
+    "A modality is a non-empty string without ':' and '+', such as 'text' or 'image'; "
+    "a query's is marked 'query:text', or 'query:image+text' where it has several "
+    "parts (sorted, joined by '+')."
+)
+
+
+def is_query(name):
+    """Whether a tag marks queries."""
+    return name.startswith(QUERY)
+
+
+def as_query(name):
+    """The tag that marks rows of a modality as queries: ``text`` -> ``query:text``."""
+    return name if is_query(name) else check_tag(QUERY + name)
+
+
+def parts_of(name):
+    """The modalities that a tag is made of: ``query:image+text`` -> ``[image, text]``."""
+    return name.removeprefix(QUERY).split("+")
+
+
+def check_tag(name):
+    """Return `name` if it is a modality tag, else raise a ValueError that says why."""
+    if not isinstance(name, str):
+        raise ValueError(f"Modality {name!r} is not a string. {GRAMMAR}")
+    parts = parts_of(name)
+    if not all(parts) or any(":" in part for part in parts):
+        raise ValueError(f"Modality {name!r} is malformed. {GRAMMAR}")
+    if len(parts) > 1 and not is_query(name):
+        raise ValueError(
+            f"Modality {name!r} is malformed: a row is one embedding of one modality. A "
+            "document of several parts is several rows with the same id, and only the "
+            f"retriever fuses them. {GRAMMAR}"
+        )
+    if parts != sorted(set(parts)):
+        raise ValueError(
+            f"Modality {name!r} is malformed: its parts are not sorted or not distinct; "
+            f"write {QUERY + '+'.join(sorted(set(parts)))!r}."
+        )
+    return str(name)
+
+
+@dataclass(frozen=True, eq=False)
+class Tags:
+    """The modality of each row: a tuple of names and a small integer code a row.
+
+    Strings for a million rows take longer to read than the embeddings take to sum, so
+    they are read once.
+    """
+
+    names: tuple
+    codes: np.ndarray
+
+    @classmethod
+    def encode(cls, modality, n_rows):
+        """Read the tags of `n_rows` rows from one string or a sequence of strings.
+
+        Raises
+        ------
+        ValueError
+            If a tag is malformed or missing, or their number is not `n_rows`.
+        """
+        if isinstance(modality, Tags):
+            tags = modality
+        elif isinstance(modality, str):
+            return cls((check_tag(modality),), np.zeros(n_rows, np.uint8))
+        else:
+            # An array made of a list would turn None and NaN into 'None' and 'nan'.
+            listed = modality.tolist() if hasattr(modality, "tolist") else modality
+            try:
+                listed = list(listed)
+                code = {name: i for i, name in enumerate(dict.fromkeys(listed))}
+            except TypeError:
+                raise ValueError(
+                    f"modality must be a string or a sequence with a string a row; got "
+                    f"{type(modality).__name__}: {str(modality)[:60]}. {GRAMMAR}"
+                ) from None
+            dtype = np.min_scalar_type(max(len(code) - 1, 0))
+            codes = np.fromiter(map(code.__getitem__, listed), dtype, len(listed))
+            tags = cls(tuple(map(check_tag, code)), codes)
+        if len(tags) != n_rows:
+            raise ValueError(
+                f"modality has {len(tags)} tags for {n_rows} rows: give one a row, or one "
+                "string for all."
+            )
+        return tags
+
+    @classmethod
+    def concatenate(cls, several):
+        """The tags of several sets of rows, one after the other."""
+        names = tuple(dict.fromkeys(name for tags in several for name in tags.names))
+        dtype = np.min_scalar_type(max(len(names) - 1, 0))
+        recode = [np.array([names.index(n) for n in tags.names], dtype) for tags in several]
+        return cls(names, np.concatenate([r[t.codes] for r, t in zip(recode, several)]))
+
+    def __len__(self):
+        return len(self.codes)
+
+    def __getitem__(self, rows):
+        return Tags(self.names, self.codes[rows])
+
+    def counts(self):
+        """The number of rows of each modality that is there: a dict name -> int."""
+        counts = np.bincount(self.codes, minlength=len(self.names))
+        return {name: int(n) for name, n in zip(self.names, counts) if n}
+
+    def to_array(self):
+        """The tags as an array of strings, shape (n_rows,)."""
+        return np.array(self.names or ("",))[self.codes]
+
+    @property
+    def is_query(self):
+        """Which rows are queries: bool array of shape (n_rows,)."""
+        return np.array([is_query(name) for name in self.names] or [False])[self.codes]

@@ -1,0 +1,157 @@
+"""What ``y`` holds: the ids of documents and the relevance of queries."""
+
+import numbers
+from collections.abc import Mapping
+
+import numpy as np
+
+from ._items import is_missing
+
+SEVERAL = (list, tuple, set, frozenset, np.ndarray)
+
+
+def check_y(y, n_rows):
+    """`y` as a list with an entry a row, whatever sequence it came in.
+
+    Raises
+    ------
+    ValueError
+        If it is no sequence, or has another length than the rows.
+    """
+    # tolist() also undoes what numpy makes of lists of equal length: a 2-D array.
+    try:
+        y = y.tolist() if hasattr(y, "tolist") else list(y)
+    except TypeError:
+        raise ValueError(f"y must be a sequence with an entry a row; got {y!r}.") from None
+    if not isinstance(y, list) or len(y) != n_rows:
+        n_entries = len(y) if isinstance(y, list) else 1
+        raise ValueError(f"y has {n_entries} entries for {n_rows} rows: give one a row.")
+    return y
+
+
+def check_ids(ids, rows):
+    """Document ids in their common type: int64, str, or else object.
+
+    Whole floats count as integers: pandas turns integers into them where a column also
+    holds missing values.
+
+    Parameters
+    ----------
+    ids : list
+        One id a document row.
+    rows : array of int
+        Their row numbers, for the messages.
+
+    Raises
+    ------
+    ValueError
+        If an id is missing, is several (a list, set, dict), or strings are mixed with
+        others.
+    """
+    kinds = set()
+    for kind in {type(x) for x in ids}:
+        if issubclass(kind, (*SEVERAL, Mapping, type(None))):
+            _refuse_id(ids, rows, lambda x, kind=kind: type(x) is kind)
+        elif issubclass(kind, str):
+            kinds.add("str")
+        else:
+            kinds.add("number" if issubclass(kind, numbers.Real) else "object")
+    if any(not isinstance(x, str) and is_missing(x) for x in ids):
+        _refuse_id(ids, rows, is_missing)
+    if "str" in kinds and len(kinds) > 1:
+        example = next(x for x in ids if not isinstance(x, str))
+        raise ValueError(
+            "Document ids mix strings with other types "
+            f"({next(x for x in ids if isinstance(x, str))!r} and {example!r}): use one type, "
+            "since '1' and 1 would be two documents."
+        )
+    if kinds == {"str"}:
+        return np.array(ids, dtype=np.str_)
+    if kinds == {"number"} and all(x == int(x) and abs(x) < 2**63 for x in ids if abs(x) < np.inf):
+        return np.array([int(x) for x in ids], dtype=np.int64)
+    boxed = np.empty(len(ids), dtype=object)
+    boxed[:] = ids
+    return boxed
+
+
+def _refuse_id(ids, rows, is_wrong):
+    """Raise for the first id that `is_wrong`."""
+    at = next(i for i, x in enumerate(ids) if is_wrong(x))
+    raise ValueError(
+        f"Row {rows[at]} is a document, and its id in y is {ids[at]!r}: a document has one id, "
+        "never None, NaN, a list, a set or a dict. Relevance belongs to queries: mark their "
+        "rows by a modality such as 'query:text', in an EmbeddingArray or as modality=."
+    )
+
+
+def check_relevance(y):
+    """The relevance of queries as a dict id -> gain each, or None where it is unknown.
+
+    Parameters
+    ----------
+    y : iterable
+        For each query an id, a list, tuple, set or array of ids (gain 1 each), a dict
+        id -> gain, or None, NaN or ``pandas.NA``.
+
+    Raises
+    ------
+    ValueError
+        If an id in a collection is missing or unhashable, or a gain is no finite number.
+    """
+    return [_check_answer(answer, row) for row, answer in enumerate(y)]
+
+
+def _check_answer(answer, row):
+    if isinstance(answer, Mapping):
+        gains = answer
+    elif isinstance(answer, SEVERAL):
+        try:
+            gains = dict.fromkeys(answer, 1.0)
+        except TypeError:
+            raise ValueError(
+                f"The relevance of query {row} holds something that is no id: {answer!r}. Give "
+                "an id, a flat list of ids, or a dict id -> gain."
+            ) from None
+    elif is_missing(answer):
+        return None
+    else:
+        return {answer: 1.0}
+    for document, gain in gains.items():
+        if is_missing(document):
+            raise ValueError(f"The relevance of query {row} holds a missing id: {answer!r}.")
+        if not isinstance(gain, numbers.Real) or not np.isfinite(gain):
+            raise ValueError(
+                f"The relevance of query {row} gives document {document!r} the gain {gain!r}: "
+                "a gain is a finite number, and above 0 for what is relevant."
+            )
+    return {document: float(gain) for document, gain in gains.items()}
+
+
+def check_known(ids, known, *, what):
+    """Raise if some of `ids` are not in the corpus, saying how they differ from its own.
+
+    Parameters
+    ----------
+    ids : iterable
+        Ids to look up.
+    known : ndarray of shape (n_documents,)
+        The ids of the corpus.
+    what : str
+        What names them, for the message: ``"relevance"``.
+    """
+    have = set(known.tolist())
+    unknown = [x for x in dict.fromkeys(ids) if x not in have]
+    if not unknown:
+        return
+    shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    example = next(iter(have), None)
+    if have and all(isinstance(x, str) != isinstance(example, str) for x in unknown):
+        raise ValueError(
+            f"The {what} names {shown}, of type {type(unknown[0]).__name__}, while the ids of the "
+            f"corpus are of type {type(example).__name__} (such as {example!r}): use the same type."
+        )
+    raise ValueError(
+        f"The {what} names {len(unknown)} unknown document{'s' if len(unknown) > 1 else ''}: "
+        f"{shown}. Every document must be in the corpus that was fitted; the usual splitters "
+        "hold documents out, so cross-validate with cv=QueryKFold()."
+    )

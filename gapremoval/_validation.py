@@ -1,0 +1,159 @@
+"""The gate: every estimator's rows and their modalities come in through here.
+
+The only file that knows the two ways to bring tags: an EmbeddingArray, or a plain array
+with ``modality=``.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from array_api_compat import array_namespace
+from sklearn.utils.validation import validate_data
+
+from ._array_api import is_device_array
+from ._embeddings import EmbeddingArray
+from ._items import Query
+from ._modality import Tags
+
+UNTAGGED = "unknown"
+
+FLOATS = ("float64", "float32", "float16")
+
+HOW_TO_TAG = (
+    "Tag the rows with EmbeddingArray(X, modality); or, where a stock step such as PCA or "
+    "Normalizer returns a bare array, pass modality= and call "
+    "sklearn.set_config(enable_metadata_routing=True) first."
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Checked rows: floating values of shape (n_rows, n_features) and their tags."""
+
+    values: object
+    tags: Tags
+
+
+def read_modality(X, modality=None):
+    """The tags of rows, items or embeddings, or None where nothing brings them.
+
+    Raises
+    ------
+    ValueError
+        If a tag is malformed or missing, or the tags do not match the rows.
+    """
+    if modality is not None:
+        return Tags.encode(modality, X.shape[0] if hasattr(X, "shape") else len(X))
+    if isinstance(X, EmbeddingArray):
+        return X._tags
+    if isinstance(X, list | tuple) and any(isinstance(item, Query) for item in X):
+        marked = ["query:item" if isinstance(item, Query) else "item" for item in X]
+        return Tags.encode(marked, len(X))
+    return None
+
+
+def check_rows(estimator, X, modality=None, *, reset=False, known=()):
+    """Check the rows given to an estimator, and find their modalities.
+
+    Finiteness is not checked here: that costs as much as a whole fit, and the row lengths
+    that every caller needs anyway show it (see `check_lengths`).
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose `n_features_in_` is set or compared.
+    X : EmbeddingArray, array-like or array of another library, (n_rows, n_features)
+        The rows.
+    modality : str or sequence of str, default=None
+        Their modalities; wins over the tags that `X` carries.
+    reset : bool, default=False
+        Whether this is a first fit.
+    known : collection of str, default=()
+        The modalities that the estimator was fitted on; empty while it is being fitted.
+
+    Returns
+    -------
+    Rows
+
+    Warns
+    -----
+    UserWarning
+        If nothing says the modalities while fitting: all rows are then ``"unknown"``.
+
+    Raises
+    ------
+    ValueError
+        If the rows are not a 2-D numeric array with at least one row and the fitted number
+        of features, or nothing says their modalities after a fit with several.
+    """
+    tags = read_modality(X, modality)
+    values = X.values if isinstance(X, EmbeddingArray) else X
+    if isinstance(values, list | tuple) and any(isinstance(x, str | Query) for x in values[:1]):
+        raise ValueError(
+            f"{type(estimator).__name__} takes embeddings, and got raw items such as "
+            f"{values[0]!r}: put an encoder before it."
+        )
+    if is_device_array(values):
+        values = _check_device_array(estimator, values, reset)
+    else:
+        values = validate_data(
+            estimator, values, reset=reset, dtype=FLOATS, ensure_all_finite=False
+        )
+    if tags is None:
+        tags = Tags.encode(_assumed_modality(estimator, known), values.shape[0])
+    return Rows(values, tags)
+
+
+def _check_device_array(estimator, values, reset):
+    """What `validate_data` checks, for an array that must stay where it is."""
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(
+            f"Expected a 2-D array with at least one row and one feature; got shape "
+            f"{tuple(values.shape)}."
+        )
+    validate_data(estimator, values, reset=reset, skip_check_array=True)
+    xp = array_namespace(values)
+    if xp.isdtype(values.dtype, "complex floating"):
+        raise ValueError("Complex data not supported.")
+    return values if xp.isdtype(values.dtype, "real floating") else xp.astype(values, xp.float32)
+
+
+def _assumed_modality(estimator, known):
+    """The modality of rows that carry none."""
+    name, known = type(estimator).__name__, list(known)
+    if not known:
+        warnings.warn(
+            f"{name} was fitted on an array without modalities: all rows count as one "
+            f"modality, {UNTAGGED!r}, none as a query, and no gap is removed. {HOW_TO_TAG}",
+            UserWarning,
+            stacklevel=4,
+        )
+        return UNTAGGED
+    if len(known) > 1:
+        raise ValueError(
+            f"{name} was fitted on rows of modality {', '.join(map(repr, known))}, and this "
+            f"array does not say which its rows have. {HOW_TO_TAG}"
+        )
+    return known[0]
+
+
+def check_lengths(lengths, first_row=0):
+    """Raise if some row lengths show NaN or infinity in their rows.
+
+    Parameters
+    ----------
+    lengths : array of shape (n_rows,)
+        As returned by `unit_rows`.
+    first_row : int, default=0
+        The number of the first of these rows, for the message.
+    """
+    xp = array_namespace(lengths)
+    if bool(xp.all(xp.isfinite(lengths))):
+        return
+    wrong = [i for i in range(lengths.shape[0]) if not np.isfinite(float(lengths[i]))]
+    kind = "NaN" if any(np.isnan(float(lengths[i])) for i in wrong) else "infinity"
+    shown = ", ".join(str(first_row + i) for i in wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+    raise ValueError(
+        f"Input X contains {kind} in row {shown}: drop such rows, or encode their items again."
+    )

@@ -1,0 +1,5 @@
+"""Calibrators: what lays the clouds of the modalities over each other."""
+
+from ._gap_remover import ModalityGapRemover
+
+__all__ = ["ModalityGapRemover"]

@@ -1,0 +1,426 @@
+"""ModalityGapRemover: subtract from each row the mean of its own modality."""
+
+import warnings
+from collections.abc import Mapping
+from numbers import Real
+
+import numpy as np
+from array_api_compat import array_namespace, is_writeable_array
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .._array_api import namespace_and_device, row_blocks, to_numpy, unit_rows
+from .._base import ModalityTransformer
+from .._embeddings import EmbeddingArray
+from .._modality import QUERY, check_tag, is_query, parts_of
+from .._validation import UNTAGGED, check_lengths, check_rows
+from ._moments import pool_means, unit_moments
+
+# Fewer rows than this say little about a mean: one row centres to zero and is never found.
+FEW_ROWS = 16
+
+
+def subtract_means(rows, codes, means, *, norm="l2"):
+    """Subtract from each row the mean of its modality, and bring it to unit length again.
+
+    e' = e - mean, then e' / |e'|: equation of GR-CLIP, arXiv 2507.19054, section 4. Adding
+    one vector to all rows of a modality and to its mean changes nothing.
+
+    Parameters
+    ----------
+    rows : array of shape (n_rows, n_features), floating
+        Of any library that follows the array API standard.
+    codes : array of int of shape (n_rows,)
+        The modality of each row, below ``len(means)``.
+    means : array of shape (n_modalities, n_features)
+        What is subtracted, in the dtype of `rows`.
+    norm : {"l2", None}, default="l2"
+        Whether the result has unit length, or keeps what the subtraction leaves.
+
+    Returns
+    -------
+    array of shape (n_rows, n_features)
+        Rows of length zero stay zero, and rows that equal their mean but for rounding
+        become zero: the direction of a rounding error means nothing.
+    """
+    xp = array_namespace(rows)
+    centred = rows - xp.take(means, codes, axis=0)
+    unit, lengths = unit_rows(centred)
+    before = xp.sqrt(xp.vecdot(rows, rows))
+    rounding = 32 * xp.finfo(rows.dtype).eps * before
+    has_direction = (before > 0) & (lengths > rounding)
+    kept = centred if norm is None else unit
+    return xp.where(has_direction[:, None], kept, xp.zeros_like(kept))
+
+
+def standing_for(name, centers):
+    """The modalities whose centers stand for that of `name`: itself, else for a query the
+    modality that asks, else all its parts'; empty where some are missing.
+    """
+    if name in centers or not is_query(name):
+        return [name] if name in centers else []
+    parts = parts_of(name)
+    if len(parts) == 1:
+        return [parts[0]] if parts[0] in centers else []
+    found = [standing_for(QUERY + part, centers) for part in parts]
+    return [names[0] for names in found] if all(found) else []
+
+
+def shrunk_centers(counts, means, prior, shrinkage):
+    """Draw fitted means towards what stands behind them.
+
+    A center is (n x mean + shrinkage x behind) / (n + shrinkage). Behind a document
+    modality stands the prior's mean; behind a query modality the corpus's own center of the
+    modality that asks, then the prior's for queries, then the prior's for documents.
+
+    Parameters
+    ----------
+    counts : dict of str to int
+    means, prior : dict of str to ndarray of shape (n_features,)
+    shrinkage : float in [0, inf]
+        In rows. With ``inf`` the prior wins wherever it has a mean.
+
+    Returns
+    -------
+    centers : dict of str to ndarray of float64 of shape (n_features,)
+        For all modalities in `counts` or `prior`.
+    borrowed : set of str
+        Those whose center is the prior's alone.
+    """
+    centers, borrowed = {}, set()
+    # Documents first, then queries, then queries of several parts: each leans on the former.
+    for name in sorted({*counts, *prior}, key=lambda x: (is_query(x), len(parts_of(x)), x)):
+        n, behind, from_prior = counts.get(name, 0), None, False
+        fitted = {k: c for k, c in centers.items() if counts.get(k) and k not in borrowed}
+        own = fitted if is_query(name) else {}
+        sources = [own, prior] if shrinkage < np.inf else [prior, own]
+        for source in (*sources, {**prior, **own}):
+            if names := standing_for(name, source):
+                behind = np.mean([source[k] for k in names], axis=0)
+                from_prior = any(source[k] is prior.get(k) for k in names)
+                break
+        if behind is None:
+            centers[name] = means[name]
+        elif n == 0 or shrinkage == np.inf:
+            centers[name] = behind
+            if from_prior:
+                borrowed.add(name)
+        else:
+            centers[name] = (n * means[name] + shrinkage * behind) / (n + shrinkage)
+    return centers, borrowed
+
+
+class ModalityGapRemover(ModalityTransformer):
+    """Remove the modality gap: subtract each modality's own mean.
+
+    CLIP-like encoders put images and texts into two separate clouds. Subtracting from
+    every row the mean of its modality lays the clouds over each other, without training;
+    queries have a mean of their own, because short questions and long documents sit in
+    different places.
+
+    Rows are brought to unit length first, so their scale does not matter; only rows tagged
+    as queries of several parts (``query:image+text``), which are plain means of unit
+    vectors, are taken as they are.
+
+    Parameters
+    ----------
+    strength : float, default=1.0
+        The share of the mean that is subtracted, at least 0; 1 removes the gap.
+    norm : {"l2", None}, default="l2"
+        Whether rows have unit length afterwards, as vector stores expect, or keep the
+        length that the subtraction leaves. Renormalising puts a little of the gap back.
+    shrinkage : float, default=16.0
+        How many rows the mean behind a fitted one counts for, from 0 to ``np.inf``. Behind
+        a query modality stands the corpus's own center of the modality that asks
+        (``text`` behind ``query:text``, for several parts the mean of their centers), then
+        the prior's for these queries, then the prior's for documents. Behind a document
+        modality stands the prior's mean. 0 takes fitted means as they are, as in the paper;
+        ``np.inf`` takes the prior's wherever it has one, so that nothing is learnt from the
+        rows for it.
+    prior : dict of str to array of shape (n_features,), default=None
+        A mean of unit rows for each modality, such as the `centers_` of a remover that was
+        fitted on many rows of a similar corpus.
+    copy : bool, default=True
+        With False, `transform` writes into the rows it is given where they are writeable
+        and of a floating dtype.
+
+    Attributes
+    ----------
+    means_ : dict of str to ndarray of float64 of shape (n_features,)
+        The mean of the fitted unit rows of each modality.
+    counts_ : dict of str to int
+        The number of rows behind each; rows of length zero are not counted.
+    centers_ : dict of str to ndarray of float64 of shape (n_features,)
+        What `transform` subtracts (times `strength`): the means drawn towards what stands
+        behind them.
+    n_features_in_ : int
+        Number of features.
+
+    See Also
+    --------
+    MixedModalityRetriever : Searches what this returns.
+
+    Notes
+    -----
+    The centroids of the fitted document modalities are zero afterwards with
+    ``strength=1, norm=None`` and no prior. Rows with equal means cannot be told apart by
+    any linear classifier better than by a constant (Belrose 2023).
+
+    A mean needs rows: `fit` warns of a document modality with fewer than 16. Queries whose
+    mean is only the prior's are warned of in `transform`, because a query mean from another
+    domain does more harm than the gap.
+
+    References
+    ----------
+    .. [1] "Closing the Modality Gap for Mixed Modality Search" (GR-CLIP), arXiv 2507.19054.
+    .. [2] Zhang et al., "Diagnosing and Rectifying Vision Models using Language" (DrML),
+       ICLR 2023.
+    .. [3] Zhang et al., "Connect, Collapse, Corrupt" (C3), ICLR 2024.
+    .. [4] "I0T: Embedding Standardization Method Towards Zero Modality Gap", Dec 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gapremoval import ModalityGapRemover
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> X, y = make_mixed_modality(200, random_state=0)
+    >>> Z = ModalityGapRemover().fit_transform(X)
+    >>> def gap(X):
+    ...     text, image = (X.values[X.modality == m].mean(axis=0) for m in ("text", "image"))
+    ...     return float(np.linalg.norm(text - image))
+    >>> round(gap(X), 1), round(gap(Z), 1)
+    (0.8, 0.0)
+    """
+
+    _parameter_constraints = {
+        "strength": [Interval(Real, 0, None, closed="left")],
+        "norm": [StrOptions({"l2"}), None],
+        "shrinkage": [Interval(Real, 0, None, closed="both")],
+        "prior": [Mapping, None],
+        "copy": ["boolean"],
+    }
+
+    def __init__(self, *, strength=1.0, norm="l2", shrinkage=16.0, prior=None, copy=True):
+        self.strength = strength
+        self.norm = norm
+        self.shrinkage = shrinkage
+        self.prior = prior
+        self.copy = copy
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, modality=None):
+        """Take the mean of each modality, in one pass.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            Documents and, where there are any, queries.
+        y : ignored
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If rows hold NaN or infinity, tags are malformed or do not match the rows, or
+            the prior does not fit them.
+        """
+        self._update(*self._moments(X, modality, reset=True))
+        if self.counts_.keys() != {UNTAGGED}:
+            self._warn_of_few_rows()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, *, modality=None):
+        """Add rows to those already seen; the order and the chunks do not matter.
+
+        Parameters and errors are those of `fit`. Nothing is said about few rows, since
+        more may come.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "counts_"):
+            self._update(*self._moments(X, modality, reset=True))
+        else:
+            self._pool(*self._moments(X, modality, reset=False))
+        return self
+
+    def merge(self, other):
+        """Add the rows that another remover has seen, as if they had been fitted here.
+
+        Parameters
+        ----------
+        other : ModalityGapRemover
+            Fitted, with as many features. It is not changed; its parameters do not matter.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If `other` is no ModalityGapRemover.
+        ValueError
+            If the numbers of features differ.
+        """
+        if not isinstance(other, ModalityGapRemover):
+            raise TypeError(f"merge takes another ModalityGapRemover; got {type(other).__name__}.")
+        check_is_fitted(self)
+        check_is_fitted(other)
+        if self.n_features_in_ != other.n_features_in_:
+            raise ValueError(
+                f"Cannot merge means of {other.n_features_in_} features into means of "
+                f"{self.n_features_in_}: they belong to different models."
+            )
+        self._pool(other.counts_, other.means_)
+        return self
+
+    def transform(self, X, *, modality=None):
+        """Subtract from each row the center of its modality.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            The rows.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            Their modalities; not needed for an EmbeddingArray.
+
+        Returns
+        -------
+        EmbeddingArray or array of shape (n_rows, n_features)
+            What was given, corrected: the same kind of array, dtype and device. Integers
+            become float64.
+
+        Warns
+        -----
+        UserWarning
+            If rows have length zero (they stay zero), or the queries' center is the
+            prior's alone.
+
+        Raises
+        ------
+        ValueError
+            If a modality was not fitted and nothing stands behind it, or rows hold NaN or
+            infinity.
+        """
+        check_is_fitted(self)
+        checked = check_rows(self, X, modality, known=self.counts_)
+        values, tags = checked.values, checked.tags
+        xp, place = namespace_and_device(values)
+        dtype = values.dtype if values.dtype == xp.float64 else xp.float32
+        present = tags.counts()
+        centers = [
+            self._center(name) if name in present else np.zeros(self.n_features_in_)
+            for name in tags.names
+        ]
+        centers = xp.asarray(self.strength * np.stack(centers), dtype=dtype, device=place)
+        codes = xp.asarray(tags.codes.astype(np.int64), device=place)
+        fused = xp.asarray([len(parts_of(name)) > 1 for name in tags.names], device=place)
+        in_place = not self.copy and is_writeable_array(values)
+        if in_place:  # All rows are checked before the first is overwritten.
+            for rows in row_blocks(values):
+                check_lengths(unit_rows(values[rows, ...])[1], first_row=rows.start)
+        out = values if in_place else xp.empty_like(values)
+        n_zero = 0
+        for rows in row_blocks(values):
+            block = xp.astype(values[rows, ...], dtype, copy=False)
+            unit, lengths = unit_rows(block)
+            check_lengths(lengths, first_row=rows.start)
+            n_zero += int(xp.count_nonzero(lengths == 0))
+            unit = xp.where(xp.take(fused, codes[rows])[:, None], block, unit)
+            corrected = subtract_means(unit, codes[rows], centers, norm=self.norm)
+            out[rows, ...] = xp.astype(corrected, out.dtype, copy=False)
+        _warn_of_zero_rows(n_zero)
+        return EmbeddingArray(out, tags) if isinstance(X, EmbeddingArray) else out
+
+    def _moments(self, X, modality, *, reset):
+        """Counts and means of the rows, each a dict by modality."""
+        checked = check_rows(self, X, modality, reset=reset, known=() if reset else self.counts_)
+        tags = checked.tags
+        scaled = [len(parts_of(name)) == 1 for name in tags.names]
+        counts, means, n_zero = unit_moments(checked.values, tags.codes, scaled)
+        _warn_of_zero_rows(n_zero)
+        at = {name: tags.names.index(name) for name in tags.counts()}
+        return {k: int(counts[i]) for k, i in at.items()}, {k: means[i] for k, i in at.items()}
+
+    def _pool(self, counts, means):
+        self._update(*pool_means(self.counts_, self.means_, counts, means))
+
+    def _update(self, counts, means):
+        """Set the fitted attributes, all or none."""
+        prior = self._checked_prior()
+        centers, borrowed = shrunk_centers(counts, means, prior, self.shrinkage)
+        self.counts_, self.means_ = counts, means
+        self.centers_, self._borrowed = centers, borrowed
+
+    def _checked_prior(self):
+        """The prior as float64 on the host."""
+        prior = {}
+        for name, mean in (self.prior or {}).items():
+            prior[check_tag(name)] = mean = np.asarray(to_numpy(mean), dtype=np.float64)
+            if mean.shape != (self.n_features_in_,) or not np.isfinite(mean).all():
+                raise ValueError(
+                    f"The prior's mean of {name!r} must be a finite vector of shape "
+                    f"({self.n_features_in_},), as the rows'; got shape {mean.shape}."
+                )
+        return prior
+
+    def _center(self, name):
+        """The center of a modality that need not have been fitted itself."""
+        names = standing_for(name, self.centers_)
+        if not names and is_query(name):
+            raise ValueError(
+                f"No mean stands behind {name!r}: neither such queries nor documents of "
+                f"{' and '.join(map(repr, parts_of(name)))} were fitted (only "
+                f"{', '.join(map(repr, self.counts_))}). Add typical questions to the fitted "
+                f"rows, tagged {name!r} with y None, or give a prior for {name!r}."
+            )
+        if not names:
+            raise ValueError(
+                f"Modality {name!r} was not fitted; fitted were "
+                f"{', '.join(map(repr, self.counts_))}. Fit on rows of {name!r} too, or give a "
+                "prior for it."
+            )
+        if is_query(name) and not self._borrowed.isdisjoint(names):
+            warnings.warn(
+                f"The mean of {name!r} is the prior's alone. From another domain it ruins the "
+                f"search: add typical questions to the fitted rows, tagged {name!r} with y "
+                "None.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return np.mean([self.centers_[k] for k in names], axis=0)
+
+    def _warn_of_few_rows(self):
+        few = {
+            name: n
+            for name, n in self.counts_.items()
+            if n < FEW_ROWS and not is_query(name) and name not in (self.prior or {})
+        }
+        if few:
+            shown = ", ".join(f"{n} of {name!r}" for name, n in few.items())
+            warnings.warn(
+                f"Few rows to take a mean from: {shown}. Fewer than {FEW_ROWS} say little "
+                "(one row centres to zero and is never found, two become opposites): give "
+                "more rows, or a prior.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def _warn_of_zero_rows(n_zero):
+    if n_zero:
+        warnings.warn(
+            f"{n_zero} row{'s have' if n_zero > 1 else ' has'} length zero: left out of the "
+            "means, and zero after the correction. Often a failed encoding.",
+            UserWarning,
+            stacklevel=3,
+        )
