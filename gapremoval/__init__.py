@@ -2,13 +2,20 @@
 
 from ._embeddings import EmbeddingArray
 from ._items import Query, explode_documents
+from ._pipeline import search
 from ._version import __version__
 from .calibration import ModalityGapRemover
+from .model_selection import QueryKFold, make_ranking_scorer
+from .retrieval import MixedModalityRetriever
 
 __all__ = [
     "EmbeddingArray",
+    "MixedModalityRetriever",
     "ModalityGapRemover",
     "Query",
+    "QueryKFold",
     "__version__",
     "explode_documents",
+    "make_ranking_scorer",
+    "search",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from sklearn.utils.validation import validate_data
 
-from ._array_api import is_device_array
+from ._array_api import is_device_array, namespace_and_device, row_blocks, unit_rows
 from ._embeddings import EmbeddingArray
 from ._items import Query
 from ._modality import Tags
@@ -157,3 +157,33 @@ def check_lengths(lengths, first_row=0):
     raise ValueError(
         f"Input X contains {kind} in row {shown}: drop such rows, or encode their items again."
     )
+
+
+def checked_lengths(values):
+    """The Euclidean length of each row, block by block.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows, n_features), floating
+
+    Returns
+    -------
+    array of shape (n_rows,)
+
+    Raises
+    ------
+    ValueError
+        If a row holds NaN or infinity.
+    """
+    xp, place = namespace_and_device(values)
+    dtype = values.dtype if values.dtype == xp.float64 else xp.float32
+    lengths = xp.empty(values.shape[0], dtype=dtype, device=place)
+    for rows in row_blocks(values):
+        lengths[rows] = unit_rows(xp.astype(values[rows, ...], dtype, copy=False))[1]
+        check_lengths(lengths[rows], first_row=rows.start)
+    return lengths
+
+
+def tagged_rows(X, modality=None):
+    """Rows with the tags that ``modality=`` brings, as one EmbeddingArray; else `X` itself."""
+    return X if modality is None else EmbeddingArray(X, modality)

@@ -14,7 +14,7 @@ from .._array_api import namespace_and_device, row_blocks, to_numpy, unit_rows
 from .._base import ModalityTransformer
 from .._embeddings import EmbeddingArray
 from .._modality import QUERY, check_tag, is_query, parts_of
-from .._validation import UNTAGGED, check_lengths, check_rows
+from .._validation import UNTAGGED, check_lengths, check_rows, checked_lengths
 from ._moments import pool_means, unit_moments
 
 # Fewer rows than this say little about a mean: one row centres to zero and is never found.
@@ -326,8 +326,7 @@ class ModalityGapRemover(ModalityTransformer):
         fused = xp.asarray([len(parts_of(name)) > 1 for name in tags.names], device=place)
         in_place = not self.copy and is_writeable_array(values)
         if in_place:  # All rows are checked before the first is overwritten.
-            for rows in row_blocks(values):
-                check_lengths(unit_rows(values[rows, ...])[1], first_row=rows.start)
+            checked_lengths(values)
         out = values if in_place else xp.empty_like(values)
         n_zero = 0
         for rows in row_blocks(values):
@@ -412,7 +411,7 @@ class ModalityGapRemover(ModalityTransformer):
                 "(one row centres to zero and is never found, two become opposites): give "
                 "more rows, or a prior.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

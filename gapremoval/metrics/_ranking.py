@@ -1,0 +1,160 @@
+"""Ranking metrics from relevance, as trec_eval defines them."""
+
+import numpy as np
+
+from .._relevance import check_relevance
+
+
+def ndcg_at_k(relevance, ranking, k=10):
+    """Normalised discounted cumulative gain of the top `k`.
+
+    The sum of gain / log2(rank + 1) over that of the best possible ranking, which is made
+    of ALL relevant documents, found or not. scikit-learn's ``ndcg_score`` knows only those
+    that were scored, and averages ties.
+
+    Parameters
+    ----------
+    relevance : sequence of length n_queries
+        What answers each query: an id, a collection of ids (gain 1 each) or a dict
+        id -> gain, where a gain of 0 or less means not relevant. None, NaN or
+        ``pandas.NA`` means unknown.
+    ranking : array or sequence of sequences of length n_queries
+        The ids found for each query, best first, none twice.
+    k : int, default=10
+        How many of them count, at least 1. A shorter ranking is taken as it is.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_queries,)
+        In [0, 1]; NaN where the relevance is unknown, 0 where nothing is relevant.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, an id is ranked twice, a gain is no finite number, or `k` is
+        below 1.
+
+    References
+    ----------
+    .. [1] Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques",
+       2002; trec_eval's ``ndcg_cut``.
+
+    Examples
+    --------
+    >>> from gapremoval.metrics import ndcg_at_k
+    >>> ndcg_at_k(["a", {"b": 2, "c": 1}], [["a", "b"], ["c", "b"]])
+    array([1.        , 0.85972695])
+    """
+    found, ideal, n_relevant = _gains(relevance, ranking, k)
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    best = ideal @ discount
+    return n_relevant * 0 + found @ discount / np.where(best > 0, best, 1)
+
+
+def recall_at_k(relevance, ranking, k=10):
+    """Share of the relevant documents that are among the top `k`.
+
+    Parameters, values and errors as in `ndcg_at_k`; the gains' sizes do not matter.
+    trec_eval's ``recall``.
+
+    Examples
+    --------
+    >>> from gapremoval.metrics import recall_at_k
+    >>> recall_at_k([["a", "z"]], [["a", "b"]])
+    array([0.5])
+    """
+    found, _, n_relevant = _gains(relevance, ranking, k)
+    return n_relevant * 0 + (found > 0).sum(axis=1) / np.fmax(n_relevant, 1)
+
+
+def mrr_at_k(relevance, ranking, k=10):
+    """Reciprocal rank of the first relevant document among the top `k`, else 0.
+
+    Parameters, values and errors as in `ndcg_at_k`; the gains' sizes do not matter.
+    trec_eval's ``recip_rank`` on the top `k`.
+
+    Examples
+    --------
+    >>> from gapremoval.metrics import mrr_at_k
+    >>> mrr_at_k(["b", "z"], [["a", "b"], ["a", "b"]])
+    array([0.5, 0. ])
+    """
+    found, _, n_relevant = _gains(relevance, ranking, k)
+    return n_relevant * 0 + ((found > 0) / np.arange(1, k + 1)).max(axis=1)
+
+
+def precision_at_k(relevance, ranking, k=10):
+    """Share of the top `k` that is relevant; a shorter ranking is still divided by `k`.
+
+    Parameters, values and errors as in `ndcg_at_k`; the gains' sizes do not matter.
+    trec_eval's ``P``.
+
+    Examples
+    --------
+    >>> from gapremoval.metrics import precision_at_k
+    >>> precision_at_k([["a", "b"]], [["a", "b", "c", "d"]], k=4)
+    array([0.5])
+    """
+    found, _, n_relevant = _gains(relevance, ranking, k)
+    return n_relevant * 0 + (found > 0).sum(axis=1) / k
+
+
+METRICS = {
+    "ndcg": ndcg_at_k,
+    "recall": recall_at_k,
+    "mrr": mrr_at_k,
+    "precision": precision_at_k,
+}
+
+
+def get_ranking_metric(name):
+    """The metric and the cut-off that a name such as ``"ndcg@10"`` stands for.
+
+    Raises
+    ------
+    ValueError
+        If the name is not a known metric, ``@`` and a whole number of at least 1.
+    """
+    metric, _, k = str(name).partition("@")
+    if metric not in METRICS or not k.isascii() or not k.isdigit() or int(k) < 1:
+        raise ValueError(
+            f"{name!r} is no ranking metric: write one of {', '.join(METRICS)}, then @ and how "
+            "many ranks count, such as 'ndcg@10'."
+        )
+    return METRICS[metric], int(k)
+
+
+def _gains(relevance, ranking, k):
+    """What the metrics are made of.
+
+    Returns
+    -------
+    found : ndarray of shape (n_queries, k)
+        The gains of the documents ranked, 0 for what is not relevant.
+    ideal : ndarray of shape (n_queries, k)
+        The largest gains of all relevant documents, descending.
+    n_relevant : ndarray of shape (n_queries,)
+        How many are relevant; NaN where that is unknown.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1; got {k!r}.")
+    relevance = check_relevance(relevance)
+    ranking = ranking.tolist() if hasattr(ranking, "tolist") else list(ranking)
+    if len(relevance) != len(ranking):
+        raise ValueError(
+            f"There are {len(relevance)} relevances and {len(ranking)} rankings: give one of each "
+            "a query."
+        )
+    found, ideal = np.zeros((2, len(ranking), k))
+    n_relevant = np.full(len(ranking), np.nan)
+    for query, (gains, ranked) in enumerate(zip(relevance, ranking)):
+        top = list(ranked)[:k]
+        if len(set(top)) < len(top):
+            raise ValueError(f"The ranking of query {query} holds an id twice: {top!r}.")
+        if gains is None:
+            continue
+        wanted = sorted((gain for gain in gains.values() if gain > 0), reverse=True)
+        found[query, : len(top)] = [max(gains.get(document, 0), 0) for document in top]
+        ideal[query, : len(wanted[:k])] = wanted[:k]
+        n_relevant[query] = len(wanted)
+    return found, ideal, n_relevant

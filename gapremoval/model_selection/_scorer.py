@@ -1,0 +1,61 @@
+"""Scorers for cross-validation by any ranking metric."""
+
+from sklearn.base import BaseEstimator
+
+from .._pipeline import split_steps, transform_steps
+from .._validation import tagged_rows
+from ..metrics._ranking import get_ranking_metric
+from ..retrieval._scoring import score_queries
+
+
+class _RankingScorer(BaseEstimator):
+    """A scorer that ranks as many documents as its metric asks for."""
+
+    # make_scorer would route no metadata to the pipeline; a plain function gets none.
+    __metadata_request__score = {"modality": True}
+
+    def __init__(self, metric):
+        self.metric = metric
+
+    def __call__(self, estimator, X, y, sample_weight=None, *, modality=None):
+        metric, k = get_ranking_metric(self.metric)
+        steps, retriever = split_steps(estimator)
+        X = transform_steps(steps, tagged_rows(X, modality))
+        return score_queries(retriever, X, y, metric=metric, k=k, sample_weight=sample_weight)
+
+
+def make_ranking_scorer(metric):
+    """A scorer for ``scoring=`` of GridSearchCV, cross_validate and the like.
+
+    It takes whole pipelines and asks the retriever for as many documents as the metric
+    counts, whatever its `n_neighbors`. Use it with ``cv=QueryKFold()``.
+
+    Parameters
+    ----------
+    metric : str
+        ``"ndcg"``, ``"recall"``, ``"mrr"`` or ``"precision"``, then ``@`` and how many
+        ranks count: ``"recall@5"``.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, sample_weight=None, *, modality=None)`` gives the mean
+        over the judged queries.
+
+    Raises
+    ------
+    ValueError
+        If the metric is not known.
+
+    Examples
+    --------
+    >>> from gapremoval import MixedModalityRetriever, make_ranking_scorer
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> X, y = make_mixed_modality(100, random_state=0)
+    >>> retriever = MixedModalityRetriever().fit(X, y)
+    >>> scorer = make_ranking_scorer("recall@100")
+    >>> scorer(retriever, X, y)
+    1.0
+    """
+    get_ranking_metric(metric)
+    return _RankingScorer(metric)

@@ -1,0 +1,378 @@
+"""MixedModalityRetriever: search documents of several modalities by one query."""
+
+import warnings
+from collections.abc import Mapping
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import TransformerTags
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from .._array_api import to_numpy, unit_rows
+from .._base import VersionStamped
+from .._modality import is_query
+from .._relevance import check_ids, check_y
+from .._validation import check_lengths, check_rows, checked_lengths
+from ..metrics import ndcg_at_k
+from ._documents import Documents
+from ._fusion import check_fusion_weight
+from ._results import SearchResult
+from ._scoring import score_queries
+
+
+class MixedModalityRetriever(VersionStamped, BaseEstimator):
+    """Exact search over documents that are images, texts, or both.
+
+    Rows that share an id are the parts of one document and are fused into one vector;
+    queries find documents by cosine. Put a `ModalityGapRemover` before it: raw embeddings
+    rank by modality first.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        How many documents a query finds, if the corpus has so many.
+    fusion_weight : float in [0, 1] or dict of str to float, default=0.5
+        How the modalities of a document are weighed. A float `a` gives its text `a` and
+        shares ``1 - a`` equally between its other modalities (the paper's alpha); a dict
+        gives relative weights. Rows of one modality are averaged first, so five photos
+        weigh as one. A document of one modality ignores the weights, and weights that are
+        all 0 count as equal.
+
+    Attributes
+    ----------
+    ids_ : ndarray of shape (n_documents,)
+        The documents' ids in the order of their first row: int64, str or object.
+    document_modality_ : ndarray of str of shape (n_documents,)
+        Their modalities, sorted and joined by ``+``.
+    n_documents_ : int
+        How many documents there are.
+    modalities_ : tuple of str
+        The modalities met while fitting, those of queries among them.
+    n_features_in_ : int
+        Number of features.
+
+    See Also
+    --------
+    search : Searches a whole fitted pipeline with raw items or rows.
+    ModalityGapRemover : What belongs before it.
+
+    Notes
+    -----
+    Answers are exact and do not depend on the batch: candidates are scored again in
+    float64, and documents with equal scores come in the order in which they were added.
+    Documents and queries are brought to unit length, parts are not. A document of length
+    zero has no direction: it comes after all others, with score 0.
+
+    References
+    ----------
+    .. [1] "Closing the Modality Gap for Mixed Modality Search" (GR-CLIP), arXiv 2507.19054:
+       the fusion by a weight on the text.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from gapremoval import MixedModalityRetriever, ModalityGapRemover
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> X, y = make_mixed_modality(200, random_state=0)
+    >>> is_query = X.modality == "query:text"
+    >>> raw = MixedModalityRetriever().fit(X, y)
+    >>> pipe = make_pipeline(ModalityGapRemover(), MixedModalityRetriever()).fit(X, y)
+    >>> pipe.score(X[is_query], y[is_query]) > raw.score(X[is_query], y[is_query])
+    True
+    """
+
+    __metadata_request__fit = {"modality": True}
+    __metadata_request__partial_fit = {"modality": True}
+    __metadata_request__predict = {"modality": True}
+    __metadata_request__transform = {"modality": True}
+    __metadata_request__score = {"modality": True}
+
+    _parameter_constraints = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "fusion_weight": [Interval(Real, 0, 1, closed="both"), Mapping],
+    }
+
+    def __init__(self, n_neighbors=10, *, fusion_weight=0.5):
+        self.n_neighbors = n_neighbors
+        self.fusion_weight = fusion_weight
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, modality=None):
+        """Index the documents; query rows are not indexed.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            The documents' rows, and any queries.
+        y : sequence of length n_rows, default=None
+            The id of each document row: all str, all integers, or other hashable values.
+            Rows with one id are one document. Entries of query rows are not read. Without
+            `y` a document's id is its row number.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no document row, an id is missing or is none, rows hold NaN or
+            infinity, or a dict of fusion weights leaves out a modality that is fused.
+        """
+        self._index(X, y, modality, reset=True)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, *, modality=None):
+        """Add documents.
+
+        All parts of a document come in one call. Parameters and errors are those of `fit`;
+        besides, an id that is already there is an error. Without `y`, row numbers go on
+        from the rows seen so far.
+
+        Returns
+        -------
+        self
+        """
+        self._index(X, y, modality, reset=not hasattr(self, "_documents"))
+        return self
+
+    def remove(self, ids):
+        """Take documents away.
+
+        Parameters
+        ----------
+        ids : id or sequence of ids
+            Which.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If an id is not in the corpus; nothing is removed then.
+        """
+        check_is_fitted(self)
+        ids = [ids] if isinstance(ids, str) or not np.iterable(ids) else list(ids)
+        self._documents = self._documents.without(ids)
+        return self
+
+    @property
+    def ids_(self):
+        """The documents' ids."""
+        return self._documents.ids
+
+    @property
+    def document_modality_(self):
+        """The documents' modalities."""
+        return self._documents.modality
+
+    @property
+    def n_documents_(self):
+        """How many documents there are."""
+        return len(self._documents)
+
+    def predict(self, X, *, modality=None):
+        """The ids of the best documents; every row is a query.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_queries, n_features)
+            The queries.
+        modality : str or sequence of str of shape (n_queries,), default=None
+            Their modalities; not needed for an EmbeddingArray.
+
+        Returns
+        -------
+        ndarray of shape (n_queries, min(n_neighbors, n_documents))
+            Ids, best first.
+        """
+        return self.search(X, modality=modality).ids
+
+    def kneighbors(self, X, n_neighbors=None, return_distance=True, *, modality=None):
+        """Distances and positions of the best documents; every row is a query.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_queries, n_features)
+            The queries.
+        n_neighbors : int, default=None
+            How many, in place of the parameter; cut to the size of the corpus.
+        return_distance : bool, default=True
+            Whether distances are returned.
+        modality : str or sequence of str of shape (n_queries,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+
+        Returns
+        -------
+        distances : ndarray of float64 of shape (n_queries, n_found)
+            Cosine distances, 1 - cosine, in [0, 2], ascending; documents of length zero
+            come last, at 1. Only with ``return_distance=True``.
+        indices : ndarray of int of shape (n_queries, n_found)
+            Positions in `ids_`.
+        """
+        scores, indices = self._rank(X, n_neighbors, modality)
+        return (np.clip(1 - scores, 0, 2), indices) if return_distance else indices
+
+    def search(self, X, n_neighbors=None, *, modality=None, document_modality=None):
+        """The best documents with scores and modalities; every row is a query.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_queries, n_features)
+            The queries.
+        n_neighbors : int, default=None
+            How many, in place of the parameter; cut to the documents there are.
+        modality : str or sequence of str of shape (n_queries,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+        document_modality : str, default=None
+            Search only documents of this modality, as in `document_modality_`.
+
+        Returns
+        -------
+        SearchResult
+
+        Raises
+        ------
+        ValueError
+            If no document has the `document_modality`.
+        """
+        scores, indices = self._rank(X, n_neighbors, modality, document_modality)
+        return SearchResult(self.ids_[indices], scores, self.document_modality_[indices])
+
+    def transform(self, X, *, modality=None):
+        """The best similarities as a sparse matrix; every row is a query.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_queries, n_features)
+            The queries.
+        modality : str or sequence of str of shape (n_queries,), default=None
+            Their modalities; not needed for an EmbeddingArray.
+
+        Returns
+        -------
+        csr_array of float64 of shape (n_queries, n_documents)
+            The cosines of each query's `n_neighbors` best documents, zeros among them
+            stored, columns as in `ids_`.
+        """
+        scores, indices = self._rank(X, None, modality)
+        n_queries, n_found = indices.shape
+        starts = np.arange(0, indices.size + 1, n_found)
+        shape = (n_queries, self.n_documents_)
+        return csr_array((scores.ravel(), indices.ravel(), starts), shape=shape)
+
+    def score(self, X, y, sample_weight=None, *, modality=None):
+        """Mean NDCG@10 over the judged queries among the rows.
+
+        Document rows are skipped, since search objects pass them on, if they are in the
+        corpus. A document that is not raises: the usual splitters hold documents out, which
+        measures how much of the corpus is missing. Cross-validate with ``QueryKFold``.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            Queries; documents are skipped.
+        y : sequence of length n_rows
+            The relevance of each query: an id, a collection of ids, a dict id -> gain, or
+            None where it is unknown (left out). The ids of document rows.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights of the queries.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If no query is judged, or a document is named that is not in the corpus.
+        """
+        check_is_fitted(self)
+        return score_queries(
+            self,
+            X,
+            y,
+            metric=ndcg_at_k,
+            k=10,
+            sample_weight=sample_weight,
+            modality=modality,
+        )
+
+    def _index(self, X, y, modality, *, reset):
+        """Add the document rows to an empty or the present corpus."""
+        check_fusion_weight(self.fusion_weight)
+        known = () if reset else self.modalities_
+        rows = check_rows(self, X, modality, reset=reset, known=known)
+        lengths = checked_lengths(rows.values)
+        n_rows, at = len(rows.tags), np.flatnonzero(~rows.tags.is_query)
+        if reset and not len(at):
+            raise ValueError(
+                f"All {n_rows} rows are queries, so there is no document to index. Documents "
+                "have a plain modality such as 'text' or 'image'."
+            )
+        seen = 0 if reset else self._n_rows_seen
+        if len(at):
+            added = Documents.from_rows(
+                to_numpy(rows.values)[at],
+                lengths[at],
+                rows.tags[at],
+                self._document_ids(y, n_rows, at, seen),
+                self.fusion_weight,
+            )
+            self._documents = added if reset else self._documents.extended(added)
+        self.modalities_ = tuple(dict.fromkeys([*known, *rows.tags.counts()]))
+        self._n_rows_seen = None if y is not None or seen is None else seen + n_rows
+
+    def _document_ids(self, y, n_rows, at, seen):
+        """The ids of the rows `at`: those in `y`, or row numbers that go on from `seen`."""
+        if y is not None:
+            y = check_y(y, n_rows)
+            return check_ids([y[row] for row in at], at)
+        if seen is None:
+            raise ValueError(
+                "The documents so far have ids of their own: give those of the new ones in y."
+            )
+        return seen + at.astype(np.int64)
+
+    def _rank(self, X, n_neighbors, modality, document_modality=None):
+        """Scores and positions of the best documents: two arrays (n_queries, n_found)."""
+        check_is_fitted(self)
+        k = self.n_neighbors if n_neighbors is None else n_neighbors
+        if not isinstance(k, Integral) or k < 1:
+            raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
+        rows = check_rows(self, X, modality, known=self.modalities_)
+        asked_before = any(map(is_query, self.modalities_))
+        if asked_before and not rows.tags.is_query.any():
+            warnings.warn(
+                "None of these rows is marked as a query, so the step before gave them the "
+                "mean of documents: tag them 'query:text' or the like, or call "
+                "gapremoval.search, which marks them.",
+                UserWarning,
+                stacklevel=4,
+            )
+        queries, lengths = unit_rows(to_numpy(rows.values))
+        check_lengths(lengths)
+        if n_zero := int((lengths == 0).sum()):
+            warnings.warn(
+                f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
+                "direction: the answer is the corpus in its own order, with score 0.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return self._documents.nearest(queries, lengths > 0, k, document_modality)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags(preserves_dtype=[])
+        return tags

@@ -1,0 +1,70 @@
+"""How well a fitted retriever answers judged queries."""
+
+import numpy as np
+
+from .._embeddings import EmbeddingArray
+from .._relevance import check_known, check_relevance, check_y
+from .._validation import read_modality
+
+
+def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=None):
+    """Mean of a ranking metric over the judged queries among some rows.
+
+    Document rows are skipped if they are indexed, since a search object passes them on.
+
+    Parameters
+    ----------
+    retriever : fitted retriever
+        With `search` and `ids_`.
+    X : EmbeddingArray or array of shape (n_rows, n_features)
+        Queries, and documents that are skipped.
+    y : sequence of length n_rows
+        The relevance of queries (None where unknown: left out), the ids of documents.
+    metric : callable
+        ``metric(relevance, ranking, k)`` gives a value a query.
+    k : int
+        How many ranks count.
+    sample_weight : array-like of shape (n_rows,), default=None
+        Weights of the queries.
+    modality : str or sequence of str of shape (n_rows,), default=None
+        The rows' modalities; not needed for an EmbeddingArray.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If no query is judged, a document among the rows or in the relevance is not
+        indexed, or the weights add up to nothing.
+    """
+    if y is None:
+        raise ValueError("score needs y: the relevance of the queries.")
+    tags = read_modality(X, modality)
+    y = check_y(y, len(X))
+    is_query = np.zeros(len(X), dtype=bool) if tags is None else tags.is_query
+    documents = [answer for answer, query in zip(y, is_query) if not query]
+    check_known(documents, retriever.ids_, what="y of the document rows")
+    rows = np.flatnonzero(is_query)
+    relevance = check_relevance(y[row] for row in rows)
+    judged = np.array([answer is not None for answer in relevance], dtype=bool)
+    if not judged.any():
+        raise ValueError(
+            f"There is no judged query among the {len(X)} rows, so nothing to score. Tag the "
+            "rows that ask 'query:text' and give their relevance in y; cross-validate with "
+            "cv=QueryKFold()."
+        )
+    rows, relevance = rows[judged], [answer for answer in relevance if answer is not None]
+    check_known((d for gains in relevance for d in gains), retriever.ids_, what="relevance")
+    values = X.values if isinstance(X, EmbeddingArray) else np.asarray(X)
+    ranking = retriever.search(EmbeddingArray(values, tags)[rows], k).ids
+    weights = None
+    if sample_weight is not None:
+        weights = np.asarray(check_y(sample_weight, len(X)), dtype=float)[rows]
+        if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0):
+            raise ValueError(
+                "sample_weight must be finite and at least 0 for every judged query, and above 0 "
+                "for one."
+            )
+    return float(np.average(metric(relevance, ranking, k), weights=weights))
