@@ -60,18 +60,25 @@ def unit_rows(rows):
         passes the largest number of the dtype.
     """
     xp = array_namespace(rows)
-    squares = xp.vecdot(rows, rows)
     limits = xp.finfo(rows.dtype)
     small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
-    lengths = xp.sqrt(squares)
-    unit = rows / xp.where(lengths == 0, xp.ones_like(lengths), lengths)[:, None]
-    # The square of a very short or long row runs out of the dtype's range.
-    if bool(xp.any(~((squares > small) & (squares < large)))):
+    # What overflows, and what is not finite, is dealt with below or told by the lengths.
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = xp.vecdot(rows, rows)
+        in_range = (squares > small) & (squares < large)
+        lengths = xp.sqrt(squares)
+        unit = rows / _no_zero(lengths)[:, None]
+        if bool(xp.all(in_range)):
+            return unit, lengths
+        # The square of a very short or long row leaves the dtype's range: scale it first.
         largest = xp.max(xp.abs(rows), axis=1)
-        scaled = rows / xp.where(largest == 0, xp.ones_like(largest), largest)[:, None]
+        scaled = rows / _no_zero(largest)[:, None]
         relative = xp.sqrt(xp.vecdot(scaled, scaled))
-        exact = scaled / xp.where(relative == 0, xp.ones_like(relative), relative)[:, None]
-        odd = ~((squares > small) & (squares < large))
-        unit = xp.where(odd[:, None], exact, unit)
-        lengths = xp.where(odd, largest * relative, lengths)
-    return unit, lengths
+        unit = xp.where(in_range[:, None], unit, scaled / _no_zero(relative)[:, None])
+        return unit, xp.where(in_range, lengths, largest * relative)
+
+
+def _no_zero(divisors):
+    """Divisors with ones in place of zeros."""
+    xp = array_namespace(divisors)
+    return xp.where(divisors == 0, xp.ones_like(divisors), divisors)

@@ -1,4 +1,4 @@
-"""What the estimators share: metadata requests, fit_transform, the version in a pickle."""
+"""What the estimators share: metadata requests, fit_transform, the version in pickles."""
 
 import warnings
 
@@ -26,14 +26,10 @@ class VersionStamped:
         super().__setstate__(state)
 
 
-class ModalityTransformer(
-    VersionStamped,
-    OneToOneFeatureMixin,
-    TransformerMixin,
-    BaseEstimator,
-    auto_wrap_output_keys=None,
+class ModalityEstimator(
+    VersionStamped, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
-    """Base of the calibrators: rows and their modalities in, as many rows out.
+    """Base of all estimators: rows and their modalities in.
 
     ``set_output`` is not supported: a DataFrame has no place for the tags.
     """
@@ -52,15 +48,21 @@ class ModalityTransformer(
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
             The rows.
-        y : ignored
+        y : sequence of length n_rows, default=None
+            As ``fit`` takes it.
         modality : str or sequence of str of shape (n_rows,), default=None
-            Their modalities; not needed for an EmbeddingArray.
+            The rows' modalities; not needed for an EmbeddingArray.
 
         Returns
         -------
-        EmbeddingArray or array of shape (n_rows, n_features)
+        object
+            What ``transform`` returns.
         """
         return self.fit(X, y, modality=modality).transform(X, modality=modality)
+
+
+class Calibrator(OneToOneFeatureMixin, ModalityEstimator):
+    """Base of the calibrators: as many rows and features out as in, in the same order."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

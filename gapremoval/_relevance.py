@@ -19,6 +19,8 @@ def check_y(y, n_rows):
         If it is no sequence, or has another length than the rows.
     """
     # tolist() also undoes what numpy makes of lists of equal length: a 2-D array.
+    if hasattr(y, "__array__") and not hasattr(y, "tolist"):
+        y = np.asarray(y)
     try:
         y = y.tolist() if hasattr(y, "tolist") else list(y)
     except TypeError:

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import namespace_and_device, row_blocks, to_numpy, unit_rows
-from .._base import ModalityTransformer
+from .._base import Calibrator
 from .._embeddings import EmbeddingArray
 from .._modality import QUERY, check_tag, is_query, parts_of
 from .._validation import UNTAGGED, check_lengths, check_rows, checked_lengths
@@ -111,7 +111,7 @@ def shrunk_centers(counts, means, prior, shrinkage):
     return centers, borrowed
 
 
-class ModalityGapRemover(ModalityTransformer):
+class ModalityGapRemover(Calibrator):
     """Remove the modality gap: subtract each modality's own mean.
 
     CLIP-like encoders put images and texts into two separate clouds. Subtracting from

@@ -6,13 +6,12 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import TransformerTags
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import to_numpy, unit_rows
-from .._base import VersionStamped
+from .._base import ModalityEstimator
 from .._modality import is_query
 from .._relevance import check_ids, check_y
 from .._validation import check_lengths, check_rows, checked_lengths
@@ -23,7 +22,7 @@ from ._results import SearchResult
 from ._scoring import score_queries
 
 
-class MixedModalityRetriever(VersionStamped, BaseEstimator):
+class MixedModalityRetriever(ModalityEstimator):
     """Exact search over documents that are images, texts, or both.
 
     Rows that share an id are the parts of one document and are fused into one vector;
@@ -84,10 +83,7 @@ class MixedModalityRetriever(VersionStamped, BaseEstimator):
     True
     """
 
-    __metadata_request__fit = {"modality": True}
-    __metadata_request__partial_fit = {"modality": True}
     __metadata_request__predict = {"modality": True}
-    __metadata_request__transform = {"modality": True}
     __metadata_request__score = {"modality": True}
 
     _parameter_constraints = {
@@ -374,5 +370,5 @@ class MixedModalityRetriever(VersionStamped, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags = TransformerTags(preserves_dtype=[])
+        tags.transformer_tags.preserves_dtype = []
         return tags

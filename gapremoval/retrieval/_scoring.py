@@ -3,8 +3,8 @@
 import numpy as np
 
 from .._embeddings import EmbeddingArray
-from .._relevance import check_known, check_relevance, check_y
-from .._validation import read_modality
+from .._relevance import check_ids, check_known, check_relevance, check_y
+from .._validation import check_rows
 
 
 def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=None):
@@ -41,27 +41,26 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
     """
     if y is None:
         raise ValueError("score needs y: the relevance of the queries.")
-    tags = read_modality(X, modality)
-    y = check_y(y, len(X))
-    is_query = np.zeros(len(X), dtype=bool) if tags is None else tags.is_query
-    documents = [answer for answer, query in zip(y, is_query) if not query]
-    check_known(documents, retriever.ids_, what="y of the document rows")
-    rows = np.flatnonzero(is_query)
+    checked = check_rows(retriever, X, modality, known=retriever.modalities_)
+    tags, n_rows = checked.tags, len(checked.tags)
+    y = check_y(y, n_rows)
+    rows, documents = np.flatnonzero(tags.is_query), np.flatnonzero(~tags.is_query)
+    ids = check_ids([y[row] for row in documents], documents)
+    check_known(ids.tolist(), retriever.ids_, what="y of the document rows")
     relevance = check_relevance(y[row] for row in rows)
     judged = np.array([answer is not None for answer in relevance], dtype=bool)
     if not judged.any():
         raise ValueError(
-            f"There is no judged query among the {len(X)} rows, so nothing to score. Tag the "
+            f"There is no judged query among the {n_rows} rows, so nothing to score. Tag the "
             "rows that ask 'query:text' and give their relevance in y; cross-validate with "
             "cv=QueryKFold()."
         )
     rows, relevance = rows[judged], [answer for answer in relevance if answer is not None]
     check_known((d for gains in relevance for d in gains), retriever.ids_, what="relevance")
-    values = X.values if isinstance(X, EmbeddingArray) else np.asarray(X)
-    ranking = retriever.search(EmbeddingArray(values, tags)[rows], k).ids
+    ranking = retriever.search(EmbeddingArray(checked.values, tags)[rows], k).ids
     weights = None
     if sample_weight is not None:
-        weights = np.asarray(check_y(sample_weight, len(X)), dtype=float)[rows]
+        weights = np.asarray(check_y(sample_weight, n_rows), dtype=float)[rows]
         if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0):
             raise ValueError(
                 "sample_weight must be finite and at least 0 for every judged query, and above 0 "

@@ -1,0 +1,24 @@
+"""scikit-learn's own checks over every estimator."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from gapremoval import MixedModalityRetriever, ModalityGapRemover
+
+EXPECTED_FAILURES = {
+    MixedModalityRetriever: {
+        "check_fit_score_takes_y": "score takes queries, and an untagged row is none",
+        "check_pipeline_consistency": "score takes queries, and an untagged row is none",
+    }
+}
+
+
+# scikit-learn's rows carry no tags, which fitting says.
+@pytest.mark.filterwarnings("ignore:.*was fitted on an array without modalities:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*length zero:UserWarning")
+@parametrize_with_checks(
+    [ModalityGapRemover(), ModalityGapRemover(norm=None, shrinkage=0), MixedModalityRetriever()],
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator), {}),
+)
+def test_scikit_learn_finds_nothing(estimator, check):
+    check(estimator)
