@@ -117,7 +117,8 @@ class Documents:
         if n_scored and query_has_direction.any():
             vectors = self.vectors if len(searched) == len(self) else self.vectors[searched]
             best, index = top_k(queries[query_has_direction], vectors, n_scored)
-            scores[query_has_direction, :n_scored] = best
+            # In single precision the cosine with oneself can come out a little above 1.
+            scores[query_has_direction, :n_scored] = np.clip(best, -1, 1)
             positions[query_has_direction, :n_scored] = searched[index]
         return scores, positions
 

@@ -215,7 +215,7 @@ class MixedModalityRetriever(ModalityEstimator):
             Positions in `ids_`.
         """
         scores, indices = self._rank(X, n_neighbors, modality)
-        return (np.clip(1 - scores, 0, 2), indices) if return_distance else indices
+        return (1 - scores, indices) if return_distance else indices
 
     def search(self, X, n_neighbors=None, *, modality=None, document_modality=None):
         """The best documents with scores and modalities; every row is a query.

@@ -1,0 +1,187 @@
+"""What every estimator here must satisfy beyond scikit-learn's own checks.
+
+A check takes an unfitted estimator. One that makes rows of rows (a calibrator) is asked by
+`transform`, one that finds documents (a retriever) by `kneighbors`.
+"""
+
+import pickle
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+from sklearn.utils._testing import create_memmap_backed_data
+
+from gapremoval import EmbeddingArray
+
+N_FEATURES = 6
+
+
+def make_rows(dtype="f8"):
+    """Twenty rows each of two document modalities, ten queries; ids and relevance."""
+    rng = np.random.default_rng(0)
+    modality = np.repeat(["text", "image", "query:text"], [20, 20, 10])
+    rng.shuffle(modality)
+    centers = {"text": 2, "image": -2, "query:text": 1}
+    values = rng.normal(size=(50, N_FEATURES)) + np.array([[centers[m]] for m in modality])
+    y = np.array([f"d{i}" for i in range(50)], dtype=object)
+    y[modality == "query:text"] = None
+    return EmbeddingArray(values.astype(dtype), modality), y
+
+
+def is_retriever(estimator):
+    return hasattr(estimator, "kneighbors")
+
+
+def ask(estimator, X, **modality):
+    """What a fitted estimator makes of rows, as plain arrays."""
+    if is_retriever(estimator):
+        return np.stack(estimator.kneighbors(X, **modality))
+    return np.asarray(estimator.transform(X, **modality))
+
+
+def check_tags_and_modality_give_the_same(estimator):
+    X, y = make_rows()
+    tagged = ask(clone(estimator).fit(X, y), X)
+    routed = clone(estimator).fit(X.values, y, modality=X.modality)
+    np.testing.assert_array_equal(tagged, ask(routed, X.values, modality=X.modality))
+    listed = clone(estimator).fit(X.values.tolist(), list(y), modality=X.modality.tolist())
+    np.testing.assert_array_equal(tagged, ask(listed, X.values, modality=list(X.modality)))
+
+
+def check_modality_wins_over_tags(estimator):
+    X, y = make_rows()
+    mistagged = EmbeddingArray(X.values, "image")
+    other = clone(estimator).fit(mistagged, y, modality=X.modality)
+    want = ask(clone(estimator).fit(X, y), X)
+    np.testing.assert_array_equal(want, ask(other, mistagged, modality=X.modality))
+
+
+def check_one_tag_stands_for_all_rows(estimator):
+    X, _ = make_rows()
+    one = clone(estimator).fit(X.values, modality="image")
+    all_ = clone(estimator).fit(X.values, modality=["image"] * len(X))
+    for tags in ("image", "query:image"):
+        want = ask(all_, EmbeddingArray(X.values, [tags] * len(X)))
+        np.testing.assert_array_equal(want, ask(one, X.values, modality=tags))
+
+
+def check_fitting_untagged_rows_warns(estimator):
+    X, _ = make_rows()
+    with pytest.warns(UserWarning, match="without modalities.*'unknown'.*EmbeddingArray"):
+        clone(estimator).fit(X.values)
+    with pytest.warns(UserWarning, match="without modalities.*enable_metadata_routing"):
+        make_pipeline(Normalizer(), clone(estimator)).fit(X)
+
+
+def check_untagged_rows_after_a_fit_with_several_modalities_are_refused(estimator):
+    X, y = make_rows()
+    estimator = clone(estimator).fit(X, y)
+    with pytest.raises(ValueError, match=r"'image'.*does not say which.*EmbeddingArray"):
+        ask(estimator, X.values)
+    with pytest.raises(ValueError, match="does not say which"):
+        estimator.partial_fit(X.values, y)
+
+
+def check_an_unseen_modality_is_refused_or_only_asks(estimator):
+    X, y = make_rows()
+    estimator = clone(estimator).fit(X, y)
+    audio = EmbeddingArray(X.values, "query:audio")
+    if is_retriever(estimator):
+        assert ask(estimator, audio).shape[1] == len(X)
+        return
+    with pytest.raises(ValueError, match=r"audio.*'image'"):
+        ask(estimator, audio)
+
+
+def check_rows_keep_dtype_and_order(estimator):
+    for dtype in ("f4", "f8"):
+        X, y = make_rows(dtype)
+        estimator = clone(estimator).fit(X, y)
+        order = np.random.default_rng(1).permutation(len(X))
+        np.testing.assert_allclose(
+            np.take(ask(estimator, X), order, axis=-2), ask(estimator, X[order]), atol=1e-6
+        )
+        if not is_retriever(estimator):
+            Z = estimator.transform(X)
+            assert isinstance(Z, EmbeddingArray)
+            assert Z.dtype == X.dtype
+            assert Z.modality.tolist() == X.modality.tolist()
+            assert type(estimator.transform(X.values, modality=X.modality)) is np.ndarray
+
+
+def check_input_is_read_as_it_lies_and_never_written(estimator):
+    X, y = make_rows()
+    want = ask(clone(estimator).fit(X, y), X)
+    locked = X.values.copy()
+    locked.flags.writeable = False
+    wide = np.zeros((len(X), 2 * N_FEATURES))
+    wide[:, ::2] = X.values
+    versions = {
+        "read-only": locked,
+        "Fortran order": np.asfortranarray(X.values),
+        "strided": wide[:, ::2],
+        "memory-mapped": create_memmap_backed_data(X.values),
+    }
+    for values in versions.values():
+        before = np.array(values)
+        Y = EmbeddingArray(values, X.modality)
+        np.testing.assert_allclose(want, ask(clone(estimator).fit(Y, y), Y), atol=1e-12)
+        np.testing.assert_array_equal(before, values)
+
+
+def check_pickle_changes_nothing(estimator):
+    X, y = make_rows()
+    estimator = clone(estimator).fit(X, y)
+    again = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(ask(estimator, X), ask(again, X))
+    assert "_gapremoval_version" not in vars(again)
+
+
+def check_partial_fit_equals_fit(estimator):
+    X, y = make_rows()
+    whole, pieces = clone(estimator).fit(X, y), clone(estimator)
+    for rows in (slice(0, 7), slice(7, 30), slice(30, 50)):
+        assert pieces.partial_fit(X[rows], y[rows]) is pieces
+    np.testing.assert_allclose(ask(whole, X), ask(pieces, X), atol=1e-12)
+
+
+def check_bad_rows_are_refused_and_the_fit_stays(estimator):
+    X, y = make_rows()
+    estimator = clone(estimator).fit(X, y)
+    want = ask(estimator, X)
+    broken = X.values.copy()
+    broken[[3, 5]] = np.nan
+    for bad, message in (
+        (EmbeddingArray(broken, X.modality), "NaN in row 3, 5"),
+        (EmbeddingArray(X.values[:, :4], X.modality), "4 features.*expecting 6"),
+        (X[:0], "0 sample"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            estimator.partial_fit(bad, y[: len(bad)])
+        with pytest.raises(ValueError, match=message):
+            ask(estimator, bad)
+    np.testing.assert_array_equal(want, ask(estimator, X))
+
+
+def check_a_step_of_a_pipeline_gets_the_modality(estimator):
+    X, y = make_rows()
+    want = ask(
+        clone(estimator).fit(Normalizer().fit_transform(X.values), y, modality=X.modality),
+        Normalizer().transform(X.values),
+        modality=X.modality,
+    )
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipe = make_pipeline(Normalizer(), clone(estimator))
+        pipe.fit(X.values, y, modality=X.modality)
+        if is_retriever(estimator):
+            got = pipe.predict(X.values, modality=X.modality)
+            want = pipe[-1].ids_[want[1].astype(int)]
+        else:
+            got = pipe.transform(X.values, modality=X.modality)
+    np.testing.assert_array_equal(want, got)
+
+
+CHECKS = [check for name, check in list(globals().items()) if name.startswith("check_")]

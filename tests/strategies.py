@@ -1,0 +1,28 @@
+"""Hypothesis strategies: tagged rows of any shape, modality and dtype."""
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gapremoval import EmbeddingArray
+
+DOCUMENTS = ["text", "image", "audio"]
+QUERIES = ["query:text", "query:image", "query:image+text"]
+
+
+@st.composite
+def tagged_rows(draw, modalities=(*DOCUMENTS, *QUERIES), min_rows=2, max_rows=40, dtypes="fd"):
+    """An EmbeddingArray of random rows around a center of each modality's own."""
+    n_rows = draw(st.integers(min_rows, max_rows))
+    n_features = draw(st.integers(2, 12))
+    modality = draw(st.lists(st.sampled_from(modalities), min_size=n_rows, max_size=n_rows))
+    dtype = draw(st.sampled_from(dtypes))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    centers = {name: rng.normal(size=n_features) for name in sorted(modalities)}
+    rows = np.stack([centers[name] + rng.normal(size=n_features) for name in modality])
+    return EmbeddingArray(rows.astype(dtype), modality)
+
+
+def scales(n_rows):
+    """A positive factor for each row, over many orders of magnitude."""
+    return hnp.arrays(float, n_rows, elements=st.floats(1e-12, 1e12))

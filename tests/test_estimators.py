@@ -1,0 +1,22 @@
+"""The library's own checks over every estimator."""
+
+import pytest
+from estimator_checks import CHECKS
+
+from gapremoval import MixedModalityRetriever, ModalityGapRemover
+
+ESTIMATORS = [
+    ModalityGapRemover(),
+    ModalityGapRemover(norm=None, shrinkage=0),
+    MixedModalityRetriever(),
+    MixedModalityRetriever(3, fusion_weight={"text": 1, "image": 2}),
+]
+
+
+# Chunks are small here, and retrievers are asked with document rows on purpose.
+@pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
+@pytest.mark.filterwarnings("ignore:None of these rows is marked as a query:UserWarning")
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_every_estimator(estimator, check):
+    check(estimator)
