@@ -34,22 +34,21 @@ def unit_moments(values, codes, scaled):
     """
     xp, place = namespace_and_device(values)
     codes = xp.asarray(codes.astype(np.int64), device=place)
-    groups = xp.arange(len(scaled), device=place)
     keeps_length = xp.asarray(~np.asarray(scaled, bool), device=place)
     # float64 throughout, so that the result is the same however the rows are cut.
     sums = xp.zeros((len(scaled), values.shape[1]), dtype=xp.float64, device=place)
-    counts = xp.zeros(len(scaled), dtype=xp.int64, device=place)
+    counts = np.zeros(len(scaled), dtype=np.int64)
     for rows in row_blocks(values):
         block, code = xp.astype(values[rows, ...], xp.float64), codes[rows]
         unit, lengths = unit_rows(block)
         check_lengths(lengths, first_row=rows.start)
         if bool(xp.any(keeps_length)):
             unit = xp.where(xp.take(keeps_length, code)[:, None], block, unit)
-        member = (groups[:, None] == code[None, :]) & (lengths > 0)[None, :]
-        sums += xp.matmul(xp.astype(member, xp.float64), unit)
-        counts += xp.sum(xp.astype(member, xp.int64), axis=1)
-    sums, counts = to_numpy(sums), to_numpy(counts)
-    means = sums / np.maximum(counts, 1)[:, None]
+        for group in range(len(scaled)):
+            members = xp.nonzero((code == group) & (lengths > 0))[0]
+            counts[group] += members.shape[0]
+            sums[group, ...] += xp.sum(xp.take(unit, members, axis=0), axis=0)
+    means = to_numpy(sums) / np.maximum(counts, 1)[:, None]
     return counts, means, int(values.shape[0] - counts.sum())
 
 

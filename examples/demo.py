@@ -1,0 +1,156 @@
+"""See the modality gap disappear: search a mixed corpus before and after.
+
+usage: python examples/demo.py [FILE.npz] [--picture PICTURE.png]
+
+Without a file the embeddings are drawn with the statistics of real CLIP. A file holds
+`text` (n, d) or, with several texts an item, (n, k, d); `image` (n, d); and optionally
+`extra` (m, d), images that answer nothing. With one text an item, half of the items are
+text documents and half are image documents, and each asks with its other part. With
+several, a third each are text, image and image+text documents, and the texts after the
+first ask.
+"""
+
+import argparse
+import sys
+import zipfile
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+
+from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover, search
+from gapremoval.datasets import make_mixed_modality
+from gapremoval.metrics import ndcg_at_k
+
+COLORS = {"image": "#ee7733", "text": "#0077bb", "query:image": "#aa3377", "query:text": "#33bbee"}
+
+
+def read_corpus(path):
+    """Documents and queries of a file: tagged rows and, for each, its id or its answer's."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        sys.exit(f"{path} cannot be read as a .npz file: {error}")
+    if missing := {"text", "image"} - data.keys():
+        sys.exit(f"{path} has no array {' and '.join(sorted(missing))}; it holds {[*data]}.")
+    text, image = data["text"], data["image"]
+    extra = data.get("extra", image[:0])
+    text = text[:, None] if text.ndim == 2 else text
+    if text.ndim != 3 or image.shape != (len(text), text.shape[2]) or len(text) < 2:
+        sys.exit(
+            f"{path}: text must be (n, d) or (n, k, d) and image (n, d), with n of at least 2; got "
+            f"{data['text'].shape} and {image.shape}."
+        )
+    items, others = np.arange(len(text)), [f"extra{i}" for i in range(len(extra))]
+    if text.shape[1] == 1:
+        is_text = np.random.default_rng(0).permutation(len(items)) % 2 == 0
+        parts = {"text": is_text, "image": ~is_text, "query:text": ~is_text, "query:image": is_text}
+    else:
+        kind = items % 3
+        parts = {"text": kind != 1, "image": kind != 0}
+    rows = {name: (text[:, 0] if "text" in name else image)[has] for name, has in parts.items()}
+    ids = [f"item{i}" for has in parts.values() for i in items[has]]
+    arrays = [EmbeddingArray.concatenate(rows), EmbeddingArray(extra, "image")]
+    ids += others
+    if text.shape[1] > 1:
+        asked = text[:, 1:].reshape(-1, text.shape[2])
+        arrays.append(EmbeddingArray(asked, "query:text"))
+        ids += [f"item{i}" for i in np.repeat(items, text.shape[1] - 1)]
+    return EmbeddingArray.concatenate(arrays), np.array(ids, dtype=object)
+
+
+def compare(pipelines, queries, answers):
+    """NDCG@10 of each pipeline for each query, and the modality of its right answer."""
+    retriever = next(iter(pipelines.values()))[-1]
+    modality_of = dict(zip(retriever.ids_.tolist(), retriever.document_modality_.tolist()))
+    kind = np.array([modality_of[answer] for answer in answers])
+    ndcg = {name: ndcg_at_k(answers, search(pipe, queries).ids) for name, pipe in pipelines.items()}
+    return ndcg, kind
+
+
+def tabulate(ndcg, kind):
+    """Means in all and by the modality of the right answer: a dict of rows."""
+    groups = {"all": np.full(len(kind), True)} | {k: kind == k for k in sorted(set(kind))}
+    return {
+        name: {pipe: values[of].mean() for pipe, values in ndcg.items()}
+        for name, of in groups.items()
+    }
+
+
+def print_table(table, kind):
+    print(
+        f"\nNDCG@10\n{'right answer':<14}{'queries':>9}" + "".join(f"{c:>14}" for c in table["all"])
+    )
+    for name, row in table.items():
+        n_queries = len(kind) if name == "all" else np.count_nonzero(kind == name)
+        print(f"{name:<14}{n_queries:>9}" + "".join(f"{value:>14.3f}" for value in row.values()))
+
+
+def print_results(pipelines, queries, answers, ndcg, kind):
+    """The top five of two queries: the one that gained most and the one that lost most."""
+    before, after = ndcg.values()
+    for query, what in ((np.argmax(after - before), "most"), (np.argmin(after - before), "least")):
+        asks = queries.modality[query].removeprefix("query:")
+        print(f"\nQuery {query} gains the {what}. It asks by its {asks}; the right answer is")
+        print(f"{answers[query]} ({kind[query]}).")
+        for name, pipe in pipelines.items():
+            found = search(pipe, queries[query : query + 1], 5)
+            print(f"  {name}")
+            for rank, (id_, score, modality) in enumerate(
+                zip(found.ids[0], found.scores[0], found.modalities[0]), 1
+            ):
+                mark = "   <- the answer" if id_ == answers[query] else ""
+                print(f"    {rank}  {id_:<12} {score:6.3f}  {modality}{mark}")
+
+
+def draw(X, Z, table, path):
+    """Rows before and after in their two main directions, and the table as bars."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    raw, removed, bars = figure.subplots(1, 3, width_ratios=[1, 1, 1.1])
+    colors = {name: color for name, color in COLORS.items() if name in X.modality}
+    for axes, rows, title in ((raw, X, "raw: two clouds"), (removed, Z, "gap removed: one cloud")):
+        flat = PCA(2, random_state=0).fit_transform(rows.values)
+        for name, color in colors.items():
+            points = flat[X.modality == name]
+            axes.scatter(*points.T, s=6, alpha=0.5, color=color, linewidths=0, label=name)
+        axes.set(title=title, xticks=[], yticks=[], xlabel="first two principal components")
+    raw.legend(markerscale=2, frameon=False, fontsize="small")
+    at = np.arange(len(table))
+    for number, (column, color) in enumerate(zip(table["all"], ("#bbbbbb", "#ee6677"))):
+        heights = [row[column] for row in table.values()]
+        bar = bars.bar(at + 0.4 * number, heights, 0.4, color=color, label=column)
+        bars.bar_label(bar, fmt="%.2f", fontsize="small")
+    bars.set_xticks(at + 0.2, table, fontsize="small")
+    bars.set(title="NDCG@10 by the right answer", ylim=(0, 1.12))
+    bars.legend(frameon=False, fontsize="small", loc="upper right", ncols=2)
+    bars.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Search a mixed corpus before and after.")
+    parser.add_argument("file", nargs="?", help=".npz with text, image and optionally extra")
+    parser.add_argument("--picture", default="gap_removed.png", help="where to save the picture")
+    arguments = parser.parse_args()
+    X, y = read_corpus(arguments.file) if arguments.file else make_mixed_modality(random_state=0)
+    print(arguments.file or "Drawn with the statistics of real CLIP embeddings", X, sep="\n")
+
+    remover = ModalityGapRemover()
+    pipelines = {
+        "raw": make_pipeline(MixedModalityRetriever()).fit(X, y),
+        "gap removed": make_pipeline(remover, MixedModalityRetriever()).fit(X, y),
+    }
+    is_query = np.char.startswith(X.modality, "query:")
+    queries, answers = X[is_query], y[is_query]
+    ndcg, kind = compare(pipelines, queries, answers)
+    table = tabulate(ndcg, kind)
+    print_table(table, kind)
+    print_results(pipelines, queries, answers, ndcg, kind)
+    draw(X, remover.transform(X), table, arguments.picture)
+    print(f"\nPicture: {arguments.picture}")
+
+
+if __name__ == "__main__":
+    main()
