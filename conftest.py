@@ -1,11 +1,26 @@
-"""Runs every code block of README.md and docs/ as a test, one page after the other."""
+"""Runs every code block of README.md and docs/ as a test, in a folder of its own."""
 
+import os
+import tempfile
 from doctest import NORMALIZE_WHITESPACE
 
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
 
+
+def enter_a_folder(namespace):
+    namespace["_home"], namespace["_folder"] = os.getcwd(), tempfile.TemporaryDirectory()
+    os.chdir(namespace["_folder"].name)
+
+
+def leave_the_folder(namespace):
+    os.chdir(namespace["_home"])
+    namespace["_folder"].cleanup()
+
+
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(doctest_optionflags=NORMALIZE_WHITESPACE)],
     patterns=["README.md", "docs/*.md"],
+    setup=enter_a_folder,
+    teardown=leave_the_folder,
 ).pytest()
