@@ -1,4 +1,4 @@
-"""Hypothesis strategies: tagged rows of any shape, modality and dtype."""
+"""Tagged rows: drawn by hypothesis, and some whose means are plain to see."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -26,3 +26,14 @@ def tagged_rows(draw, modalities=(*DOCUMENTS, *QUERIES), min_rows=2, max_rows=40
 def scales(n_rows):
     """A positive factor for each row, over many orders of magnitude."""
     return hnp.arrays(float, n_rows, elements=st.floats(1e-12, 1e12))
+
+
+E = np.eye(6)
+TEXT, IMAGE, ASKED, PRIOR_TEXT, PRIOR_ASKED, PRIOR_IMAGE = E
+
+
+def rows(**modalities):
+    """Rows of each modality, ``query_text`` for ``query:text``."""
+    return EmbeddingArray.concatenate(
+        {name.replace("query_", "query:"): np.array(v) for name, v in modalities.items()}
+    )

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from scipy.stats import ortho_group
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from strategies import DOCUMENTS, scales, tagged_rows
+from strategies import (
+    DOCUMENTS,
+    IMAGE,
+    PRIOR_IMAGE,
+    TEXT,
+    E,
+    rows,
+    scales,
+    tagged_rows,
+)
 
 from gapremoval import EmbeddingArray, ModalityGapRemover
 from gapremoval.calibration._gap_remover import subtract_means
@@ -110,8 +119,8 @@ def test_shifting_a_modality_and_its_mean_changes_nothing(X, seed):
 def test_partial_fit_over_any_split_equals_fit(X, data):
     cuts = data.draw(st.lists(st.integers(1, len(X) - 1), unique=True))
     whole, pieces = ModalityGapRemover().fit(X), ModalityGapRemover()
-    for rows in np.split(np.arange(len(X)), sorted(cuts)):
-        pieces.partial_fit(X[rows])
+    for piece in np.split(np.arange(len(X)), sorted(cuts)):
+        pieces.partial_fit(X[piece])
     assert_same_means(whole, pieces)
 
 
@@ -162,90 +171,6 @@ def test_rows_are_unit_length_with_l2_and_keep_what_is_left_without():
     one, other = (ModalityGapRemover(norm=norm).fit_transform(X).values for norm in ("l2", None))
     np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1)
     np.testing.assert_allclose(one, unit(other))
-
-
-# What stands behind a mean.
-
-E = np.eye(6)
-TEXT, IMAGE, ASKED, PRIOR_TEXT, PRIOR_ASKED, PRIOR_IMAGE = E
-
-
-def rows(**modalities):
-    return EmbeddingArray.concatenate(
-        {name.replace("query_", "query:"): np.array(v) for name, v in modalities.items()}
-    )
-
-
-def test_a_query_mean_is_drawn_towards_the_documents_that_it_asks_like():
-    X = rows(text=[TEXT] * 3, query_text=[ASKED] * 4)
-    centers = ModalityGapRemover(shrinkage=16).fit(X).centers_
-    np.testing.assert_allclose(centers["query:text"], (4 * ASKED + 16 * TEXT) / 20)
-    np.testing.assert_allclose(centers["text"], TEXT)
-
-
-def test_a_document_mean_is_drawn_towards_the_prior_and_so_is_what_leans_on_it():
-    X = rows(text=[TEXT] * 8, query_text=[ASKED] * 4)
-    prior = {"text": PRIOR_TEXT, "query:text": PRIOR_ASKED}
-    centers = ModalityGapRemover(shrinkage=8, prior=prior).fit(X).centers_
-    np.testing.assert_allclose(centers["text"], (TEXT + PRIOR_TEXT) / 2)
-    np.testing.assert_allclose(centers["query:text"], (4 * ASKED + 8 * centers["text"]) / 12)
-
-
-@pytest.mark.parametrize(
-    ("prior", "behind"),
-    [
-        ({"query:text": PRIOR_ASKED, "text": PRIOR_TEXT}, PRIOR_ASKED),
-        ({"text": PRIOR_TEXT}, PRIOR_TEXT),
-    ],
-)
-def test_without_texts_of_its_own_the_prior_stands_behind_a_query(prior, behind):
-    X = rows(image=[IMAGE] * 3, query_text=[ASKED] * 16)
-    centers = ModalityGapRemover(prior=prior).fit(X).centers_
-    np.testing.assert_allclose(centers["query:text"], (ASKED + behind) / 2)
-
-
-@pytest.mark.parametrize("shrinkage", [0, 16, np.inf])
-def test_where_no_row_was_fitted_the_mean_behind_is_taken(shrinkage):
-    remover = ModalityGapRemover(shrinkage=shrinkage, norm=None).fit(rows(text=[TEXT] * 3))
-    Z = remover.transform(EmbeddingArray(ASKED[None], "query:text"))
-    np.testing.assert_allclose(Z.values[0], ASKED - TEXT)
-
-
-def test_behind_a_query_of_several_parts_stands_the_mean_of_theirs():
-    remover = ModalityGapRemover(norm=None).fit(rows(text=[TEXT] * 3, image=[IMAGE] * 3))
-    Z = remover.transform(EmbeddingArray(ASKED[None], "query:image+text"))
-    np.testing.assert_allclose(Z.values[0], ASKED - (TEXT + IMAGE) / 2)
-
-
-def test_with_infinite_shrinkage_the_prior_wins_wherever_it_has_a_mean():
-    X = rows(text=[TEXT] * 3, image=[IMAGE] * 3, query_text=[ASKED] * 3)
-    prior = {"text": PRIOR_TEXT, "query:text": PRIOR_ASKED}
-    centers = ModalityGapRemover(prior=prior, shrinkage=np.inf).fit(X).centers_
-    np.testing.assert_array_equal(centers["text"], PRIOR_TEXT)
-    np.testing.assert_array_equal(centers["query:text"], PRIOR_ASKED)
-    np.testing.assert_array_equal(centers["image"], IMAGE)
-    del prior["query:text"]
-    centers = ModalityGapRemover(prior=prior, shrinkage=np.inf).fit(X).centers_
-    np.testing.assert_array_equal(centers["query:text"], PRIOR_TEXT)
-
-
-def test_a_modality_that_only_the_prior_knows_is_corrected_by_it():
-    prior = {"audio": PRIOR_TEXT}
-    remover = ModalityGapRemover(prior=prior, norm=None).fit(rows(text=[TEXT] * 3))
-    Z = remover.transform(EmbeddingArray(ASKED[None], "audio"))
-    np.testing.assert_allclose(Z.values[0], ASKED - PRIOR_TEXT)
-
-
-def test_a_query_whose_mean_is_only_the_priors_is_warned_of():
-    remover = ModalityGapRemover(prior={"text": PRIOR_TEXT}).fit(rows(image=[IMAGE] * 3))
-    with pytest.warns(UserWarning, match="mean of 'query:text' is the prior's alone"):
-        remover.transform(EmbeddingArray(ASKED[None], "query:text"))
-
-
-def test_a_query_behind_which_nothing_stands_is_an_error_that_says_what_to_do():
-    remover = ModalityGapRemover().fit(rows(image=[IMAGE] * 3))
-    with pytest.raises(ValueError, match=r"typical questions .* tagged 'query:text' with y None"):
-        remover.transform(EmbeddingArray(ASKED[None], "query:text"))
 
 
 # Bad input.

@@ -1,0 +1,5 @@
+"""Data to try things on: generated here, and small enough to look at."""
+
+from ._mixed_modality import make_mixed_modality
+
+__all__ = ["make_mixed_modality"]
