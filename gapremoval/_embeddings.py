@@ -2,7 +2,6 @@
 
 import os
 import uuid
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -168,9 +167,16 @@ class EmbeddingArray:
         ----------
         path : str or Path
             Where to write, exactly: no suffix is added. An older file is replaced.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
         """
         path = Path(path)
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"There is no folder {path.parent} to save {path.name} in.")
+        partial = path.with_name(f".{uuid.uuid4().hex}.part")
         names = np.array(self._tags.names, dtype=np.str_)
         try:
             with open(partial, "xb") as file:
@@ -201,18 +207,18 @@ class EmbeddingArray:
             If there is no such file.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                values, codes, names = file["values"], file["codes"], file["names"]
-            tags = Tags.encode(names[codes], len(values))
-            return cls(values, tags)
-        except FileNotFoundError:
+            # Opened here, since np.load leaves a damaged file open.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                values, codes, names = arrays["values"], arrays["codes"], arrays["names"]
+            return cls(values, names[codes])
+        except (FileNotFoundError, PermissionError, MemoryError):
             raise
-        except (LookupError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
-            cause = error
-        raise ValueError(
-            f"{path} is not a complete file of EmbeddingArray.save ({cause}). A .npz of your "
-            "own is read with np.load, and tagged with EmbeddingArray.concatenate."
-        ) from cause
+        # Damage shows as anything from EOFError to what the zip and header parsers raise.
+        except Exception as error:
+            raise ValueError(
+                f"{path} is not a complete file of EmbeddingArray.save ({error}). A .npz of "
+                "your own is read with np.load, and tagged with EmbeddingArray.concatenate."
+            ) from error
 
     def __len__(self):
         return self.shape[0]
@@ -223,13 +229,15 @@ class EmbeddingArray:
         What is no longer rows of embeddings (one row, one column, one number) is returned
         without a tag.
         """
-        rows, *columns = key if isinstance(key, tuple) else (key,)
-        if isinstance(rows, (int, np.integer)):
-            return self.values[(int(rows), *columns)]
+        keys = key if isinstance(key, tuple) else (key,)
+        rows, *columns = keys or (...,)
+        if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
+            return self.values[(int(rows), *(columns or [...]))]
         if rows is Ellipsis:
             rows = slice(None)
         codes = self._tags.codes[rows]
-        if codes.ndim != 1:
+        by_index = not isinstance(rows, slice) and any(map(np.ndim, columns))
+        if codes.ndim != 1 or by_index:
             raise IndexError(
                 "Rows are selected by a slice, a mask or a 1-D index array; for rows and "
                 "columns by index write X[rows][:, columns]."

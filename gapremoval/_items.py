@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 
 def is_missing(value):
     """Whether a cell is empty: None, NaN, NaT or ``pandas.NA``."""
@@ -74,10 +76,10 @@ def explode_documents(records):
     ----------
     records : DataFrame or iterable of dict
         Each with any of ``text`` (str) and ``image`` (a ``Path`` or a str that is a path,
-        a PIL image, a uint8 array of shape (H, W, 3)), or a list of several; and ``id``,
-        where it is not given by the DataFrame's index or, for dicts, the position. An
-        empty cell (None, NaN, ``pandas.NA``, an empty list, a text of blanks only) makes
-        no row. Other columns are ignored.
+        a PIL image, a uint8 array of shape (H, W, 3)), or a list, tuple or array of
+        several; and ``id``, where it is not given by the DataFrame's index or, for dicts,
+        the position. An empty cell (None, NaN, ``pandas.NA``, an empty list, a text of
+        blanks only) makes no row. Other columns are ignored.
 
     Returns
     -------
@@ -123,8 +125,8 @@ def explode_documents(records):
         ids += [record_id] * (len(texts) + len(images))
     if empty:
         raise ValueError(
-            f"{len(empty)} records have neither a text nor an image: "
-            f"{', '.join(map(repr, empty[:10]))}{', ...' if len(empty) > 10 else ''}. "
+            f"{len(empty)} record{'s have' if len(empty) > 1 else ' has'} neither a text nor "
+            f"an image: {', '.join(map(repr, empty[:10]))}{', ...' if len(empty) > 10 else ''}. "
             "Fill them in or drop them; the columns read are 'text' and 'image'."
         )
     return items, ids
@@ -132,22 +134,19 @@ def explode_documents(records):
 
 def _with_ids(records):
     """Pairs of an id and a dict for each record."""
-    if hasattr(records, "to_dict"):
-        index = records.index
+    if isinstance(records, Mapping):
+        raise TypeError("records is one dict; write [record] for a single record.")
+    if hasattr(records, "iterrows"):
+        index, repeats = records.index, not records.index.is_unique
         records = records.to_dict("records")
-        if not any("id" in record for record in records[:1]) and not index.is_unique:
-            raise ValueError(
-                "The DataFrame's index repeats, so it cannot name the documents: add a "
-                "column 'id', or call reset_index(drop=True)."
-            )
     else:
         records = list(records)
-        index = range(len(records))
+        index, repeats = range(len(records)), False
     for record in records:
         if not isinstance(record, Mapping):
             raise TypeError(
-                "records must be a DataFrame or a list of dicts with 'text' and 'image'; got "
-                f"a {type(record).__name__}: {str(record)[:60]}"
+                "records must be a pandas DataFrame or a list of dicts with 'text' and 'image'; "
+                f"got a {type(record).__name__}: {str(record)[:60]}"
             )
     named = [not is_missing(record.get("id")) for record in records]
     if any(named) and not all(named):
@@ -155,10 +154,18 @@ def _with_ids(records):
             f"Record {named.index(False)} has no 'id' while others have one: give one to each, "
             "or to none."
         )
+    if repeats and not all(named):
+        raise ValueError(
+            "The DataFrame's index repeats, so it cannot name the documents: add a column 'id', "
+            "or call reset_index(drop=True)."
+        )
     return zip((r["id"] for r in records) if all(named) else index, records)
 
 
 def _cells(cell):
     """The items of a cell: none if it is empty or blank, several if it is a list."""
+    # pandas reads the lists of a Parquet file as arrays; a picture is one of numbers.
+    if isinstance(cell, np.ndarray) and cell.dtype.kind in "OU":
+        cell = cell.tolist()
     cells = cell if isinstance(cell, list | tuple) else [cell]
     return [x for x in cells if not is_missing(x) and not (isinstance(x, str) and not x.strip())]

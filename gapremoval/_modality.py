@@ -1,5 +1,6 @@
 """Modality tags: what a tag may be, and how the tags of many rows are stored."""
 
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,9 @@ def parts_of(name):
 def check_tag(name):
     """Return `name` if it is a modality tag, else raise a ValueError that says why."""
     if not isinstance(name, str):
-        raise ValueError(f"Modality {name!r} is not a string. {GRAMMAR}")
+        raise ValueError(f"Modality {repr(name)[:60]} is not a string. {GRAMMAR}")
+    if "\0" in name:
+        raise ValueError(f"Modality {name!r} holds a NUL, which numpy drops from a string's end.")
     parts = parts_of(name)
     if not all(parts) or any(":" in part for part in parts):
         raise ValueError(f"Modality {name!r} is malformed. {GRAMMAR}")
@@ -46,7 +49,8 @@ def check_tag(name):
             f"Modality {name!r} is malformed: its parts are not sorted or not distinct; "
             f"write {QUERY + '+'.join(sorted(set(parts)))!r}."
         )
-    return str(name)
+    # str() of a member of an Enum of strings would be 'Modality.TEXT'.
+    return str.__str__(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,22 +75,27 @@ class Tags:
         """
         if isinstance(modality, Tags):
             tags = modality
-        elif isinstance(modality, str):
-            return cls((check_tag(modality),), np.zeros(n_rows, np.uint8))
         else:
             # An array made of a list would turn None and NaN into 'None' and 'nan'.
             listed = modality.tolist() if hasattr(modality, "tolist") else modality
-            try:
-                listed = list(listed)
-                code = {name: i for i, name in enumerate(dict.fromkeys(listed))}
-            except TypeError:
+            if isinstance(listed, str):
+                return cls((check_tag(listed),), np.zeros(n_rows, np.uint8))
+            # The keys of a dict and the order of a set say nothing about rows.
+            if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping, Set)):
                 raise ValueError(
                     f"modality must be a string or a sequence with a string a row; got "
                     f"{type(modality).__name__}: {str(modality)[:60]}. {GRAMMAR}"
-                ) from None
+                )
+            listed = list(listed)
+            try:
+                distinct = dict.fromkeys(listed)
+            except TypeError:  # an unhashable tag, such as a list
+                distinct = listed
+            names = tuple(map(check_tag, distinct))
+            code = {tag: i for i, tag in enumerate(distinct)}
             dtype = np.min_scalar_type(max(len(code) - 1, 0))
             codes = np.fromiter(map(code.__getitem__, listed), dtype, len(listed))
-            tags = cls(tuple(map(check_tag, code)), codes)
+            tags = cls(names, codes)
         if len(tags) != n_rows:
             raise ValueError(
                 f"modality has {len(tags)} tags for {n_rows} rows: give one a row, or one "
@@ -98,8 +107,9 @@ class Tags:
     def concatenate(cls, several):
         """The tags of several sets of rows, one after the other."""
         names = tuple(dict.fromkeys(name for tags in several for name in tags.names))
+        place = {name: i for i, name in enumerate(names)}
         dtype = np.min_scalar_type(max(len(names) - 1, 0))
-        recode = [np.array([names.index(n) for n in tags.names], dtype) for tags in several]
+        recode = [np.array([place[name] for name in tags.names], dtype) for tags in several]
         return cls(names, np.concatenate([r[t.codes] for r, t in zip(recode, several)]))
 
     def __len__(self):

@@ -47,9 +47,11 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
     ------
     TypeError
         If `estimator` does not end in something that searches.
+    NotFittedError
+        If it is not fitted, or a search object without ``refit=True``.
     ValueError
-        If nothing says what kind of query bare vectors are, or raw items are given to a
-        pipeline without an encoder.
+        If nothing says what kind of query bare vectors are, there is no query, a `modality`
+        is given for raw items, or raw items are given to a pipeline without an encoder.
 
     Examples
     --------
@@ -76,7 +78,10 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
 
 def split_steps(estimator):
     """The steps before the last and the last, of a pipeline or what a search selected."""
-    estimator = getattr(estimator, "best_estimator_", estimator)
+    if hasattr(estimator, "refit") and hasattr(estimator, "estimator"):
+        message = "This %(name)s has no best_estimator_: fit it first, with refit=True."
+        check_is_fitted(estimator, "best_estimator_", msg=message)
+        estimator = estimator.best_estimator_
     if not isinstance(estimator, Pipeline):
         return [], estimator
     before, last = split_steps(estimator.steps[-1][1])
@@ -110,11 +115,21 @@ def _as_queries(queries, modality, fitted):
         return EmbeddingArray(queries.values, marked)
     if _is_item(queries):
         queries = [queries]
-    if not is_device_array(queries) and not isinstance(queries, np.ndarray):
-        queries = list(queries)
-        if any(map(_is_item, queries)):
+    if not is_device_array(queries):
+        # Not a list of a DataFrame: those are its columns' names.
+        queries = np.asarray(queries) if hasattr(queries, "__array__") else list(queries)
+        if isinstance(queries, np.ndarray) and queries.dtype.kind in "OU":
+            queries = queries.tolist()
+        if isinstance(queries, list) and any(map(_is_item, queries)):
+            if modality is not None:
+                raise ValueError(
+                    "modality= is for vectors. Texts, images and Query objects say themselves "
+                    "what they are."
+                )
             return [item if isinstance(item, Query) else Query(item) for item in queries]
     values = queries if is_device_array(queries) else np.asarray(queries)
+    if not values.shape or not values.shape[0]:
+        raise ValueError(f"There is no query in {queries!r}.")
     if values.ndim == 1:
         values = values[None, :]
     if modality is None:

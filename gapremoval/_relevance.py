@@ -1,7 +1,8 @@
 """What ``y`` holds: the ids of documents and the relevance of queries."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
+from contextlib import suppress
 
 import numpy as np
 
@@ -21,14 +22,14 @@ def check_y(y, n_rows):
     # tolist() also undoes what numpy makes of lists of equal length: a 2-D array.
     if hasattr(y, "__array__") and not hasattr(y, "tolist"):
         y = np.asarray(y)
-    try:
-        y = y.tolist() if hasattr(y, "tolist") else list(y)
-    except TypeError:
-        raise ValueError(f"y must be a sequence with an entry a row; got {y!r}.") from None
-    if not isinstance(y, list) or len(y) != n_rows:
-        n_entries = len(y) if isinstance(y, list) else 1
-        raise ValueError(f"y has {n_entries} entries for {n_rows} rows: give one a row.")
-    return y
+    listed = y.tolist() if hasattr(y, "tolist") else y
+    # The letters of a string, the keys of a dict and the order of a set are no entries.
+    if not isinstance(listed, Iterable) or isinstance(listed, (str, bytes, Mapping, Set)):
+        raise ValueError(f"y must be a sequence with an entry a row; got {repr(y)[:60]}.")
+    listed = list(listed)
+    if len(listed) != n_rows:
+        raise ValueError(f"y has {len(listed)} entries for {n_rows} rows: give one a row.")
+    return listed
 
 
 def check_ids(ids, rows):
@@ -52,7 +53,7 @@ def check_ids(ids, rows):
     """
     kinds = set()
     for kind in {type(x) for x in ids}:
-        if issubclass(kind, (*SEVERAL, Mapping, type(None))):
+        if issubclass(kind, (*SEVERAL, Mapping)):
             _refuse_id(ids, rows, lambda x, kind=kind: type(x) is kind)
         elif issubclass(kind, str):
             kinds.add("str")
@@ -67,10 +68,15 @@ def check_ids(ids, rows):
             f"({next(x for x in ids if isinstance(x, str))!r} and {example!r}): use one type, "
             "since '1' and 1 would be two documents."
         )
+    common = None
     if kinds == {"str"}:
-        return np.array(ids, dtype=np.str_)
-    if kinds == {"number"} and all(x == int(x) and abs(x) < 2**63 for x in ids if abs(x) < np.inf):
-        return np.array([int(x) for x in ids], dtype=np.int64)
+        common = np.array(ids, dtype=np.str_)
+    elif kinds == {"number"}:
+        with suppress(OverflowError):  # infinite, or beyond int64
+            common = np.array([int(x) for x in ids], dtype=np.int64)
+    # Equal but for a fraction, and for NULs at a string's end, which numpy drops.
+    if common is not None and common.tolist() == ids:
+        return common
     boxed = np.empty(len(ids), dtype=object)
     boxed[:] = ids
     return boxed
@@ -81,8 +87,8 @@ def _refuse_id(ids, rows, is_wrong):
     at = next(i for i, x in enumerate(ids) if is_wrong(x))
     raise ValueError(
         f"Row {rows[at]} is a document, and its id in y is {ids[at]!r}: a document has one id, "
-        "never None, NaN, a list, a set or a dict. Relevance belongs to queries: mark their "
-        "rows by a modality such as 'query:text', in an EmbeddingArray or as modality=."
+        "never None, NaN, a list, a tuple, a set or a dict. Relevance belongs to queries: mark "
+        "their rows by a modality such as 'query:text', in an EmbeddingArray or as modality=."
     )
 
 
@@ -104,20 +110,16 @@ def check_relevance(y):
 
 
 def _check_answer(answer, row):
-    if isinstance(answer, Mapping):
-        gains = answer
-    elif isinstance(answer, SEVERAL):
-        try:
-            gains = dict.fromkeys(answer, 1.0)
-        except TypeError:
-            raise ValueError(
-                f"The relevance of query {row} holds something that is no id: {answer!r}. Give "
-                "an id, a flat list of ids, or a dict id -> gain."
-            ) from None
-    elif is_missing(answer):
+    if is_missing(answer):
         return None
-    else:
-        return {answer: 1.0}
+    try:
+        ids = answer if isinstance(answer, (*SEVERAL, Mapping)) else [answer]
+        gains = answer if isinstance(answer, Mapping) else dict.fromkeys(ids, 1.0)
+    except TypeError:
+        raise ValueError(
+            f"The relevance of query {row} holds something that is no id: {answer!r}. Give an "
+            "id, a flat list of ids, or a dict id -> gain."
+        ) from None
     for document, gain in gains.items():
         if is_missing(document):
             raise ValueError(f"The relevance of query {row} holds a missing id: {answer!r}.")
@@ -141,13 +143,14 @@ def check_known(ids, known, *, what):
     what : str
         What names them, for the message: ``"relevance"``.
     """
-    have = set(known.tolist())
+    corpus = known.tolist()
+    have = set(corpus)
     unknown = [x for x in dict.fromkeys(ids) if x not in have]
     if not unknown:
         return
     shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-    example = next(iter(have), None)
-    if have and all(isinstance(x, str) != isinstance(example, str) for x in unknown):
+    example = next(iter(corpus), None)
+    if corpus and all(isinstance(x, str) != isinstance(example, str) for x in unknown):
         raise ValueError(
             f"The {what} names {shown}, of type {type(unknown[0]).__name__}, while the ids of the "
             f"corpus are of type {type(example).__name__} (such as {example!r}): use the same type."
