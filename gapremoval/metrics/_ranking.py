@@ -1,5 +1,8 @@
 """Ranking metrics from relevance, as trec_eval defines them."""
 
+from collections.abc import Mapping, Set
+from numbers import Integral
+
 import numpy as np
 
 from .._relevance import check_relevance
@@ -31,8 +34,8 @@ def ndcg_at_k(relevance, ranking, k=10):
     Raises
     ------
     ValueError
-        If the lengths differ, an id is ranked twice, a gain is no finite number, or `k` is
-        below 1.
+        If the lengths differ, an id is ranked twice, a ranking is no sequence of ids, a gain
+        is no finite number, or `k` is no whole number of at least 1.
 
     References
     ----------
@@ -43,7 +46,7 @@ def ndcg_at_k(relevance, ranking, k=10):
     --------
     >>> from gapremoval.metrics import ndcg_at_k
     >>> ndcg_at_k(["a", {"b": 2, "c": 1}], [["a", "b"], ["c", "b"]])
-    array([1.        , 0.85972695])
+    array([1.       , 0.8597187])
     """
     found, ideal, n_relevant = _gains(relevance, ranking, k)
     discount = 1 / np.log2(np.arange(2, k + 2))
@@ -136,8 +139,13 @@ def _gains(relevance, ranking, k):
     n_relevant : ndarray of shape (n_queries,)
         How many are relevant; NaN where that is unknown.
     """
-    if k < 1:
-        raise ValueError(f"k must be at least 1; got {k!r}.")
+    if not isinstance(k, Integral) or k < 1:
+        raise ValueError(f"k must be a whole number of at least 1; got {k!r}.")
+    if isinstance(relevance, Mapping) or isinstance(ranking, Mapping):
+        raise ValueError(
+            "relevance and ranking must be sequences with an entry a query; got a dict. Its "
+            "values in the order of the queries are such a sequence."
+        )
     relevance = check_relevance(relevance)
     ranking = ranking.tolist() if hasattr(ranking, "tolist") else list(ranking)
     if len(relevance) != len(ranking):
@@ -148,6 +156,12 @@ def _gains(relevance, ranking, k):
     found, ideal = np.zeros((2, len(ranking), k))
     n_relevant = np.full(len(ranking), np.nan)
     for query, (gains, ranked) in enumerate(zip(relevance, ranking)):
+        # A string would be ranked letter by letter, a dict or set in an order of no meaning.
+        if isinstance(ranked, str | Mapping | Set) or not np.iterable(ranked):
+            raise ValueError(
+                f"The ranking of query {query} must be a sequence of ids, best first; got "
+                f"{ranked!r}."
+            )
         top = list(ranked)[:k]
         if len(set(top)) < len(top):
             raise ValueError(f"The ranking of query {query} holds an id twice: {top!r}.")

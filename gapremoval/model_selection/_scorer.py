@@ -1,6 +1,7 @@
 """Scorers for cross-validation by any ranking metric."""
 
 from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import UNUSED
 
 from .._pipeline import split_steps, transform_steps
 from .._validation import tagged_rows
@@ -12,16 +13,19 @@ class _RankingScorer(BaseEstimator):
     """A scorer that ranks as many documents as its metric asks for."""
 
     # make_scorer would route no metadata to the pipeline; a plain function gets none.
-    __metadata_request__score = {"modality": True}
+    __metadata_request__score = {"modality": True, "estimator": UNUSED}
 
     def __init__(self, metric):
         self.metric = metric
 
-    def __call__(self, estimator, X, y, sample_weight=None, *, modality=None):
+    # scikit-learn reads the request only where there is a method of this name.
+    def score(self, estimator, X, y, sample_weight=None, *, modality=None):
         metric, k = get_ranking_metric(self.metric)
         steps, retriever = split_steps(estimator)
         X = transform_steps(steps, tagged_rows(X, modality))
         return score_queries(retriever, X, y, metric=metric, k=k, sample_weight=sample_weight)
+
+    __call__ = score
 
 
 def make_ranking_scorer(metric):

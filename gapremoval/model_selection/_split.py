@@ -1,9 +1,11 @@
 """Cross-validation that folds queries and keeps every document."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, KFold
 
-from .._validation import read_modality
+from .._validation import HOW_TO_TAG, read_modality
 
 
 class QueryKFold(BaseCrossValidator):
@@ -66,19 +68,20 @@ class QueryKFold(BaseCrossValidator):
         ------
         ValueError
             If `X` carries no modality and none is given, or holds no query, or fewer
-            queries than folds.
+            queries than folds, or `n_splits` is below 2.
         """
         tags = read_modality(X, modality)
         if tags is None or not tags.is_query.any():
             raise ValueError(
                 "QueryKFold found no query among the rows. Tag the rows that ask as "
                 "'query:text' (or wrap the items in Query) and give their answers in y."
+                + (f" These rows carry no modality at all. {HOW_TO_TAG}" if tags is None else "")
             )
         documents, queries = np.flatnonzero(~tags.is_query), np.flatnonzero(tags.is_query)
-        if not 2 <= self.n_splits <= len(queries):
+        if not isinstance(self.n_splits, Integral) or not 2 <= self.n_splits <= len(queries):
             raise ValueError(
-                f"n_splits={self.n_splits!r} must be at least 2 and at most the number of queries, "
-                f"{len(queries)}."
+                f"n_splits={self.n_splits!r} must be a whole number, at least 2 and at most the "
+                f"number of queries, {len(queries)}."
             )
         folds = KFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
         for learn, test in folds.split(queries):

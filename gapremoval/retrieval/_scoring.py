@@ -3,6 +3,7 @@
 import numpy as np
 
 from .._embeddings import EmbeddingArray
+from .._modality import parts_of
 from .._relevance import check_ids, check_known, check_relevance, check_y
 from .._validation import check_rows
 
@@ -37,7 +38,7 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
     ------
     ValueError
         If no query is judged, a document among the rows or in the relevance is not
-        indexed, or the weights add up to nothing.
+        indexed, or indexed without a part that is given, or the weights add up to nothing.
     """
     if y is None:
         raise ValueError("score needs y: the relevance of the queries.")
@@ -47,6 +48,7 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
     rows, documents = np.flatnonzero(tags.is_query), np.flatnonzero(~tags.is_query)
     ids = check_ids([y[row] for row in documents], documents)
     check_known(ids.tolist(), retriever.ids_, what="y of the document rows")
+    _check_parts(retriever, ids.tolist(), tags[documents])
     relevance = check_relevance(y[row] for row in rows)
     judged = np.array([answer is not None for answer in relevance], dtype=bool)
     if not judged.any():
@@ -60,10 +62,27 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
     ranking = retriever.search(EmbeddingArray(checked.values, tags)[rows], k).ids
     weights = None
     if sample_weight is not None:
-        weights = np.asarray(check_y(sample_weight, n_rows), dtype=float)[rows]
+        weights = np.asarray(sample_weight, dtype=float)
+        if weights.shape != (n_rows,):
+            raise ValueError(
+                f"sample_weight has shape {weights.shape} for {n_rows} rows: give one a row."
+            )
+        weights = weights[rows]
         if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0):
             raise ValueError(
                 "sample_weight must be finite and at least 0 for every judged query, and above 0 "
                 "for one."
             )
     return float(np.average(metric(relevance, ranking, k), weights=weights))
+
+
+def _check_parts(retriever, ids, tags):
+    """Raise for a row that its document was indexed without: a held-out part."""
+    indexed = dict(zip(retriever.ids_.tolist(), retriever.document_modality_.tolist()))
+    for document, code in zip(ids, tags.codes):
+        if tags.names[code] not in parts_of(indexed[document]):
+            raise ValueError(
+                f"Document {document!r} was indexed without its {tags.names[code]!r} row, which is "
+                "given here. The usual splitters hold parts of documents out, so cross-validate "
+                "with cv=QueryKFold()."
+            )
