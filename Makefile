@@ -10,8 +10,9 @@ BIN := .venv/bin
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py $(DATA)
 
+# One BLAS thread a worker; a page's code blocks run in order, so a file stays with one.
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -n auto $(TESTS)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .

@@ -47,7 +47,8 @@ def read_modality(X, modality=None):
         return Tags.encode(modality, X.shape[0] if hasattr(X, "shape") else len(X))
     if isinstance(X, EmbeddingArray):
         return X._tags
-    if isinstance(X, list | tuple) and any(isinstance(item, Query) for item in X):
+    raw = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object)
+    if raw and any(isinstance(item, Query) for item in X):
         marked = ["query:item" if isinstance(item, Query) else "item" for item in X]
         return Tags.encode(marked, len(X))
     return None
