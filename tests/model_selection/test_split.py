@@ -60,6 +60,7 @@ def test_all_ways_of_tagging_give_the_same_folds(modality):
     assert folds_of(QueryKFold(2), X.values.tolist(), modality=modality) == want
     assert folds_of(QueryKFold(2), items) == want
     assert folds_of(QueryKFold(2), tuple(items)) == want
+    assert folds_of(QueryKFold(2), np.array(items, dtype=object)) == want
 
 
 @given(tags)
