@@ -1,14 +1,17 @@
 """Remove the modality gap of CLIP-like embeddings, and search mixed corpora."""
 
 from ._embeddings import EmbeddingArray
+from ._folder import read_folder
 from ._items import Query, explode_documents
 from ._pipeline import search
 from ._version import __version__
 from .calibration import ModalityGapRemover
+from .encoders import CLIPEncoder
 from .model_selection import QueryKFold, make_ranking_scorer
 from .retrieval import MixedModalityRetriever
 
 __all__ = [
+    "CLIPEncoder",
     "EmbeddingArray",
     "MixedModalityRetriever",
     "ModalityGapRemover",
@@ -17,5 +20,6 @@ __all__ = [
     "__version__",
     "explode_documents",
     "make_ranking_scorer",
+    "read_folder",
     "search",
 ]

@@ -1,0 +1,5 @@
+"""Encoders: texts and pictures in, tagged embeddings out."""
+
+from ._clip import CLIPEncoder
+
+__all__ = ["CLIPEncoder"]

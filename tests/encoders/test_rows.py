@@ -1,0 +1,86 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from gapremoval import Query
+from gapremoval.encoders._rows import read_rows
+
+Image = pytest.importorskip("PIL.Image")
+
+PICTURE = Image.new("RGB", (4, 3))
+ARRAY = np.zeros((3, 4, 3), dtype=np.uint8)
+
+
+def read(items):
+    return read_rows(items, taker="CLIPEncoder")
+
+
+def test_each_row_is_tagged_by_what_it_is(tmp_path):
+    path = tmp_path / "x.jpg"
+    items = ["a", "", path, PICTURE, ARRAY, Query("a"), Query(path), Query(PICTURE)]
+    items += [Query(text="a"), Query(image=ARRAY), Query(text="a", image=path)]
+    rows = read(items)
+    assert [row.modality for row in rows] == [
+        *["text", "text", "image", "image", "image", "query:text", "query:image", "query:image"],
+        *["query:text", "query:image", "query:image+text"],
+    ]
+    assert rows[-1].parts == [("text", "a"), ("image", path)]
+    assert rows[1].parts == [("text", "")]
+
+
+def test_a_path_written_as_text_in_the_image_of_a_query_is_a_path(tmp_path):
+    path = tmp_path / "x.jpg"
+    assert read([Query(image=str(path))])[0].picture == path
+
+
+@pytest.mark.parametrize("series", [pd.Series, tuple, np.array])
+def test_any_sequence_of_items_will_do(series):
+    assert [row.text for row in read(series(["a", "b"]))] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "lone", ["a red bicycle", b"bytes", PICTURE, ARRAY, Query("a")], ids=lambda x: type(x).__name__
+)
+def test_a_lone_item_is_a_type_error_that_shows_the_list_and_names_search(lone):
+    with pytest.raises(TypeError, match=r"write \[.*\]\. To search, call gapremoval\.search"):
+        read(lone)
+
+
+def test_a_lone_path_is_one_too(tmp_path):
+    with pytest.raises(TypeError, match=r"a single PosixPath|a single WindowsPath"):
+        read(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("records", [pd.DataFrame({"text": ["a"]}), {"text": "a"}, {"a"}, 5])
+def test_what_is_no_sequence_of_items_is_sent_to_explode_documents(records):
+    with pytest.raises(TypeError, match="explode_documents"):
+        read(records)
+
+
+def test_all_rows_that_are_no_items_are_named_together():
+    items = ["a", None, float("nan"), pd.NA, b"x", np.zeros((2, 2)), 3, Query(5), ["b"], "c"]
+    with pytest.raises(ValueError, match="8 of 10 rows are no items") as error:
+        read(items)
+    for number in (1, 2, 3):
+        assert f"row {number}: {items[number]!r} is missing: drop it" in str(error.value)
+    for number in (4, 5, 6, 7, 8):
+        assert f"row {number}: " in str(error.value)
+    assert "an array of float64 and shape (2, 2)" in str(error.value)
+
+
+def test_no_items_are_refused():
+    with pytest.raises(ValueError, match="no items"):
+        read([])
+
+
+def test_a_text_that_names_a_picture_file_is_refused_where_the_file_is_there(tmp_path):
+    PICTURE.save(tmp_path / "x.PNG")
+    with pytest.raises(ValueError, match=r"row 1: the text '.*x\.PNG' names a picture file: wrap"):
+        read(["a", str(tmp_path / "x.PNG")])
+
+
+def test_a_text_that_only_looks_like_one_is_warned_of():
+    with pytest.warns(UserWarning, match="2 texts end like the name of a picture"):
+        assert len(read(["absent.jpg", "a.PNG", "b"])) == 3
+    with pytest.warns(UserWarning, match="1 texts"):
+        read(["x" * 5000 + ".jpg"])
