@@ -1,12 +1,15 @@
 """The differences between array libraries, and the row arithmetic that all share."""
 
+from contextlib import ExitStack
+
 import array_api_compat
 import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_array
 
 # Temporaries hold this many numbers: small enough for a core's cache, and for the promise
-# of at most one output and 64 MiB.
+# of at most one output and 64 MiB. An accelerator wants few and large steps.
 BLOCK_SIZE = 2**18
+ACCELERATOR_BLOCK_SIZE = 2**24
 
 
 def is_device_array(values):
@@ -14,10 +17,23 @@ def is_device_array(values):
     return is_array_api_obj(values) and not is_numpy_array(values)
 
 
-def to_numpy(values):
-    """Copy an array of any library to the host, as numpy."""
+def is_on_accelerator(values):
+    """Whether `values` is a tensor that lies elsewhere than in the host's memory."""
+    return array_api_compat.is_torch_array(values) and values.device.type != "cpu"
+
+
+def is_writeable(values):
+    """Whether rows can be overwritten: tensors of inference mode and leaves of a graph cannot."""
     if array_api_compat.is_torch_array(values):
-        return values.detach().cpu().numpy()
+        return not (values.is_inference() or (values.requires_grad and values.is_leaf))
+    return array_api_compat.is_writeable_array(values)
+
+
+def to_numpy(values):
+    """Take an array of any library to the host, as numpy; bfloat16 becomes float32."""
+    if array_api_compat.is_torch_array(values):
+        values = values.detach().cpu()
+        return (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()
     return np.asarray(values)
 
 
@@ -26,21 +42,118 @@ def namespace_and_device(values):
     return array_namespace(values), device(values)
 
 
+def beside(values, like, dtype=None):
+    """`values` in the library of `like` and on its device; as they are where they lie there."""
+    xp, place = namespace_and_device(like)
+    return _placed(values, xp, place, dtype)
+
+
+def to_double(values, like):
+    """`values` as float64 in the library of `like`, where that can compute in float64.
+
+    This is the device of `like`, or the host where the device has no float64 (MPS).
+    """
+    xp, place = namespace_and_device(like)
+    if array_api_compat.is_torch_array(like) and place.type == "mps":
+        place = "cpu"
+    return _placed(values, xp, place, xp.float64)
+
+
+def _placed(values, xp, place, dtype):
+    if array_namespace(values) is not xp:
+        # A copy, since torch warns of read-only memory and takes no negative strides.
+        host = to_numpy(values)
+        values = host if array_api_compat.is_numpy_namespace(xp) else xp.asarray(np.array(host))
+    # MPS has no float64: leave the device before widening, narrow before going there.
+    if dtype is not None and dtype != xp.float64:
+        values = xp.astype(values, dtype, copy=False)
+    values = array_api_compat.to_device(values, place)
+    return values if dtype is None else xp.astype(values, dtype, copy=False)
+
+
+def full_precision(values):
+    """A context without torch's autocast, which multiplies in half precision, and gradients."""
+    context = ExitStack()
+    if array_api_compat.is_torch_array(values):
+        import torch
+
+        context.enter_context(torch.no_grad())
+        if torch.amp.is_autocast_available(values.device.type):
+            context.enter_context(torch.autocast(values.device.type, enabled=False))
+    return context
+
+
 def row_blocks(values):
     """Slices that cut the rows of a 2-D array into blocks of about `BLOCK_SIZE` numbers."""
     n_rows, n_features = values.shape
-    step = max(BLOCK_SIZE // max(n_features, 1), 1)
+    size = ACCELERATOR_BLOCK_SIZE if is_on_accelerator(values) else BLOCK_SIZE
+    step = max(size // max(n_features, 1), 1)
     return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
 
 
 def take_rows(values, rows):
     """Index the rows of an array of any library with a slice, mask or index array."""
-    forward = isinstance(rows, slice) and (rows.step is None or rows.step > 0)
+    return _take(values, rows, axis=0)
+
+
+def take_columns(values, columns):
+    """Index the columns of a 2-D array of any library with whatever numpy takes."""
+    if is_numpy_array(values) or not isinstance(columns, slice | list | np.ndarray):
+        return values[:, columns]
+    return _take(values, columns, axis=1)
+
+
+def _take(values, key, axis):
+    forward = isinstance(key, slice) and (key.step is None or key.step > 0)
     if is_numpy_array(values) or forward:
-        return values[rows, ...]
+        return values[(slice(None),) * axis + (key, ...)]
     xp, place = namespace_and_device(values)
-    positions = np.arange(values.shape[0])[rows]
-    return xp.take(values, xp.asarray(positions, device=place), axis=0)
+    # torch takes no negative strides.
+    positions = np.ascontiguousarray(np.arange(values.shape[axis])[key])
+    return xp.take(values, xp.asarray(positions, device=place), axis=axis)
+
+
+def kth_largest(rows, k):
+    """The k-th largest number of each row, shape (n_rows,)."""
+    if is_numpy_array(rows):
+        return np.partition(rows, -k, axis=1)[:, -k]
+    xp = array_namespace(rows)
+    if array_api_compat.is_torch_array(rows):
+        return xp.min(rows.topk(k, dim=1, sorted=False).values, axis=1)
+    return xp.sort(rows, axis=1)[:, -k]
+
+
+def lexsort(keys):
+    """The stable order by the last key, among equals by the one before it, and so on."""
+    if is_numpy_array(keys[0]):
+        return np.lexsort(keys)
+    xp = array_namespace(*keys)
+    order = xp.argsort(keys[0], stable=True)
+    for key in keys[1:]:
+        order = xp.take(order, xp.argsort(xp.take(key, order), stable=True))
+    return order
+
+
+def row_sums(rows):
+    """Sum each row, which is overwritten: always in the same order of additions.
+
+    The sums and matrix products of a library may add in another order for other shapes,
+    devices and numbers of threads. Here the second half of a row is added to the first
+    until one number is left, so equal rows have equal sums, to the last digit, everywhere.
+    """
+    width = rows.shape[1]
+    while width > 1:
+        half = (width + 1) // 2
+        first = rows[:, : width - half]
+        first += rows[:, half:width]
+        width = half
+    return rows[:, 0]
+
+
+def squared_lengths(rows):
+    """The inner product of each row with itself, shape (n_rows,)."""
+    # torch's vecdot is a matrix product, which CUDA may be told to do in TF32.
+    return np.vecdot(rows, rows) if is_numpy_array(rows) else row_sums(rows * rows)
 
 
 def unit_rows(rows):
@@ -64,7 +177,7 @@ def unit_rows(rows):
     small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
     # What overflows, and what is not finite, is dealt with below or told by the lengths.
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = xp.vecdot(rows, rows)
+        squares = squared_lengths(rows)
         in_range = (squares > small) & (squares < large)
         lengths = xp.sqrt(squares)
         unit = rows / _no_zero(lengths)[:, None]
@@ -73,9 +186,10 @@ def unit_rows(rows):
         # The square of a very short or long row leaves the dtype's range: scale it first.
         largest = xp.max(xp.abs(rows), axis=1)
         scaled = rows / _no_zero(largest)[:, None]
-        relative = xp.sqrt(xp.vecdot(scaled, scaled))
+        relative = xp.sqrt(squared_lengths(scaled))
         unit = xp.where(in_range[:, None], unit, scaled / _no_zero(relative)[:, None])
-        return unit, xp.where(in_range, lengths, largest * relative)
+        exact = xp.where(xp.isfinite(largest), largest * relative, largest)
+        return unit, xp.where(in_range, lengths, exact)
 
 
 def _no_zero(divisors):

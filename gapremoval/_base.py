@@ -1,14 +1,22 @@
 """What the estimators share: metadata requests, fit_transform, the version in pickles."""
 
-import warnings
+from contextlib import contextmanager
 
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 
 from ._version import __version__
+from ._warnings import warn
 
 
-class VersionStamped:
-    """Writes the package's version into pickles, and compares it when they are loaded."""
+class PlainTransformer(TransformerMixin, BaseEstimator):
+    """Base of everything that transforms: no ``set_output``, the version in its pickles.
+
+    A DataFrame has no place for the tags.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        # As a keyword of the class it would hold for this class alone.
+        super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)
 
     def __getstate__(self):
         return {**super().__getstate__(), "_gapremoval_version": __version__}
@@ -16,23 +24,16 @@ class VersionStamped:
     def __setstate__(self, state):
         written = state.pop("_gapremoval_version", "an unknown version")
         if written != __version__:
-            warnings.warn(
+            warn(
                 f"This {type(self).__name__} was pickled by gapremoval {written} and is loaded "
                 f"by {__version__}, which may give other results: fit it again, or install "
-                "that version.",
-                UserWarning,
-                stacklevel=2,
+                "that version."
             )
         super().__setstate__(state)
 
 
-class ModalityEstimator(
-    VersionStamped, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
-):
-    """Base of all estimators: rows and their modalities in.
-
-    ``set_output`` is not supported: a DataFrame has no place for the tags.
-    """
+class ModalityEstimator(PlainTransformer):
+    """Base of what takes rows and their modalities."""
 
     # With routing on, `modality=` then needs no set_fit_request() from the user.
     __metadata_request__fit = {"modality": True}
@@ -59,6 +60,17 @@ class ModalityEstimator(
             What ``transform`` returns.
         """
         return self.fit(X, y, modality=modality).transform(X, modality=modality)
+
+    @contextmanager
+    def _all_or_nothing(self):
+        """Keep the state as it was if fitting fails."""
+        before = vars(self).copy()
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
 
 class Calibrator(OneToOneFeatureMixin, ModalityEstimator):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from array_api_compat import array_namespace
 
-from ._array_api import is_device_array, take_rows, to_numpy
+from ._array_api import is_device_array, take_columns, take_rows, to_numpy
 from ._modality import Tags
 
 
@@ -23,7 +23,8 @@ class EmbeddingArray:
     ----------
     values : array-like of shape (n_rows, n_features)
         One embedding a row: a numpy array, a torch tensor, or anything that numpy makes a
-        2-D array of numbers from. It is not copied.
+        2-D array of numbers from. It is not copied. Tensors stay on their device; pickles
+        and deep copies hold numpy, where bfloat16 becomes float32.
     modality : str or sequence of str of shape (n_rows,)
         The modality of each row; one string stands for all. Documents have a plain name
         (``"text"``, ``"image"``, ``"audio"``, any non-empty string without ``:`` and
@@ -150,7 +151,7 @@ class EmbeddingArray:
         return self.values.dtype
 
     def numpy(self):
-        """The same rows and tags on the host, with numpy values.
+        """The same rows and tags on the host, with numpy values; bfloat16 becomes float32.
 
         Returns
         -------
@@ -159,7 +160,7 @@ class EmbeddingArray:
         return EmbeddingArray(to_numpy(self.values), self._tags)
 
     def save(self, path):
-        """Write values and tags to one ``.npz`` file, without pickle.
+        """Write values and tags to one ``.npz`` file, without pickle; bfloat16 as float32.
 
         The file is complete or not there: it is written beside its place and moved.
 
@@ -230,9 +231,12 @@ class EmbeddingArray:
         without a tag.
         """
         keys = key if isinstance(key, tuple) else (key,)
-        rows, *columns = keys or (...,)
+        # The tags lie on the host, and so must the keys that select them.
+        keys = [to_numpy(key)[()] if is_device_array(key) else key for key in keys]
+        rows, *columns = keys or [...]
         if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
-            return self.values[(int(rows), *(columns or [...]))]
+            row = _select_columns(self.values[int(rows), ...][None, :], columns)
+            return row[0] if row.ndim == 1 else row[0, ...]
         if rows is Ellipsis:
             rows = slice(None)
         codes = self._tags.codes[rows]
@@ -242,10 +246,7 @@ class EmbeddingArray:
                 "Rows are selected by a slice, a mask or a 1-D index array; for rows and "
                 "columns by index write X[rows][:, columns]."
             )
-        if any(column is not Ellipsis for column in columns):
-            values = take_rows(self.values, rows)[(slice(None), *columns)]
-        else:
-            values = take_rows(self.values, rows)
+        values = _select_columns(take_rows(self.values, rows), columns)
         return values if values.ndim != 2 else EmbeddingArray(values, self._tags[rows])
 
     def __array__(self, dtype=None, copy=None):
@@ -263,3 +264,11 @@ class EmbeddingArray:
         counts = ", ".join(f"{n} {name}" for name, n in self._tags.counts().items())
         dtype = str(self.dtype).split(".")[-1]
         return f"EmbeddingArray({len(self)} rows x {self.shape[1]}, {dtype}: {counts or 'empty'})"
+
+
+def _select_columns(values, columns):
+    """What stands behind the rows in an index."""
+    columns = [column for column in columns if column is not Ellipsis]
+    if len(columns) == 1:
+        return take_columns(values, columns[0])
+    return values[(slice(None), *columns, ...)]

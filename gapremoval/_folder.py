@@ -1,9 +1,10 @@
 """A folder of pictures and text files as items and ids."""
 
 import os
-import warnings
 from collections import Counter
 from pathlib import Path
+
+from ._warnings import warn
 
 TEXTS = frozenset({".txt", ".md"})
 # fmt: off
@@ -119,7 +120,7 @@ def read_folder(path):
         found = _summary(not_taken) if not_taken else "It holds nothing that is not hidden."
         raise ValueError(f"There is neither a picture nor a text in {root}. {found} {known}")
     if not_taken:
-        warnings.warn(_summary(not_taken), stacklevel=2)
+        warn(_summary(not_taken))
     items, ids = zip(*taken)
     return list(items), list(ids)
 

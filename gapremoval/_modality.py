@@ -120,7 +120,9 @@ class Tags:
 
     def counts(self):
         """The number of rows of each modality that is there: a dict name -> int."""
-        counts = np.bincount(self.codes, minlength=len(self.names))
+        counts = np.zeros(len(self.names), dtype=np.int64)
+        for start in range(0, len(self.codes), 2**20):  # bincount makes a wide copy
+            counts += np.bincount(self.codes[start : start + 2**20], minlength=len(counts))
         return {name: int(n) for name, n in zip(self.names, counts) if n}
 
     def to_array(self):

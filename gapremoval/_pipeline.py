@@ -1,13 +1,14 @@
 """search: ask any fitted pipeline, search object or retriever."""
 
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
-from ._array_api import is_device_array
 from ._embeddings import EmbeddingArray
 from ._items import Query
 from ._modality import Tags, as_query, is_query
@@ -71,13 +72,16 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
             "MixedModalityRetriever, or another estimator with a search method."
         )
     check_is_fitted(retriever)
-    X = _as_queries(queries, modality, getattr(retriever, "modalities_", ()))
-    X = transform_steps(steps, X)
-    return retriever.search(X, n_neighbors, document_modality=document_modality)
+    first = _thawed(steps[0]) if steps else retriever
+    named = hasattr(first, "feature_names_in_")
+    X, tags = _as_queries(queries, modality, getattr(retriever, "modalities_", ()), named)
+    X, tags = transform_steps(steps, X, tags)
+    return retriever.search(X, n_neighbors, modality=tags, document_modality=document_modality)
 
 
 def split_steps(estimator):
     """The steps before the last and the last, of a pipeline or what a search selected."""
+    estimator = _thawed(estimator)
     if hasattr(estimator, "refit") and hasattr(estimator, "estimator"):
         message = "This %(name)s has no best_estimator_: fit it first, with refit=True."
         check_is_fitted(estimator, "best_estimator_", msg=message)
@@ -88,54 +92,83 @@ def split_steps(estimator):
     return [step for _, step in estimator.steps[:-1]] + before, last
 
 
-def transform_steps(steps, X):
+def transform_steps(steps, X, tags=None):
     """Take rows or items through fitted steps; tags outlive a step that drops them.
 
     No step adds, drops or reorders rows, so the tags that went in hold for what comes out.
+
+    Parameters
+    ----------
+    steps : list of fitted transformers
+    X : EmbeddingArray, array or list of items of length n_rows
+    tags : Tags, default=None
+        The modalities of the rows; those of an EmbeddingArray if None.
+
+    Returns
+    -------
+    X : object
+        What the last step returns.
+    tags : Tags or None
+        Its modalities, where they are known.
     """
-    for step in steps:
+    tags = X._tags if tags is None and isinstance(X, EmbeddingArray) else tags
+    for step in map(_thawed, steps):
         if step is None or step == "passthrough":
             continue
         if isinstance(step, Pipeline):
-            X = transform_steps([inner for _, inner in step.steps], X)
+            X, tags = transform_steps([inner for _, inner in step.steps], X, tags)
             continue
-        tags = X._tags if isinstance(X, EmbeddingArray) else None
         asks = get_routing_for_object(step).consumes("transform", ["modality"])
-        X = step.transform(X, modality=X.modality) if tags and asks else step.transform(X)
-        if tags and not isinstance(X, EmbeddingArray):
-            X = EmbeddingArray(X, tags)
-    return X
+        modality = {"modality": tags.to_array()} if asks and tags is not None else {}
+        X = step.transform(X, **modality)
+        tags = X._tags if isinstance(X, EmbeddingArray) else tags
+    return X, tags
 
 
-def _as_queries(queries, modality, fitted):
-    """One query or many as a list of Query items or an EmbeddingArray of query rows."""
-    if isinstance(queries, EmbeddingArray):
-        names = queries._tags if modality is None else Tags.encode(modality, len(queries))
-        marked = Tags(tuple(map(as_query, names.names)), names.codes)
-        return EmbeddingArray(queries.values, marked)
+def _thawed(step):
+    """The estimator inside of a FrozenEstimator, which hands no `modality` on."""
+    while isinstance(step, FrozenEstimator):
+        step = step.estimator
+    return step
+
+
+def _as_queries(queries, modality, fitted, named):
+    """One query or many: a list of Query items, or rows and their tags as queries."""
     if _is_item(queries):
         queries = [queries]
-    if not is_device_array(queries):
-        # Not a list of a DataFrame: those are its columns' names.
-        queries = np.asarray(queries) if hasattr(queries, "__array__") else list(queries)
-        if isinstance(queries, np.ndarray) and queries.dtype.kind in "OU":
-            queries = queries.tolist()
-        if isinstance(queries, list) and any(map(_is_item, queries)):
-            if modality is not None:
-                raise ValueError(
-                    "modality= is for vectors. Texts, images and Query objects say themselves "
-                    "what they are."
-                )
-            return [item if isinstance(item, Query) else Query(item) for item in queries]
-    values = queries if is_device_array(queries) else np.asarray(queries)
-    if not values.shape or not values.shape[0]:
+    if not hasattr(queries, "shape") and not hasattr(queries, "__array__"):
+        if not np.iterable(queries) or isinstance(queries, Mapping | Set):
+            raise TypeError(
+                f"{queries!r} is no query: ask with a text, a picture, a Query, a vector, or a "
+                "sequence of them."
+            )
+        queries = list(queries)
+    if getattr(getattr(queries, "dtype", None), "kind", None) in ("O", "U"):
+        queries = queries.tolist()
+    if isinstance(queries, list) and any(map(_is_item, queries)):
+        if modality is not None:
+            raise ValueError(
+                "modality= is for vectors. Texts, images and Query objects say themselves what "
+                "they are."
+            )
+        return [item if isinstance(item, Query) else Query(item) for item in queries], None
+    if not hasattr(queries, "shape"):
+        queries = np.asarray(queries)
+    if not len(queries.shape) or not queries.shape[0]:
         raise ValueError(f"There is no query in {queries!r}.")
-    if values.ndim == 1:
-        values = values[None, :]
-    if modality is None:
+    if len(queries.shape) == 1:
+        queries = queries[None, :] if hasattr(queries, "ndim") else queries
+    if modality is None and isinstance(queries, EmbeddingArray):
+        modality = queries.modality
+    elif modality is None:
         modality = _only_query_modality(fitted)
-    rows = EmbeddingArray(values, modality)
-    return _as_queries(rows, None, fitted)
+    if isinstance(modality, str):
+        modality = [modality] * queries.shape[0]
+    marked = [as_query(name) if isinstance(name, str) else name for name in modality]
+    tags = Tags.encode(marked, queries.shape[0])
+    values = queries.values if isinstance(queries, EmbeddingArray) else queries
+    # The names of a frame's columns are for steps that were fitted with names.
+    return values if named and hasattr(values, "iloc") else EmbeddingArray(values, tags), tags
 
 
 def _is_item(query):

@@ -131,7 +131,7 @@ def _check_answer(answer, row):
     return {document: float(gain) for document, gain in gains.items()}
 
 
-def check_known(ids, known, *, what):
+def check_known(ids, known, *, what, advice=""):
     """Raise if some of `ids` are not in the corpus, saying how they differ from its own.
 
     Parameters
@@ -142,6 +142,8 @@ def check_known(ids, known, *, what):
         The ids of the corpus.
     what : str
         What names them, for the message: ``"relevance"``.
+    advice : str, default=""
+        How to mend it, where they are simply not there.
     """
     corpus = known.tolist()
     have = set(corpus)
@@ -157,6 +159,5 @@ def check_known(ids, known, *, what):
         )
     raise ValueError(
         f"The {what} names {len(unknown)} unknown document{'s' if len(unknown) > 1 else ''}: "
-        f"{shown}. Every document must be in the corpus that was fitted; the usual splitters "
-        "hold documents out, so cross-validate with cv=QueryKFold()."
+        f"{shown}.{' ' * bool(advice)}{advice}"
     )

@@ -4,8 +4,8 @@ The only file that knows the two ways to bring tags: an EmbeddingArray, or a pla
 with ``modality=``.
 """
 
-import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -15,10 +15,9 @@ from ._array_api import is_device_array, namespace_and_device, row_blocks, unit_
 from ._embeddings import EmbeddingArray
 from ._items import Query
 from ._modality import Tags
+from ._warnings import warn
 
 UNTAGGED = "unknown"
-
-FLOATS = ("float64", "float32", "float16")
 
 HOW_TO_TAG = (
     "Tag the rows with EmbeddingArray(X, modality); or, where a stock step such as PCA or "
@@ -29,7 +28,7 @@ HOW_TO_TAG = (
 
 @dataclass(frozen=True)
 class Rows:
-    """Checked rows: floating values of shape (n_rows, n_features) and their tags."""
+    """Checked rows: real numbers of shape (n_rows, n_features), and their tags."""
 
     values: object
     tags: Tags
@@ -90,20 +89,34 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
     """
     tags = read_modality(X, modality)
     values = X.values if isinstance(X, EmbeddingArray) else X
-    if isinstance(values, list | tuple) and any(isinstance(x, str | Query) for x in values[:1]):
-        raise ValueError(
-            f"{type(estimator).__name__} takes embeddings, and got raw items such as "
-            f"{values[0]!r}: put an encoder before it."
-        )
+    _refuse_items(estimator, values)
     if is_device_array(values):
         values = _check_device_array(estimator, values, reset)
     else:
-        values = validate_data(
-            estimator, values, reset=reset, dtype=FLOATS, ensure_all_finite=False
-        )
+        # Integers stay as they are: converting them all at once would take a copy.
+        values = validate_data(estimator, values, reset=reset, ensure_all_finite=False)
     if tags is None:
         tags = Tags.encode(_assumed_modality(estimator, known), values.shape[0])
     return Rows(values, tags)
+
+
+def _refuse_items(estimator, values):
+    """Raw texts and pictures have a way to go before they are rows."""
+    name = type(estimator).__name__
+    if isinstance(values, str | bytes | Path | Query):
+        raise TypeError(
+            f"{name} takes rows of embeddings, and got a single {type(values).__name__}: put an "
+            "encoder before it and give it a list, [item]. To search with one item, call "
+            "gapremoval.search(pipeline, item)."
+        )
+    texts = isinstance(values, np.ndarray) and values.dtype.kind in "OU"
+    if isinstance(values, list | tuple) or texts or hasattr(values, "iloc"):
+        first = np.asarray(values[:1], dtype=object).ravel()[:1]
+        if len(first) and isinstance(first[0], str | bytes | Path | Query):
+            raise ValueError(
+                f"{name} takes rows of embeddings, and got raw items such as {first[0]!r}: put an "
+                "encoder before it."
+            )
 
 
 def _check_device_array(estimator, values, reset):
@@ -124,11 +137,9 @@ def _assumed_modality(estimator, known):
     """The modality of rows that carry none."""
     name, known = type(estimator).__name__, list(known)
     if not known:
-        warnings.warn(
+        warn(
             f"{name} was fitted on an array without modalities: all rows count as one "
             f"modality, {UNTAGGED!r}, none as a query, and no gap is removed. {HOW_TO_TAG}",
-            UserWarning,
-            stacklevel=4,
         )
         return UNTAGGED
     if len(known) > 1:
@@ -160,12 +171,19 @@ def check_lengths(lengths, first_row=0):
     )
 
 
+def compute_dtype(values):
+    """What rows are computed in: float32 for floats up to that, else float64."""
+    xp = array_namespace(values)
+    is_wide = values.dtype == xp.float64 or not xp.isdtype(values.dtype, "real floating")
+    return xp.float64 if is_wide else xp.float32
+
+
 def checked_lengths(values):
     """The Euclidean length of each row, block by block.
 
     Parameters
     ----------
-    values : array of shape (n_rows, n_features), floating
+    values : array of shape (n_rows, n_features)
 
     Returns
     -------
@@ -177,14 +195,9 @@ def checked_lengths(values):
         If a row holds NaN or infinity.
     """
     xp, place = namespace_and_device(values)
-    dtype = values.dtype if values.dtype == xp.float64 else xp.float32
+    dtype = compute_dtype(values)
     lengths = xp.empty(values.shape[0], dtype=dtype, device=place)
     for rows in row_blocks(values):
         lengths[rows] = unit_rows(xp.astype(values[rows, ...], dtype, copy=False))[1]
         check_lengths(lengths[rows], first_row=rows.start)
     return lengths
-
-
-def tagged_rows(X, modality=None):
-    """Rows with the tags that ``modality=`` brings, as one EmbeddingArray; else `X` itself."""
-    return X if modality is None else EmbeddingArray(X, modality)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.utils._testing import create_memmap_backed_data
@@ -164,6 +165,52 @@ def check_bad_rows_are_refused_and_the_fit_stays(estimator):
         with pytest.raises(ValueError, match=message):
             ask(estimator, bad)
     np.testing.assert_array_equal(want, ask(estimator, X))
+
+
+def check_set_output_changes_nothing(estimator):
+    X, y = make_rows()
+    want = ask(clone(estimator).fit(X, y), X)
+    with sklearn.config_context(transform_output="pandas"):
+        np.testing.assert_array_equal(want, ask(clone(estimator).fit(X, y), X))
+        fitted = make_pipeline(clone(estimator)).fit(X, y)
+        assert not hasattr(fitted.transform(X), "iloc")
+
+
+def check_a_first_fit_that_fails_leaves_nothing(estimator):
+    X, y = make_rows()
+    broken = X.values.copy()
+    broken[7] = np.inf
+    for fit in ("fit", "partial_fit"):
+        unfitted = clone(estimator)
+        with pytest.raises(ValueError, match="infinity in row 7"):
+            getattr(unfitted, fit)(EmbeddingArray(broken, X.modality), y)
+        assert not hasattr(unfitted, "n_features_in_")
+        with pytest.raises(NotFittedError):
+            ask(unfitted, X)
+
+
+def check_a_refit_that_fails_leaves_the_fit(estimator):
+    X, y = make_rows()
+    estimator = clone(estimator).fit(X, y)
+    want = ask(estimator, X)
+    narrow = np.full((len(X), 3), np.nan)
+    with pytest.raises(ValueError, match="NaN"):
+        estimator.fit(EmbeddingArray(narrow, X.modality), y)
+    np.testing.assert_array_equal(want, ask(estimator, X))
+
+
+def check_warnings_point_at_the_users_line(estimator):
+    X, y = make_rows()
+    X.values[np.flatnonzero(X.modality != "query:text")[:2]] = 0
+    with pytest.warns(UserWarning, match="length zero") as caught:
+        fitted = clone(estimator).fit(X, y)
+    assert {warning.filename for warning in caught} == {__file__}
+    with pytest.warns(UserWarning, match="length zero") as caught:
+        ask(fitted, EmbeddingArray(np.zeros((2, N_FEATURES)), "query:text"))
+    assert {warning.filename for warning in caught} == {__file__}
+    with pytest.warns(UserWarning, match="without modalities") as caught:
+        clone(estimator).fit(np.ones((20, N_FEATURES)) + np.eye(20, N_FEATURES))
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 def check_a_step_of_a_pipeline_gets_the_modality(estimator):

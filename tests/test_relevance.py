@@ -247,8 +247,8 @@ def test_exactly_the_ids_outside_the_corpus_are_unknown(corpus, asked):
         return check_known(sorted(asked), known, what="relevance")
     count = f"{len(unknown)} unknown document{'s' if len(unknown) > 1 else ''}: "
     shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else ".")
-    with pytest.raises(ValueError, match="QueryKFold") as refusal:
-        check_known(sorted(asked) * 2, known, what="relevance")
+    with pytest.raises(ValueError, match="Add them first") as refusal:
+        check_known(sorted(asked) * 2, known, what="relevance", advice="Add them first.")
     assert str(refusal.value).startswith(f"The relevance names {count}{shown}")
 
 

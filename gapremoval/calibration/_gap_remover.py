@@ -1,20 +1,27 @@
 """ModalityGapRemover: subtract from each row the mean of its own modality."""
 
-import warnings
 from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
-from array_api_compat import array_namespace, is_writeable_array
+from array_api_compat import array_namespace
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._array_api import namespace_and_device, row_blocks, to_numpy, unit_rows
+from .._array_api import (
+    is_writeable,
+    namespace_and_device,
+    row_blocks,
+    squared_lengths,
+    to_numpy,
+    unit_rows,
+)
 from .._base import Calibrator
 from .._embeddings import EmbeddingArray
 from .._modality import check_tag, is_query, parts_of
-from .._validation import UNTAGGED, check_lengths, check_rows, checked_lengths
+from .._validation import UNTAGGED, check_lengths, check_rows, checked_lengths, compute_dtype
+from .._warnings import warn
 from ._centers import shrunk_centers, standing_for
 from ._moments import pool_means, unit_moments
 
@@ -48,7 +55,7 @@ def subtract_means(rows, codes, means, *, norm="l2"):
     xp = array_namespace(rows)
     centred = rows - xp.take(means, codes, axis=0)
     unit, lengths = unit_rows(centred)
-    before = xp.sqrt(xp.vecdot(rows, rows))
+    before = xp.sqrt(squared_lengths(rows))
     rounding = 32 * xp.finfo(rows.dtype).eps * before
     has_direction = (before > 0) & (lengths > rounding)
     kept = centred if norm is None else unit
@@ -174,7 +181,8 @@ class ModalityGapRemover(Calibrator):
             If rows hold NaN or infinity, tags are malformed or do not match the rows, or
             the prior does not fit them.
         """
-        self._update(*self._moments(X, modality, reset=True))
+        with self._all_or_nothing():
+            self._update(*self._moments(X, modality, reset=True))
         if self.counts_.keys() != {UNTAGGED}:
             self._warn_of_few_rows()
         return self
@@ -190,10 +198,10 @@ class ModalityGapRemover(Calibrator):
         -------
         self
         """
-        if not hasattr(self, "counts_"):
-            self._update(*self._moments(X, modality, reset=True))
-        else:
-            self._pool(*self._moments(X, modality, reset=False))
+        first = not hasattr(self, "counts_")
+        with self._all_or_nothing():
+            moments = self._moments(X, modality, reset=first)
+            self._update(*moments) if first else self._pool(*moments)
         return self
 
     def merge(self, other):
@@ -255,34 +263,53 @@ class ModalityGapRemover(Calibrator):
             If a modality was not fitted and nothing stands behind it, or rows hold NaN or
             infinity.
         """
+        transformed, n_zero = self._subtract(X, modality)
+        _warn_of_zero_rows(n_zero)
+        return transformed
+
+    def fit_transform(self, X, y=None, *, modality=None):
+        """Fit to the rows and transform them; parameters and errors are those of both.
+
+        Returns
+        -------
+        EmbeddingArray or array of shape (n_rows, n_features)
+            As from `transform`.
+        """
+        # Rows of length zero have been told of by fit.
+        return self.fit(X, y, modality=modality)._subtract(X, modality)[0]
+
+    def _subtract(self, X, modality):
+        """The corrected rows, and how many have length zero."""
         check_is_fitted(self)
         checked = check_rows(self, X, modality, known=self.counts_)
         values, tags = checked.values, checked.tags
         xp, place = namespace_and_device(values)
-        dtype = values.dtype if values.dtype == xp.float64 else xp.float32
+        dtype = compute_dtype(values)
         present = tags.counts()
-        centers = [
-            self._center(name) if name in present else np.zeros(self.n_features_in_)
-            for name in tags.names
-        ]
-        centers = xp.asarray(self.strength * np.stack(centers), dtype=dtype, device=place)
-        codes = xp.asarray(tags.codes.astype(np.int64), device=place)
+        centers = np.zeros((len(tags.names), self.n_features_in_))
+        for code, name in enumerate(tags.names):
+            if name in present:
+                centers[code] = self.strength * self._center(name)
+        centers = xp.asarray(centers, dtype=dtype, device=place)
         fused = xp.asarray([len(parts_of(name)) > 1 for name in tags.names], device=place)
-        in_place = not self.copy and is_writeable_array(values)
+        is_floating = xp.isdtype(values.dtype, "real floating")
+        in_place = not self.copy and is_floating and is_writeable(values)
         if in_place:  # All rows are checked before the first is overwritten.
             checked_lengths(values)
-        out = values if in_place else xp.empty_like(values)
+            out = values
+        else:
+            out = xp.empty_like(values, dtype=None if is_floating else dtype)
         n_zero = 0
         for rows in row_blocks(values):
             block = xp.astype(values[rows, ...], dtype, copy=False)
+            codes = xp.asarray(tags.codes[rows].astype(np.int64), device=place)
             unit, lengths = unit_rows(block)
             check_lengths(lengths, first_row=rows.start)
             n_zero += int(xp.count_nonzero(lengths == 0))
-            unit = xp.where(xp.take(fused, codes[rows])[:, None], block, unit)
-            corrected = subtract_means(unit, codes[rows], centers, norm=self.norm)
+            unit = xp.where(xp.take(fused, codes)[:, None], block, unit)
+            corrected = subtract_means(unit, codes, centers, norm=self.norm)
             out[rows, ...] = xp.astype(corrected, out.dtype, copy=False)
-        _warn_of_zero_rows(n_zero)
-        return EmbeddingArray(out, tags) if isinstance(X, EmbeddingArray) else out
+        return (EmbeddingArray(out, tags) if isinstance(X, EmbeddingArray) else out), n_zero
 
     def _moments(self, X, modality, *, reset):
         """Counts and means of the rows, each a dict by modality."""
@@ -314,6 +341,12 @@ class ModalityGapRemover(Calibrator):
                     f"The prior's mean of {name!r} must be a finite vector of shape "
                     f"({self.n_features_in_},), as the rows'; got shape {mean.shape}."
                 )
+            if (length := np.linalg.norm(mean)) > 1 + 1e-3:
+                raise ValueError(
+                    f"The prior's mean of {name!r} has length {length:.3g}, and a mean of rows of "
+                    "unit length has at most 1: normalise the rows before taking it, or take "
+                    "another remover's centers_."
+                )
         return prior
 
     def _center(self, name):
@@ -333,12 +366,10 @@ class ModalityGapRemover(Calibrator):
                 "prior for it."
             )
         if is_query(name) and not self._borrowed.isdisjoint(names):
-            warnings.warn(
+            warn(
                 f"The mean of {name!r} is the prior's alone. From another domain it ruins the "
                 f"search: add typical questions to the fitted rows, tagged {name!r} with y "
                 "None.",
-                UserWarning,
-                stacklevel=3,
             )
         return np.mean([self.centers_[k] for k in names], axis=0)
 
@@ -350,20 +381,16 @@ class ModalityGapRemover(Calibrator):
         }
         if few:
             shown = ", ".join(f"{n} of {name!r}" for name, n in few.items())
-            warnings.warn(
+            warn(
                 f"Few rows to take a mean from: {shown}. Fewer than {FEW_ROWS} say little "
                 "(one row centres to zero and is never found, two become opposites): give "
                 "more rows, or a prior.",
-                UserWarning,
-                stacklevel=4,
             )
 
 
 def _warn_of_zero_rows(n_zero):
     if n_zero:
-        warnings.warn(
+        warn(
             f"{n_zero} row{'s have' if n_zero > 1 else ' has'} length zero: left out of the "
             "means, and zero after the correction. Often a failed encoding.",
-            UserWarning,
-            stacklevel=3,
         )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._array_api import namespace_and_device, row_blocks, to_numpy, unit_rows
+from .._array_api import namespace_and_device, row_blocks, to_double, to_numpy, unit_rows
 from .._validation import check_lengths
 
 
@@ -32,14 +32,14 @@ def unit_moments(values, codes, scaled):
     ValueError
         If a row holds NaN or infinity.
     """
-    xp, place = namespace_and_device(values)
-    codes = xp.asarray(codes.astype(np.int64), device=place)
-    keeps_length = xp.asarray(~np.asarray(scaled, bool), device=place)
     # float64 throughout, so that the result is the same however the rows are cut.
+    xp, place = namespace_and_device(to_double(values[:0, ...], values))
+    keeps_length = xp.asarray(~np.asarray(scaled, bool), device=place)
     sums = xp.zeros((len(scaled), values.shape[1]), dtype=xp.float64, device=place)
     counts = np.zeros(len(scaled), dtype=np.int64)
     for rows in row_blocks(values):
-        block, code = xp.astype(values[rows, ...], xp.float64), codes[rows]
+        block = to_double(values[rows, ...], values)
+        code = xp.asarray(codes[rows].astype(np.int64), device=place)
         unit, lengths = unit_rows(block)
         check_lengths(lengths, first_row=rows.start)
         if bool(xp.any(keeps_length)):

@@ -9,30 +9,23 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from .._base import VersionStamped
+from .._base import PlainTransformer
 from .._embeddings import EmbeddingArray
 from .._optional import import_optional
 from ._forward import Forward
-from ._models import check_model_name, choose_device, load_model
+from ._model_names import check_model_name
+from ._models import load_model
 from ._pictures import UnreadablePicture, picture_content, quiet_pillow
 from ._row_cache import cached_rows
 from ._rows import read_rows
 
 
-class CLIPEncoder(
-    ClassNamePrefixFeaturesOutMixin,
-    VersionStamped,
-    TransformerMixin,
-    BaseEstimator,
-    auto_wrap_output_keys=None,
-):
+class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
     """Encode texts and pictures with a CLIP network of open_clip.
 
     Nothing is learnt and nothing is loaded before the first `transform`; networks are kept
@@ -185,7 +178,7 @@ class CLIPEncoder(
             If the weights cannot be had.
         """
         rows = read_rows(X, taker=type(self).__name__)
-        model = load_model(self.model, choose_device(self.device))
+        model = load_model(self.model, self.device)
         parts = [part for row in rows for part in row.parts]
         with quiet_pillow(), ThreadPoolExecutor(self._n_threads()) as pool, self._bar(parts) as bar:
             forward = Forward(model, self.precision, self.batch_size, pool)
@@ -245,7 +238,7 @@ class CLIPEncoder(
 
     @property
     def _n_features_out(self):
-        return load_model(self.model, choose_device(self.device)).n_features
+        return load_model(self.model, self.device).n_features
 
     def __sklearn_is_fitted__(self):
         return True

@@ -1,12 +1,12 @@
 """Texts and pictures through a network: batches, threads, precision, what goes wrong."""
 
-import warnings
 from collections import deque
 from itertools import islice
 
 import numpy as np
 
 from .._optional import import_optional
+from .._warnings import warn
 from ._pictures import UnreadablePicture, read_picture
 
 NOT_FINITE = "the network gives a row that is not finite, so its weights may be damaged"
@@ -71,11 +71,9 @@ class Forward:
         positions = np.array(list(texts))
         tokens, lengths = self.model.tokenize(list(texts.values()))
         if n_long := int((lengths > self.model.context_length).sum()):
-            warnings.warn(
+            warn(
                 f"{n_long} text{'s are' if n_long > 1 else ' is'} longer than the "
-                f"{self.model.context_length} tokens that this network reads; the rest is cut off.",
-                UserWarning,
-                stacklevel=5,
+                f"{self.model.context_length} tokens that this network reads; the rest is cut off."
             )
         order = np.argsort(lengths, kind="stable") if self.model.can_trim else np.arange(len(texts))
         start = 0
@@ -132,11 +130,9 @@ class Forward:
         if not bool(finite.all()):
             again = self.torch.nonzero(~finite)[:, 0]
             if self.precision != "float32":
-                warnings.warn(
+                warn(
                     f"{len(again)} rows overflowed in {self.precision} and are encoded again in "
-                    "float32.",
-                    UserWarning,
-                    stacklevel=5,
+                    "float32."
                 )
                 rows[again] = self._fitting(inputs[again.cpu()], encode, "float32")
                 finite = self.torch.isfinite(rows).all(dim=1)
@@ -172,10 +168,8 @@ class Forward:
             torch.cuda.empty_cache()
             self.batch_size //= 2
             if not self.told_of_memory:
-                warnings.warn(
+                warn(
                     f"{self.device} has too little memory for this batch: it is halved to "
-                    f"{self.batch_size}, and again if need be. A smaller batch_size saves the time.",
-                    UserWarning,
-                    stacklevel=6,
+                    f"{self.batch_size}, and again if need be. A smaller batch_size saves time."
                 )
             self.told_of_memory = True

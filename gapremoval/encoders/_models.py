@@ -1,6 +1,5 @@
-"""Named CLIP networks: the `model` string read, weights found, networks loaded once a process."""
+"""CLIP networks built from their names, loaded once a process, with what encodes texts."""
 
-import contextlib
 import copy
 import dataclasses
 import functools
@@ -8,236 +7,33 @@ import hashlib
 import json
 import logging
 import os
-import re
-import sys
 import textwrap
 import threading
-import warnings
 from collections import OrderedDict
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .._optional import import_optional
+from ._devices import choose_device, place, usable_device
+from ._hub import Fetch, call_offline, offline, replaced
+from ._model_names import check_model_name
 
-FORMS = (
-    "'ARCHITECTURE/TAG', 'ARCHITECTURE/CHECKPOINT-FILE', 'ARCHITECTURE/random', "
-    "'hf-hub:ORG/NAME' or 'local-dir:PATH'"
-)
 MAX_NETWORKS = 2
-HUB_ANSWERS_WITHIN = 5.0  # seconds; the hub's own retries take 46
 
 _optional = functools.partial(import_optional, extra="clip", purpose="CLIPEncoder")
 _networks = OrderedDict()  # the least recently used first
 _networks_lock, _loading_lock, _tokenizer_lock = (threading.Lock() for _ in range(3))
-_forked_with_torch = _threads_limited = False
 
 
 def _after_fork():
-    # The parent's other threads may have held the locks, and torch's pool of threads did
-    # not come along: a parallel loop in the child would wait for it forever.
-    global _networks_lock, _loading_lock, _tokenizer_lock, _forked_with_torch, _threads_limited
+    # The parent's other threads may have held the locks.
+    global _networks_lock, _loading_lock, _tokenizer_lock
     _networks_lock, _loading_lock, _tokenizer_lock = (threading.Lock() for _ in range(3))
-    _forked_with_torch, _threads_limited = "torch" in sys.modules, False
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-class _ModelName(NamedTuple):
-    """A `model` string that was read: ``form`` is tag, file, random, hub or folder."""
-
-    form: str
-    architecture: str | None
-    rest: str
-
-    @property
-    def files(self):
-        """What is on disk behind the name: (path, size, time) of each file."""
-        paths = [Path(self.rest)] if self.form == "file" else []
-        if self.form == "folder":
-            paths = sorted(path for path in Path(self.rest).iterdir() if path.is_file())
-        states = [(str(path), path.stat()) for path in paths]
-        return tuple((path, state.st_size, state.st_mtime_ns) for path, state in states)
-
-
-def check_model_name(model):
-    """Read the name of a model, without loading anything.
-
-    Parameters
-    ----------
-    model : str
-        ``"ARCHITECTURE/TAG"`` or ``"ARCHITECTURE/CHECKPOINT-FILE"`` with an architecture that
-        open_clip lists, ``"ARCHITECTURE/random"``, ``"hf-hub:ORG/NAME"`` or
-        ``"local-dir:PATH"``. A checkpoint file says neither its activation nor how its pictures
-        were prepared: weights trained with QuickGELU need the architecture's name that ends in
-        ``-quickgelu``, and pictures are prepared as the architecture's tags have it where all
-        agree, else as for OpenAI's CLIP. A folder's configuration says both.
-
-    Returns
-    -------
-    name : tuple (form, architecture, rest)
-        Form is "tag", "file", "random", "hub" or "folder".
-
-    Raises
-    ------
-    TypeError
-        If `model` is not a str.
-    ValueError
-        If the name cannot be right; near misses are offered.
-    FileNotFoundError
-        If it names a file or a folder that is not there or lacks a part.
-    ImportError
-        If open_clip is not installed.
-    """
-    if not isinstance(model, str):
-        raise TypeError(f"model must be one string, {FORMS}; got {model!r}.")
-    if model != model.strip():
-        raise ValueError(f"model={model!r} has blanks around it: write {model.strip()!r}.")
-    if model.startswith("local-dir:"):
-        return _check_folder(model, Path(os.path.expanduser(model.removeprefix("local-dir:"))))
-    if model.startswith("hf-hub:"):
-        repository = model.removeprefix("hf-hub:")
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-            raise ValueError(f"model={model!r} is not of the form 'hf-hub:ORG/NAME'.")
-        return _ModelName("hub", None, repository)
-    if not model:
-        raise ValueError(f"model is an empty string; the forms are {FORMS}.")
-    architecture, _, rest = model.partition("/")
-    open_clip = _optional("open_clip")
-    if architecture not in open_clip.list_models():
-        raise ValueError(_unknown_architecture(model, open_clip.list_models()))
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if not rest:
-        raise ValueError(
-            f"model={model!r} names an architecture alone. Write '{architecture}/TAG' with one of "
-            f"its tags: {', '.join(tags) or 'it has none'}; '{architecture}/CHECKPOINT-FILE'; or "
-            f"'{architecture}/random' for random weights."
-        )
-    if rest == "random":
-        return _ModelName("random", architecture, rest)
-    if open_clip.get_pretrained_cfg(architecture, rest):
-        return _ModelName("tag", architecture, rest)
-    path = Path(os.path.expanduser(rest))
-    if path.is_dir():
-        raise ValueError(
-            f"model={model!r} names the folder {path} where a checkpoint file is meant. A folder "
-            f"with open_clip_config.json and weights is 'local-dir:{path}'."
-        )
-    if path.is_file():
-        if not path.stat().st_size:
-            raise ValueError(f"The checkpoint file {path} of model={model!r} is empty (0 bytes).")
-        return _ModelName("file", architecture, os.path.abspath(path))
-    if re.search(r"[/\\]|^~|\.(pt|pth|bin|ckpt|npz|safetensors)$", rest, re.IGNORECASE):
-        raise FileNotFoundError(
-            f"No checkpoint file at {os.path.abspath(path)} (from model={model!r})."
-        )
-    raise ValueError(
-        f"{rest!r} in model={model!r} is neither a file nor a tag of {architecture}. "
-        f"{_did_you_mean(_near(rest, tags), architecture + '/')}Its tags: "
-        f"{', '.join(tags) or 'none'}. A checkpoint file is '{architecture}/PATH'."
-    )
-
-
-def _check_folder(model, path):
-    if not path.is_dir():
-        raise FileNotFoundError(f"No folder at {path.absolute()} (from model={model!r}).")
-    try:
-        config = json.loads((path / "open_clip_config.json").read_text(encoding="utf-8"))
-        config["model_cfg"]["text_cfg"], config["model_cfg"]["vision_cfg"]
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"The folder {path} of model={model!r} has no open_clip_config.json: take the one "
-            "that belongs to the weights, or name the weights as 'ARCHITECTURE/FILE'."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path / 'open_clip_config.json'} of model={model!r} is not a configuration of "
-            f"open_clip with 'model_cfg' in it ({type(error).__name__}: {error})."
-        ) from error
-    weights = [
-        file for suffix in ("safetensors", "bin", "pth") for file in path.glob(f"*.{suffix}")
-    ]
-    if not any(file.stat().st_size for file in weights):
-        raise FileNotFoundError(
-            f"The folder {path} of model={model!r} has no weights: open_clip looks for "
-            "open_clip_model.safetensors, open_clip_pytorch_model.bin, *.safetensors, *.bin and "
-            f"*.pth{' and those here are empty' if weights else ''}."
-        )
-    return _ModelName("folder", None, os.path.abspath(path))
-
-
-def _unknown_architecture(model, architectures):
-    by_folded = {name.casefold(): name for name in architectures}
-    parts = model.split("/")
-    for n in range(len(parts), 0, -1):  # "ViT-B/32" is how papers write ViT-B-32
-        exact = by_folded.get("-".join(parts[:n]).casefold())
-        if exact:
-            return f"model={model!r}: did you mean {'/'.join([exact, *parts[n:]])!r}?"
-    if os.path.exists(os.path.expanduser(model)):
-        return (
-            f"model={model!r} is a path alone. Name the architecture before a checkpoint file, "
-            f"'ARCHITECTURE/{model}', or write 'local-dir:{model}' for a folder."
-        )
-    near = _did_you_mean(_near(parts[0], architectures))
-    if not near and len(parts) == 2:
-        near = f"If it is a repository of the Hugging Face hub, write 'hf-hub:{model}'. "
-    return (
-        f"{parts[0]!r} in model={model!r} is no architecture of open_clip. {near}The forms are "
-        f"{FORMS}; open_clip.list_models() lists the architectures."
-    )
-
-
-def _near(word, words):
-    by_folded = {name.casefold(): name for name in words}
-    return [by_folded[match] for match in get_close_matches(word.casefold(), by_folded)]
-
-
-def _did_you_mean(names, before=""):
-    return f"Did you mean {' or '.join(repr(before + name) for name in names)}? " if names else ""
-
-
-def choose_device(device=None):
-    """The device to run on: the one that is asked for, or the first of CUDA, MPS and CPU.
-
-    Parameters
-    ----------
-    device : None, str, int or torch.device
-        As torch takes it; capitals are read as small letters.
-
-    Returns
-    -------
-    device : torch.device
-
-    Raises
-    ------
-    ValueError
-        If there is no such device here; the message lists those that there are.
-    """
-    torch = _optional("torch")
-    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    here = [f"cuda:{k}" for k in range(n_cuda)]
-    here += ["mps"] * torch.backends.mps.is_available() + ["cpu"]
-    if device is None:
-        return torch.device(here[0].removesuffix(":0"))
-    advice = (
-        f"Here there is {', '.join(here)}. With device=None the encoder chooses: "
-        "set_params(device=None), or in a pipeline set_params(clipencoder__device=None)."
-    )
-    try:
-        wanted = torch.device(device.strip().lower() if isinstance(device, str) else device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"device={device!r} is no device that torch knows. {advice}") from error
-    named = {*here, *(name.removesuffix(":0") for name in here), "mps:0" * ("mps" in here), "cpu:0"}
-    if str(wanted) not in named:
-        try:  # another accelerator that torch can use
-            torch.zeros(1, device=wanted).cpu()
-        except (RuntimeError, AssertionError, ImportError) as error:
-            raise ValueError(f"device={device!r} is not to be had here. {advice}") from error
-    return wanted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -391,7 +187,7 @@ def load_model(model, device=None):
     RuntimeError
         If a GPU is asked for in a process forked from one that had used it.
     """
-    name, chosen = check_model_name(model), _usable(choose_device(device))
+    name, chosen = check_model_name(model), usable_device(choose_device(device))
     key = (model, str(chosen), device is None, name.files)
     loaded = _recall(key)
     if loaded is not None:
@@ -403,9 +199,9 @@ def load_model(model, device=None):
         with _networks_lock:
             while len(_networks) >= MAX_NETWORKS:  # before loading: never three in memory
                 _networks.popitem(last=False)
-        with _replaced(_optional("open_clip").factory, "logging", _open_clip_log()):
+        with replaced(_optional("open_clip").factory, "logging", _open_clip_log()):
             loaded = _build(model, name)
-        loaded = _place(loaded, chosen, by_itself=device is None)
+        loaded = place(loaded, chosen, by_itself=device is None)
         with _networks_lock:
             _networks[key] = loaded
     return loaded
@@ -418,41 +214,17 @@ def _recall(key):
         return _networks.get(key)
 
 
-def _usable(device):
-    """The device with its index, or an error where a fork made it unusable."""
-    global _threads_limited
-    torch = _optional("torch")
-    if _forked_with_torch and not _threads_limited:
-        torch.set_num_threads(1)
-        _threads_limited = True
-    forked = _forked_with_torch and device.type == "mps"
-    if device.type == "cuda":
-        try:
-            device = torch.zeros(1, device=device).device
-        except RuntimeError as error:
-            if "fork" not in str(error):
-                raise
-            forked = True
-    if forked:
-        raise RuntimeError(
-            f"CLIPEncoder cannot use {device} in this process: it was forked from one that had "
-            "used torch, and a GPU does not survive a fork. Start the workers with 'spawn' (or "
-            "joblib's loky), load nothing before the fork, or use device='cpu'."
-        )
-    return device
-
-
 def _build(model, name):
     """Load a network on the CPU; `model` is the name as it was given, for the errors."""
     torch, open_clip = _optional("torch"), _optional("open_clip")
     factory, transform = open_clip.factory, open_clip.transform
     source, checkpoint, record, preprocess = name.architecture, None, {}, {}
     if name.form == "hub":
-        source, fetch, get = model, _Fetch(model, name.rest), factory.download_pretrained_from_hf
+        source, fetch, get = model, Fetch(model, name.rest), factory.download_pretrained_from_hf
         fetch("open_clip_config.json", lambda: get(name.rest, filename="open_clip_config.json"))
     elif name.form == "folder":
         source = f"local-dir:{name.rest}"
-    with _offline():  # what a hub repository has is in the cache by now
+    with offline():  # what a hub repository has is in the cache by now
         config = open_clip.get_model_config(source)
     text = config.get("text_cfg")
     if not isinstance(text, dict):
@@ -467,7 +239,7 @@ def _build(model, name):
 
     if name.form == "tag":
         record = preprocess = open_clip.get_pretrained_cfg(name.architecture, name.rest)
-        fetch = _Fetch(model, record.get("hf_hub", "").rstrip("/"), _offline_form(name, record))
+        fetch = Fetch(model, record.get("hf_hub", "").rstrip("/"), _offline_form(name, record))
         checkpoint = fetch("weights", lambda: factory.download_pretrained(record))
     elif name.form == "file":
         checkpoint, preprocess = name.rest, _preprocess_of_tags(name.architecture)
@@ -475,13 +247,13 @@ def _build(model, name):
         checkpoint = fetch("weights", lambda: get(name.rest))
     get_tokenizer = functools.partial(open_clip.get_tokenizer, source)
     if tokenizer_name:
-        fetch = _Fetch(model, name.rest if name.form == "folder" else tokenizer_name)
+        fetch = Fetch(model, name.rest if name.form == "folder" else tokenizer_name)
         tokenizer = fetch("tokenizer", get_tokenizer)
     else:
-        tokenizer = _call_offline(get_tokenizer)
+        tokenizer = call_offline(get_tokenizer)
     if tower_name:  # such a tower asks the hub for its configuration, whatever the weights
         get_config = functools.partial(transformers.AutoConfig.from_pretrained, tower_name)
-        _Fetch(model, tower_name)("text tower's configuration", get_config)
+        Fetch(model, tower_name)("text tower's configuration", get_config)
 
     create = functools.partial(
         open_clip.create_model,
@@ -497,7 +269,7 @@ def _build(model, name):
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         try:
-            network = _call_offline(create)
+            network = call_offline(create)
         except (OSError, ImportError, MemoryError):
             raise
         except Exception as error:
@@ -547,117 +319,8 @@ def _offline_form(name, record):
     return ""
 
 
-class _Fetch(NamedTuple):
-    """Get files of a repository from the hub's cache, else from the hub if it answers."""
-
-    model: str
-    repository: str | None
-    offline_form: str = ""
-
-    def __call__(self, what, get):
-        constants = _optional("huggingface_hub").constants
-        try:
-            return _call_offline(get)
-        except (ImportError, MemoryError):
-            raise
-        except Exception as error:
-            cause = error
-        if constants.HF_HUB_OFFLINE:
-            hub = "HF_HUB_OFFLINE forbids to ask the hub"
-        elif not _hub_answers():
-            hub = f"{constants.ENDPOINT} does not answer"
-        else:
-            try:
-                return get()
-            except (ImportError, MemoryError):
-                raise
-            except Exception as error:
-                cause, hub = error, f"{constants.ENDPOINT} did not give it: {error}"
-        raise FileNotFoundError(
-            f"The {what} of model={self.model!r} cannot be had: {self.repository} is not (or not "
-            f"whole) on this machine, where it was looked for in {constants.HF_HUB_CACHE}, and "
-            f"{hub}. Without a network, download {self.repository} on another machine and use "
-            f"{self.offline_form}model='local-dir:PATH' with a folder that holds "
-            "open_clip_config.json, the weights and the tokenizer's files if it has any; or copy "
-            "that machine's hub cache and set HF_HUB_CACHE to it before Python starts."
-        ) from cause
-
-
-def _hub_answers():
-    """Whether the hub sends any answer at all; proxies and certificates are the hub's own."""
-    hub, answers = _optional("huggingface_hub"), []
-
-    def ask():
-        # Whatever goes wrong, from a name not found to a refused certificate: no answer.
-        with contextlib.suppress(Exception):
-            session = hub.utils.get_session()
-            answers.append(session.head(hub.constants.ENDPOINT, timeout=HUB_ANSWERS_WITHIN))
-
-    # In a thread, since looking up the name has no timeout of its own.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(HUB_ANSWERS_WITHIN)
-    return bool(answers)
-
-
-def _call_offline(get):
-    with _offline():
-        return get()
-
-
-def _offline():
-    return _replaced(_optional("huggingface_hub").constants, "HF_HUB_OFFLINE", True)
-
-
 def _open_clip_log():
     # open_clip logs to the root logger, which would install a handler there.
     log = logging.getLogger(f"{__name__}.open_clip")
     log.setLevel(logging.CRITICAL)
     return log
-
-
-@contextlib.contextmanager
-def _replaced(owner, name, value):
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-def _place(loaded, device, *, by_itself):
-    """Move a network to its device; on MPS, only if it answers there as on the CPU."""
-    if device.type == "mps":
-        fault = _fault_on(loaded, device)
-        if fault:
-            what = "stays on the CPU" if by_itself else "gives wrong embeddings"
-            warnings.warn(
-                f"CLIPEncoder {what}: on {device} this network does not answer as on the CPU "
-                f"({fault}). device={'mps' if by_itself else 'cpu'!r} chooses the other.",
-                UserWarning,
-                stacklevel=3,
-            )
-            if by_itself:
-                return loaded
-    return dataclasses.replace(loaded, network=loaded.network.to(device), device=device)
-
-
-def _fault_on(loaded, device):
-    """What is wrong with a text's and a picture's embedding on a device; "" for nothing."""
-    torch = _optional("torch")
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    picture = loaded.preprocess(_optional("PIL.Image").fromarray(noise))[None]
-    tokens = loaded.tokenize(["a red bicycle in snow"])[0]
-    try:
-        there = copy.deepcopy(loaded.network).to(device)
-        for part, inputs in (("encode_text", tokens), ("encode_image", picture)):
-            with torch.inference_mode():
-                here = getattr(loaded.network, part)(inputs)
-                other = getattr(there, part)(inputs.to(device)).cpu()
-            cosine = float(torch.nn.functional.cosine_similarity(here, other))
-            if not cosine > 0.999:
-                return f"{part}: cosine {cosine:.3f}"
-    except (RuntimeError, TypeError, AssertionError) as error:  # what the device cannot do
-        return textwrap.shorten(str(error), 200)
-    return ""

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import warnings
 import zlib
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .._optional import import_optional
+from .._warnings import warn
 
 FILE = "gapremoval_rows.sqlite"
 DAMAGED_FILE = "gapremoval_rows.damaged.sqlite"
@@ -89,7 +89,7 @@ def cached_rows(memory, keys, encode, n_features=None):
         if folder is not None and rows.missing:
             file = _RowFile(folder)
             file.read_into(rows)
-            if rows.missing:
+            if rows.missing and file.is_usable:
                 file.take_turn(turn)
                 file.read_into(rows)
         if rows.missing:
@@ -118,7 +118,7 @@ class _Rows:
     """The rows of a call, and which of them are still missing."""
 
     def __init__(self, keys, n_features):
-        self.keys = [key.encode() if isinstance(key, str) else bytes(key) for key in keys]
+        self.keys = [key.encode() if isinstance(key, str) else key for key in keys]
         self.n_features = n_features
         self.values = None
         self.missing = {}
@@ -237,21 +237,16 @@ class _RowFile:
         except OSError:
             return False
         self.was_set_aside = True
-        warnings.warn(
+        warn(
             f"the cached rows in {self.path} are damaged ({damage}): the file was renamed to "
-            f"{DAMAGED_FILE} and a new one is begun",
-            stacklevel=5,
+            f"{DAMAGED_FILE} and a new one is begun"
         )
         return True
 
     def _give_up(self, error):
-        if self.is_usable:
-            self.is_usable = self.has_turn = False
-            warnings.warn(
-                f"the cache in {self.folder} cannot be used ({error}): rows are encoded "
-                "and not kept",
-                stacklevel=5,
-            )
+        """Leave the folder alone for the rest of the call, and say so."""
+        self.is_usable = self.has_turn = False
+        warn(f"the cache in {self.folder} cannot be used ({error}): rows are encoded and not kept")
 
 
 def _read(connection, rows):

@@ -1,6 +1,5 @@
 """What the rows given to an encoder are: texts, pictures, or both, and who asks."""
 
-import warnings
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from .._items import Query, is_missing
 from .._modality import as_query
+from .._warnings import warn
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic")
 
@@ -96,11 +96,9 @@ def read_rows(items, *, taker):
     if not rows:
         raise ValueError(f"{taker} was given no items (0 samples): at least one is needed.")
     if like_files:
-        warnings.warn(
+        warn(
             f"{len(like_files)} texts end like the name of a picture, such as {like_files[0]!r}, "
-            "and are read as texts: there is no such file.",
-            UserWarning,
-            stacklevel=4,
+            "and are read as texts: there is no such file."
         )
     return rows
 

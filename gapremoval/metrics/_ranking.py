@@ -49,7 +49,7 @@ def ndcg_at_k(relevance, ranking, k=10):
     array([1.       , 0.8597187])
     """
     found, ideal, n_relevant = _gains(relevance, ranking, k)
-    discount = 1 / np.log2(np.arange(2, k + 2))
+    discount = 1 / np.log2(np.arange(2, found.shape[1] + 2))
     best = ideal @ discount
     return n_relevant * 0 + found @ discount / np.where(best > 0, best, 1)
 
@@ -83,7 +83,7 @@ def mrr_at_k(relevance, ranking, k=10):
     array([0.5, 0. ])
     """
     found, _, n_relevant = _gains(relevance, ranking, k)
-    return n_relevant * 0 + ((found > 0) / np.arange(1, k + 1)).max(axis=1)
+    return n_relevant * 0 + ((found > 0) / np.arange(1, found.shape[1] + 1)).max(axis=1)
 
 
 def precision_at_k(relevance, ranking, k=10):
@@ -132,9 +132,9 @@ def _gains(relevance, ranking, k):
 
     Returns
     -------
-    found : ndarray of shape (n_queries, k)
-        The gains of the documents ranked, 0 for what is not relevant.
-    ideal : ndarray of shape (n_queries, k)
+    found : ndarray of shape (n_queries, width)
+        The gains of the documents ranked, 0 for what is not relevant; `width` is at most `k`.
+    ideal : ndarray of shape (n_queries, width)
         The largest gains of all relevant documents, descending.
     n_relevant : ndarray of shape (n_queries,)
         How many are relevant; NaN where that is unknown.
@@ -153,22 +153,29 @@ def _gains(relevance, ranking, k):
             f"There are {len(relevance)} relevances and {len(ranking)} rankings: give one of each "
             "a query."
         )
-    found, ideal = np.zeros((2, len(ranking), k))
+    tops = [_top(ranked, k, query) for query, ranked in enumerate(ranking)]
+    wanted = [
+        sorted((g for g in (gains or {}).values() if g > 0), reverse=True) for gains in relevance
+    ]
+    width = max(1, *(len(top) for top in tops), *(len(best[:k]) for best in wanted)) if tops else 1
+    found, ideal = np.zeros((2, len(ranking), width))
     n_relevant = np.full(len(ranking), np.nan)
-    for query, (gains, ranked) in enumerate(zip(relevance, ranking)):
-        # A string would be ranked letter by letter, a dict or set in an order of no meaning.
-        if isinstance(ranked, str | Mapping | Set) or not np.iterable(ranked):
-            raise ValueError(
-                f"The ranking of query {query} must be a sequence of ids, best first; got "
-                f"{ranked!r}."
-            )
-        top = list(ranked)[:k]
-        if len(set(top)) < len(top):
-            raise ValueError(f"The ranking of query {query} holds an id twice: {top!r}.")
-        if gains is None:
-            continue
-        wanted = sorted((gain for gain in gains.values() if gain > 0), reverse=True)
-        found[query, : len(top)] = [max(gains.get(document, 0), 0) for document in top]
-        ideal[query, : len(wanted[:k])] = wanted[:k]
-        n_relevant[query] = len(wanted)
+    for query, (gains, top, best) in enumerate(zip(relevance, tops, wanted)):
+        if gains is not None:
+            found[query, : len(top)] = [max(gains.get(document, 0), 0) for document in top]
+            ideal[query, : len(best[:k])] = best[:k]
+            n_relevant[query] = len(best)
     return found, ideal, n_relevant
+
+
+def _top(ranked, k, query):
+    """The first k ids of a ranking."""
+    # A string would be ranked letter by letter, a dict or set in an order of no meaning.
+    if isinstance(ranked, str | Mapping | Set) or not np.iterable(ranked):
+        raise ValueError(
+            f"The ranking of query {query} must be a sequence of ids, best first; got {ranked!r}."
+        )
+    top = list(ranked)[:k]
+    if len(set(top)) < len(top):
+        raise ValueError(f"The ranking of query {query} holds an id twice: {top!r}.")
+    return top

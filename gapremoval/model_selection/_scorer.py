@@ -3,8 +3,8 @@
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
+from .._modality import Tags
 from .._pipeline import split_steps, transform_steps
-from .._validation import tagged_rows
 from ..metrics._ranking import get_ranking_metric
 from ..retrieval._scoring import score_queries
 
@@ -22,8 +22,11 @@ class _RankingScorer(BaseEstimator):
     def score(self, estimator, X, y, sample_weight=None, *, modality=None):
         metric, k = get_ranking_metric(self.metric)
         steps, retriever = split_steps(estimator)
-        X = transform_steps(steps, tagged_rows(X, modality))
-        return score_queries(retriever, X, y, metric=metric, k=k, sample_weight=sample_weight)
+        tags = None if modality is None else Tags.encode(modality, len(X))
+        X, tags = transform_steps(steps, X, tags)
+        return score_queries(
+            retriever, X, y, metric=metric, k=k, sample_weight=sample_weight, modality=tags
+        )
 
     __call__ = score
 

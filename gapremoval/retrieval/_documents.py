@@ -1,12 +1,19 @@
 """Documents: the fused unit vectors of a corpus, with their ids and modalities."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from .._array_api import unit_rows
+from .._array_api import (
+    beside,
+    full_precision,
+    namespace_and_device,
+    squared_lengths,
+    take_rows,
+    to_numpy,
+)
 from .._relevance import check_known
+from .._warnings import warn
 from ._exact import top_k
 from ._fusion import fuse_rows
 
@@ -18,33 +25,27 @@ class Documents:
     Attributes
     ----------
     ids, modality : ndarray of shape (n_documents,)
-    vectors : ndarray of shape (n_documents, n_features), float32 or float64
-        Of unit length, or zero.
+    vectors : array of shape (n_documents, n_features), float32 or float64
+        Of unit length, or zero: numpy, or of another library and then searched where it
+        lies. Pickled as numpy.
     has_direction : ndarray of bool of shape (n_documents,)
         Which are not zero.
     """
 
     ids: np.ndarray
     modality: np.ndarray
-    vectors: np.ndarray
+    vectors: object
     has_direction: np.ndarray
 
     @classmethod
-    def from_rows(cls, values, lengths, tags, ids, fusion_weight):
-        """Fuse rows that share an id, in the order of each id's first row.
-
-        Warns where the modalities of documents have lengths of different scale, and where a
-        document has length zero.
-        """
-        place = {}
-        document = np.array([place.setdefault(x, len(place)) for x in ids.tolist()], np.intp)
-        ids = ids[np.unique(document, return_index=True)[1]]
-        _warn_of_unlike_lengths(lengths, tags, document, len(ids))
-        values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
-        fused, modality = fuse_rows(values, tags, document, len(ids), fusion_weight)
-        vectors, lengths = unit_rows(fused)
-        _warn_of_zero_length(ids[lengths == 0].tolist())
-        return cls(ids, modality, vectors, lengths > 0)
+    def from_rows(cls, values, tags, ids, fusion_weight):
+        """Fuse rows that share an id, in the order of each id's first row."""
+        ids, document = _grouped(ids)
+        with full_precision(values):
+            vectors, has_direction, modality = fuse_rows(
+                values, tags, document, len(ids), fusion_weight
+            )
+        return cls(ids, modality, vectors, has_direction)
 
     def __len__(self):
         return len(self.ids)
@@ -63,10 +64,12 @@ class Documents:
                 f"{len(twice)} of the new documents are already in the corpus: {shown}. Remove "
                 "them first; all parts of a document come in one call."
             )
+        xp, _ = namespace_and_device(self.vectors)
+        new = beside(added.vectors, self.vectors, self.vectors.dtype)
         return Documents(
             np.concatenate([self.ids, added.ids]) if len(self) else added.ids,
             np.concatenate([self.modality, added.modality]),
-            np.concatenate([self.vectors, added.vectors.astype(self.vectors.dtype)]),
+            xp.concat([self.vectors, new], axis=0),
             np.concatenate([self.has_direction, added.has_direction]),
         )
 
@@ -76,16 +79,27 @@ class Documents:
         gone = set(ids)
         keep = np.array([x not in gone for x in self.ids.tolist()], dtype=bool)
         return Documents(
-            self.ids[keep], self.modality[keep], self.vectors[keep], self.has_direction[keep]
+            self.ids[keep],
+            self.modality[keep],
+            take_rows(self.vectors, keep),
+            self.has_direction[keep],
         )
+
+    def unlike(self, others):
+        """The ids of `others`, all in this corpus, that were made from other rows here."""
+        place = {x: i for i, x in enumerate(self.ids.tolist())}
+        mine = take_rows(self.vectors, np.array([place[x] for x in others.ids.tolist()], np.intp))
+        off = mine - beside(others.vectors, mine, mine.dtype)
+        # Wide enough for the rounding of any step before, and narrower than any two photos.
+        return others.ids[np.sqrt(to_numpy(squared_lengths(off))) > 1e-3]
 
     def nearest(self, queries, query_has_direction, k, modality=None):
         """The best documents for each query.
 
         Parameters
         ----------
-        queries : ndarray of shape (n_queries, n_features)
-            Of unit length, or zero.
+        queries : array of shape (n_queries, n_features)
+            Of unit length, or zero; of the library of `vectors`.
         query_has_direction : ndarray of bool of shape (n_queries,)
             Which are not zero.
         k : int
@@ -111,42 +125,54 @@ class Documents:
         order = np.concatenate([searched, np.flatnonzero(wanted & ~self.has_direction)])
         k = min(k, len(order))
         # What a query without direction gets, and what follows documents with one.
-        scores = np.zeros((len(queries), k))
+        scores = np.zeros((queries.shape[0], k))
         positions = np.broadcast_to(order[:k], scores.shape).copy()
         n_scored = min(k, len(searched))
         if n_scored and query_has_direction.any():
-            vectors = self.vectors if len(searched) == len(self) else self.vectors[searched]
-            best, index = top_k(queries[query_has_direction], vectors, n_scored)
+            vectors = self.vectors
+            with full_precision(vectors):
+                if len(searched) < len(self):
+                    vectors = take_rows(vectors, searched)
+                if not query_has_direction.all():
+                    queries = take_rows(queries, query_has_direction)
+                best, index = top_k(queries, vectors, n_scored)
             # In single precision the cosine with oneself can come out a little above 1.
             scores[query_has_direction, :n_scored] = np.clip(best, -1, 1)
             positions[query_has_direction, :n_scored] = searched[index]
         return scores, positions
 
+    def __getstate__(self):
+        return {**vars(self), "vectors": to_numpy(self.vectors)}
 
-def _warn_of_unlike_lengths(lengths, tags, document, n_documents):
+
+def _grouped(ids):
+    """Distinct ids in the order of their first row, and each row's place among them."""
+    place = {}
+    document = np.array([place.setdefault(x, len(place)) for x in ids.tolist()], np.intp)
+    return ids[np.unique(document, return_index=True)[1]], document
+
+
+def warn_of_unlike_lengths(lengths, tags, ids):
     """Parts are not normalised before they are fused, so a longer one drowns a shorter."""
+    ids, document = _grouped(ids)
     kinds = np.unique(document * len(tags.names) + tags.codes) // len(tags.names)
-    n_modalities = np.bincount(kinds, minlength=n_documents)
+    n_modalities = np.bincount(kinds, minlength=len(ids))
     fused = (n_modalities[document] > 1) & (lengths > 0)
     sums = np.bincount(tags.codes[fused], lengths[fused], minlength=len(tags.names))
     counts = np.bincount(tags.codes[fused], minlength=len(tags.names))
     means = {n: s / c for n, s, c in zip(tags.names, sums, counts) if c}
     if means and max(means.values()) > 2 * min(means.values()):
         shown = ", ".join(f"{name!r} {mean:.3g}" for name, mean in means.items())
-        warnings.warn(
+        warn(
             f"Parts of documents have mean lengths {shown}: the longer drowns the shorter when "
             "they are fused. Bring rows to unit length first, as ModalityGapRemover does.",
-            UserWarning,
-            stacklevel=5,
         )
 
 
-def _warn_of_zero_length(ids):
+def warn_of_zero_length(ids):
     if ids:
         shown = ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
-        warnings.warn(
+        warn(
             f"{len(ids)} document{'s have' if len(ids) > 1 else ' has'} length zero and so no "
             f"direction: {shown}. Such come after all others, with score 0.",
-            UserWarning,
-            stacklevel=5,
         )

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
-from scipy.sparse import csr_array
+
+from .._array_api import (
+    beside,
+    namespace_and_device,
+    row_blocks,
+    squared_lengths,
+    take_rows,
+    to_double,
+    to_numpy,
+    unit_rows,
+)
 
 
 def check_fusion_weight(fusion_weight):
@@ -65,13 +75,15 @@ def modality_weights(present, names, fusion_weight):
 
 
 def fuse_rows(values, tags, document, n_documents, fusion_weight):
-    """Average a document's rows of one modality, then weight its modalities.
+    """Average a document's rows of one modality, weight its modalities, scale it to length one.
 
-    Five photos of a document weigh as much as one. Nothing is normalised here.
+    Five photos of a document weigh as much as one. Parts are not normalised. Sums are made
+    in float64 and in a fixed order, so they do not depend on the array library.
 
     Parameters
     ----------
-    values : ndarray of shape (n_rows, n_features), float32 or float64
+    values : array of real numbers of shape (n_rows, n_features)
+        Of any library that follows the array API standard.
     tags : Tags
         Their modalities.
     document : ndarray of int of shape (n_rows,)
@@ -82,19 +94,55 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
 
     Returns
     -------
-    vectors : ndarray of shape (n_documents, n_features)
-        A document of one row keeps it as it is.
+    vectors : array of shape (n_documents, n_features), float32 or float64
+        Of unit length, or zero, where `values` lies.
+    has_direction : ndarray of bool of shape (n_documents,)
+        Which are not zero.
     modality : ndarray of str of shape (n_documents,)
         The names of a document's modalities, sorted and joined by ``+``.
     """
-    n_rows, n_names = len(document), len(tags.names)
+    n_names = len(tags.names)
     cell = document * n_names + tags.codes
     counts = np.bincount(cell, minlength=n_documents * n_names).reshape(n_documents, n_names)
     present = counts > 0
     weights = modality_weights(present, tags.names, fusion_weight) / np.maximum(counts, 1)
-    if n_documents < n_rows:
-        rows = (weights.ravel()[cell].astype(values.dtype), (document, np.arange(n_rows)))
-        values = csr_array(rows, shape=(n_documents, n_rows)) @ values
+    row_weights = weights.ravel()[cell]
     kinds, kind = np.unique(present, axis=0, return_inverse=True)
     names = ["+".join(sorted(np.array(tags.names)[has])) for has in kinds]
-    return values, np.array(names)[kind.ravel()]
+
+    xp, place = namespace_and_device(values)
+    is_floating = xp.isdtype(values.dtype, "real floating")
+    dtype = xp.float32 if is_floating and xp.finfo(values.dtype).bits <= 32 else xp.float64
+    rounding = float(xp.finfo(values.dtype if is_floating else dtype).eps)
+    vectors = xp.empty((n_documents, values.shape[1]), dtype=dtype, device=place)
+    has_direction = np.empty(n_documents, dtype=bool)
+    order = np.argsort(document, kind="stable")
+    start = np.searchsorted(document[order], np.arange(n_documents + 1))
+    for block in row_blocks(vectors):
+        rows = order[start[block.start] : start[block.stop]]
+        parts = to_double(take_rows(values, rows), values)
+        fused = _sum_runs(parts, row_weights[rows], document[rows])
+        unit, lengths = unit_rows(fused)
+        # What parts that cancel out leave is a rounding error, whose direction means nothing.
+        longest = np.maximum.reduceat(
+            np.sqrt(to_numpy(squared_lengths(parts))), start[block] - start[block.start]
+        )
+        kept = to_numpy(lengths) > 8 * rounding * longest
+        vectors[block, ...] = beside(unit, vectors, dtype) * beside(kept, vectors, dtype)[:, None]
+        has_direction[block] = kept
+    return vectors, has_direction, np.array(names)[kind.ravel()]
+
+
+def _sum_runs(rows, weights, run):
+    """The weighted sum of each run of rows; adds neighbours until each run is one row."""
+    rows = rows * beside(weights, rows)[:, None]
+    while len(run) > 1 and (same := run[1:] == run[:-1]).any():
+        first = np.concatenate([[True], ~same])
+        at = np.arange(len(run)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+        even = np.flatnonzero(at % 2 == 0)
+        paired = np.append(same, False)[even]
+        # Adding zero to a row without a partner changes nothing.
+        partner = take_rows(rows, np.minimum(even + 1, len(run) - 1))
+        partner = partner * beside(paired.astype(np.float64), rows)[:, None]
+        rows, run = take_rows(rows, even) + partner, run[even]
+    return rows

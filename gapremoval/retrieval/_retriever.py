@@ -1,6 +1,5 @@
 """MixedModalityRetriever: search documents of several modalities by one query."""
 
-import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
 
@@ -10,13 +9,14 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._array_api import to_numpy, unit_rows
+from .._array_api import take_rows, to_double, to_numpy, unit_rows
 from .._base import ModalityEstimator
 from .._modality import is_query
 from .._relevance import check_ids, check_y
 from .._validation import check_lengths, check_rows, checked_lengths
+from .._warnings import warn
 from ..metrics import ndcg_at_k
-from ._documents import Documents
+from ._documents import Documents, warn_of_unlike_lengths, warn_of_zero_length
 from ._fusion import check_fusion_weight
 from ._results import SearchResult
 from ._scoring import score_queries
@@ -64,6 +64,11 @@ class MixedModalityRetriever(ModalityEstimator):
     float64, and documents with equal scores come in the order in which they were added.
     Documents and queries are brought to unit length, parts are not. A document of length
     zero has no direction: it comes after all others, with score 0.
+
+    Fitted on tensors, the corpus lies on their device, in float32 or float64, and is searched
+    there, with the same answers as in numpy; only the best documents come to the host.
+    Queries may come from any library or device: they follow the corpus. A pickle holds numpy,
+    so what was fitted on a GPU is loaded and searched where there is none.
 
     References
     ----------
@@ -120,7 +125,8 @@ class MixedModalityRetriever(ModalityEstimator):
             If there is no document row, an id is missing or is none, rows hold NaN or
             infinity, or a dict of fusion weights leaves out a modality that is fused.
         """
-        self._index(X, y, modality, reset=True)
+        with self._all_or_nothing():
+            self._index(X, y, modality, reset=True)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -135,7 +141,8 @@ class MixedModalityRetriever(ModalityEstimator):
         -------
         self
         """
-        self._index(X, y, modality, reset=not hasattr(self, "_documents"))
+        with self._all_or_nothing():
+            self._index(X, y, modality, reset=not hasattr(self, "_documents"))
         return self
 
     def remove(self, ids):
@@ -156,8 +163,8 @@ class MixedModalityRetriever(ModalityEstimator):
             If an id is not in the corpus; nothing is removed then.
         """
         check_is_fitted(self)
-        ids = [ids] if isinstance(ids, str) or not np.iterable(ids) else list(ids)
-        self._documents = self._documents.without(ids)
+        is_one = isinstance(ids, str | bytes) or not np.iterable(ids)
+        self._documents = self._documents.without([ids] if is_one else list(ids))
         return self
 
     @property
@@ -268,9 +275,10 @@ class MixedModalityRetriever(ModalityEstimator):
     def score(self, X, y, sample_weight=None, *, modality=None):
         """Mean NDCG@10 over the judged queries among the rows.
 
-        Document rows are skipped, since search objects pass them on, if they are in the
-        corpus. A document that is not raises: the usual splitters hold documents out, which
-        measures how much of the corpus is missing. Cross-validate with ``QueryKFold``.
+        Document rows are skipped, since search objects pass them on, if the corpus has them
+        as they are here. A document that is missing there, or was made from fewer rows,
+        raises: the usual splitters hold documents and parts of them out, which measures how
+        much of the corpus is missing. Cross-validate with ``QueryKFold``.
 
         Parameters
         ----------
@@ -319,13 +327,11 @@ class MixedModalityRetriever(ModalityEstimator):
             )
         seen = 0 if reset else self._n_rows_seen
         if len(at):
-            added = Documents.from_rows(
-                to_numpy(rows.values)[at],
-                lengths[at],
-                rows.tags[at],
-                self._document_ids(y, n_rows, at, seen),
-                self.fusion_weight,
-            )
+            ids, tags = self._document_ids(y, n_rows, at, seen), rows.tags[at]
+            values = rows.values if len(at) == n_rows else take_rows(rows.values, at)
+            warn_of_unlike_lengths(to_numpy(lengths)[at], tags, ids)
+            added = Documents.from_rows(values, tags, ids, self.fusion_weight)
+            warn_of_zero_length(added.ids[~added.has_direction].tolist())
             self._documents = added if reset else self._documents.extended(added)
         self.modalities_ = tuple(dict.fromkeys([*known, *rows.tags.counts()]))
         self._n_rows_seen = None if y is not None or seen is None else seen + n_rows
@@ -350,21 +356,18 @@ class MixedModalityRetriever(ModalityEstimator):
         rows = check_rows(self, X, modality, known=self.modalities_)
         asked_before = any(map(is_query, self.modalities_))
         if asked_before and not rows.tags.is_query.any():
-            warnings.warn(
+            warn(
                 "None of these rows is marked as a query, so the step before gave them the "
                 "mean of documents: tag them 'query:text' or the like, or call "
                 "gapremoval.search, which marks them.",
-                UserWarning,
-                stacklevel=4,
             )
-        queries, lengths = unit_rows(to_numpy(rows.values))
+        queries, lengths = unit_rows(to_double(rows.values, self._documents.vectors))
         check_lengths(lengths)
+        lengths = to_numpy(lengths)
         if n_zero := int((lengths == 0).sum()):
-            warnings.warn(
+            warn(
                 f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
                 "direction: the answer is the corpus in its own order, with score 0.",
-                UserWarning,
-                stacklevel=4,
             )
         return self._documents.nearest(queries, lengths > 0, k, document_modality)
 

@@ -2,10 +2,16 @@
 
 import numpy as np
 
+from .._array_api import take_rows
 from .._embeddings import EmbeddingArray
-from .._modality import parts_of
 from .._relevance import check_ids, check_known, check_relevance, check_y
 from .._validation import check_rows
+from ._documents import Documents
+
+HELD_OUT = (
+    "Every document must be in the corpus that was fitted. The usual splitters hold documents "
+    "out, so cross-validate with cv=QueryKFold()."
+)
 
 
 def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=None):
@@ -47,8 +53,7 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
     y = check_y(y, n_rows)
     rows, documents = np.flatnonzero(tags.is_query), np.flatnonzero(~tags.is_query)
     ids = check_ids([y[row] for row in documents], documents)
-    check_known(ids.tolist(), retriever.ids_, what="y of the document rows")
-    _check_parts(retriever, ids.tolist(), tags[documents])
+    check_known(ids.tolist(), retriever.ids_, what="y of the document rows", advice=HELD_OUT)
     relevance = check_relevance(y[row] for row in rows)
     judged = np.array([answer is not None for answer in relevance], dtype=bool)
     if not judged.any():
@@ -57,8 +62,15 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
             "rows that ask 'query:text' and give their relevance in y; cross-validate with "
             "cv=QueryKFold()."
         )
+    if len(documents):
+        rows_of = take_rows(checked.values, documents)
+        _check_parts(
+            retriever,
+            Documents.from_rows(rows_of, tags[documents], ids, retriever.fusion_weight),
+        )
     rows, relevance = rows[judged], [answer for answer in relevance if answer is not None]
-    check_known((d for gains in relevance for d in gains), retriever.ids_, what="relevance")
+    named = (document for gains in relevance for document in gains)
+    check_known(named, retriever.ids_, what="relevance", advice=HELD_OUT)
     ranking = retriever.search(EmbeddingArray(checked.values, tags)[rows], k).ids
     weights = None
     if sample_weight is not None:
@@ -76,13 +88,14 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
     return float(np.average(metric(relevance, ranking, k), weights=weights))
 
 
-def _check_parts(retriever, ids, tags):
-    """Raise for a row that its document was indexed without: a held-out part."""
-    indexed = dict(zip(retriever.ids_.tolist(), retriever.document_modality_.tolist()))
-    for document, code in zip(ids, tags.codes):
-        if tags.names[code] not in parts_of(indexed[document]):
-            raise ValueError(
-                f"Document {document!r} was indexed without its {tags.names[code]!r} row, which is "
-                "given here. The usual splitters hold parts of documents out, so cross-validate "
-                "with cv=QueryKFold()."
-            )
+def _check_parts(retriever, given):
+    """Raise for a document that was indexed from other rows: a part of it was held out."""
+    unlike = retriever._documents.unlike(given).tolist()
+    if unlike:
+        shown = ", ".join(map(repr, unlike[:5])) + (", ..." if len(unlike) > 5 else "")
+        raise ValueError(
+            f"{len(unlike)} document{'s were' if len(unlike) > 1 else ' was'} indexed from other "
+            f"rows than those given here: {shown}. "
+            "The usual splitters hold parts of documents out, so cross-validate with "
+            "cv=QueryKFold(); or give the queries alone."
+        )

@@ -245,6 +245,14 @@ def test_a_row_that_is_its_own_mean_has_no_direction_left(dtype):
     assert not ModalityGapRemover().fit_transform(same).values.any()
 
 
+def test_fitting_and_transforming_at_once_warns_of_them_once():
+    values = np.random.default_rng(0).normal(size=(20, 6))
+    values[3] = 0
+    with pytest.warns(UserWarning, match="1 row has length zero") as caught:
+        ModalityGapRemover().fit_transform(EmbeddingArray(values, "image"))
+    assert len(caught) == 1
+
+
 @pytest.mark.filterwarnings("ignore:1 row has length zero:UserWarning")
 def test_rows_out_of_the_range_of_squares_are_still_scaled_right():
     values = np.array([[3e-30, 4e-30], [3e30, 4e30], [3, 4], [0, 0]], dtype="f4")
@@ -260,6 +268,7 @@ def test_rows_out_of_the_range_of_squares_are_still_scaled_right():
         ({"text": np.ones(3)}, r"prior's mean of 'text' .* shape \(6,\)"),
         ({"text": np.full(6, np.nan)}, "finite vector"),
         ({"Query:text": np.ones(6)}, "'Query:text' is malformed"),
+        ({"text": np.full(6, 4.0)}, r"'text' has length 9\.8, .* at most 1: normalise"),
     ],
 )
 def test_a_prior_that_does_not_fit_is_refused(prior, message):
@@ -301,9 +310,15 @@ def test_integers_become_float64():
     assert Z.dtype == np.float64
 
 
-def test_extra_memory_stays_within_64_mib():
-    X = np.random.default_rng(0).standard_normal((200_000, 128), dtype="f4")
-    A = EmbeddingArray(X, np.array(["text", "image"])[np.arange(len(X)) % 2])
+@pytest.mark.parametrize(
+    ("n_rows", "n_features", "dtype"),
+    [(200_000, 128, "f4"), (4_000_000, 4, "f4"), (300_000, 128, "i1")],
+)
+def test_extra_memory_stays_within_64_mib(n_rows, n_features, dtype):
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((n_rows, n_features), dtype="f4") * 30).astype(dtype)
+    X[:, 0] = 1
+    A = EmbeddingArray(X, np.array(["text", "image"])[np.arange(n_rows) % 2])
     remover = ModalityGapRemover()
     tracemalloc.start()
     try:

@@ -10,7 +10,7 @@ pytest.importorskip("open_clip")
 
 import open_clip
 import torch
-from networks import CONFIGS, register, save
+from networks import CONFIGS, save
 from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -30,10 +30,7 @@ from gapremoval.encoders._models import load_model
 
 TEXTS = ["a red bicycle in snow", "", "two dogs", "the cat", "a tree by a house"]
 
-
-@pytest.fixture(scope="session", autouse=True)
-def _networks(tmp_path_factory):
-    register(tmp_path_factory.mktemp("architectures"))
+pytestmark = pytest.mark.usefixtures("tiny_architectures")
 
 
 def pictures(n, seed=0):

@@ -178,7 +178,8 @@ def test_a_file_damaged_over_and_over_is_given_up(log, folder):
             (folder / FILE).write_text("photos " * 1000)
             yield chunk, truth(chunk)
 
-    with pytest.warns(UserWarning) as record:
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
         rows = cached_rows(folder, [key_of(n) for n in range(8)], encode, N_FEATURES)
     np.testing.assert_array_equal(rows, truth(range(8)))
     messages = [str(warning.message) for warning in record]

@@ -229,3 +229,8 @@ def test_what_cannot_be_judged_is_an_error(metric, relevance, ranking, message):
 @all_metrics
 def test_an_id_that_repeats_below_the_cutoff_does_not_matter(metric):
     assert metric(["a"], [["a", "b", "b"]], 2) > 0
+
+
+def test_a_large_k_costs_no_more_than_what_is_ranked():
+    assert recall_at_k(["a"], [["a"]], 10**12).tolist() == [1]
+    assert precision_at_k(["a"], [["a"]], 10**12).tolist() == [1e-12]

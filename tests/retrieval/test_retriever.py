@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.exceptions import NotFittedError
 from strategies import tagged_rows
 
-from gapremoval import EmbeddingArray, MixedModalityRetriever
+from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover
 
 pytestmark = pytest.mark.filterwarnings("ignore:None of these rows is marked:UserWarning")
 
@@ -227,6 +227,28 @@ def test_parts_that_cancel_out_leave_no_direction():
     assert found.scores[0, 1] == 0
 
 
+@pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_parts_that_cancel_out_but_for_rounding_leave_none(dtype):
+    rng = np.random.default_rng(0)
+    texts, images = rng.normal(size=(38, 64)), rng.normal(size=(2, 64))
+    X = EmbeddingArray.concatenate({"text": texts.astype(dtype), "image": images.astype(dtype)})
+    Z = ModalityGapRemover().fit_transform(X)
+    with pytest.warns(UserWarning, match="1 document has length zero.*'photos'"):
+        retriever = MixedModalityRetriever(39).fit(Z, [*map(str, range(38)), *["photos"] * 2])
+    found = retriever.search(Z[:38], modality="query:text")
+    assert (found.ids[:, -1] == "photos").all()
+    assert (found.scores[:, -1] == 0).all()
+
+
+def test_weighted_parts_that_cancel_out_leave_none_either():
+    t = np.random.default_rng(0).normal(size=(1, 64)).astype("f4")
+    X = EmbeddingArray.concatenate({"text": t, "image": np.float32(-0.3 / 0.7) * t})
+    with pytest.warns(UserWarning, match="length"):
+        retriever = MixedModalityRetriever(fusion_weight=0.3).fit(X, ["d", "d"])
+    assert retriever.search(X[:1], modality="query:text").scores.tolist() == [[0]]
+
+
 def test_a_query_without_direction_gets_the_corpus_in_order_with_score_zero():
     X, ids, queries = corpus()
     retriever = MixedModalityRetriever(3).fit(X, ids)
@@ -290,6 +312,34 @@ def test_score_refuses_documents_that_are_not_indexed_or_not_queries():
         retriever.score(X, ids)
     with pytest.raises(ValueError, match="no judged query"):
         retriever.score(X[:15], ids[:15])
+
+
+@pytest.mark.parametrize("n_rows", [1, 4, 5])
+def test_score_refuses_a_document_of_which_rows_were_held_out(n_rows):
+    rng = np.random.default_rng(0)
+    X = EmbeddingArray(rng.normal(size=(20 * n_rows, 8)), "image")
+    ids = np.repeat([f"d{i}" for i in range(20)], n_rows)
+    queries = EmbeddingArray(rng.normal(size=(5, 8)), "query:text")
+    both, y = EmbeddingArray.concatenate([X, queries]), [*ids, *["d0"] * 5]
+    whole = MixedModalityRetriever().fit(X, ids)
+    assert whole.score(both, y) == whole.score(queries, ["d0"] * 5)
+    if n_rows > 1:
+        held_out = np.zeros(len(X), dtype=bool)
+        held_out[[1, n_rows]] = True
+        partly = MixedModalityRetriever().fit(X[~held_out], ids[~held_out])
+        tested = np.concatenate([np.flatnonzero(held_out), len(X) + np.arange(5)])
+        with pytest.raises(ValueError, match="2 documents were indexed from other.*QueryKFold"):
+            partly.score(both[tested], [y[i] for i in tested])
+
+
+def test_half_precision_is_searched_as_its_single_precision():
+    X, ids, queries = corpus(200, dtype="f2")
+    wide = EmbeddingArray(X.values.astype("f4"), X.modality)
+    asked = EmbeddingArray(queries.values.astype("f4"), "query:text")
+    half = MixedModalityRetriever(50).fit(X, ids).search(queries)
+    single = MixedModalityRetriever(50).fit(wide, ids).search(asked)
+    np.testing.assert_array_equal(half.ids, single.ids)
+    np.testing.assert_allclose(half.scores, single.scores, atol=1e-6)
 
 
 @pytest.mark.parametrize("weights", [[0] * 5, [-1, 1, 1, 1, 1], [np.nan] * 5, [1, 2]])

@@ -1,0 +1,46 @@
+"""Encode a folder once, save the embeddings, and search them without encoding again.
+
+usage: python examples/encode_once.py FOLDER OUT.npz [--model MODEL]
+
+Needs the extra `clip`. Writes the tagged embeddings to OUT.npz and the documents' ids to
+OUT.ids.json, neither of which runs code when it is opened.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from sklearn.pipeline import make_pipeline
+
+from gapremoval import (
+    CLIPEncoder,
+    EmbeddingArray,
+    MixedModalityRetriever,
+    ModalityGapRemover,
+    read_folder,
+    search,
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model", default="ViT-B-32/laion2b_s34b_b79k")
+    arguments = parser.parse_args()
+    ids_file = arguments.out.with_suffix(".ids.json")
+
+    items, ids = read_folder(arguments.folder)
+    encoder = CLIPEncoder(arguments.model, verbose=True)
+    encoder.transform(items).save(arguments.out)
+    ids_file.write_text(json.dumps(ids))
+
+    # From here on another program, which needs the encoder for raw questions only.
+    X, ids = EmbeddingArray.load(arguments.out), json.loads(ids_file.read_text())
+    pipe = make_pipeline(ModalityGapRemover(), MixedModalityRetriever()).fit(X, ids)
+    questions = encoder.transform(["a red bicycle in snow", "two dogs"])
+    print(X, search(pipe, questions, 3, modality="text"), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

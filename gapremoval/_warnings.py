@@ -1,0 +1,17 @@
+"""Warnings that point at the user's own line."""
+
+import sys
+import warnings
+
+INSIDE = {"gapremoval", "sklearn", "joblib"}
+
+
+def warn(message):
+    """Issue a UserWarning at the nearest line outside of this library and scikit-learn.
+
+    How deep a method lies varies: pipelines, decorators and generators come between.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in INSIDE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

@@ -1,0 +1,57 @@
+"""The tiny networks: known to open_clip, saved in files, and none of them loaded yet."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_architectures(tmp_path_factory):
+    """Make them known; open_clip may not be installed, so only who asks imports it."""
+    from networks import register
+
+    register(tmp_path_factory.mktemp("architectures"))
+
+
+@pytest.fixture
+def nothing_loaded(tiny_architectures):
+    """Forget the networks that other tests loaded, and those that this one loads."""
+    from gapremoval.encoders import _models
+
+    _models._networks.clear()
+    yield
+    _models._networks.clear()
+
+
+@pytest.fixture
+def plain(tiny_architectures, tmp_path):
+    """Make a network with random weights as open_clip does, and save its weights."""
+    import open_clip
+    import torch
+
+    def make(architecture, **kwargs):
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            network, _, preprocess = open_clip.create_model_and_transforms(architecture, **kwargs)
+        path = tmp_path / f"{architecture}.pt"
+        torch.save(network.state_dict(), path)
+        return network.eval(), preprocess, path
+
+    return make
+
+
+@pytest.fixture
+def tag(tiny_architectures, monkeypatch):
+    """Give a tiny architecture a tag whose download is a file at hand."""
+    import open_clip
+
+    def make(architecture, name, path, **record):
+        record = {
+            **open_clip.get_pretrained_cfg("ViT-B-32", "laion2b_s34b_b79k"),
+            "hf_hub": "org/tiny/",
+            "file": str(path),
+            **record,
+        }
+        tags = open_clip.pretrained._PRETRAINED
+        monkeypatch.setitem(tags, architecture, {**tags.get(architecture, {}), name: record})
+        return f"{architecture}/{name}"
+
+    return make
