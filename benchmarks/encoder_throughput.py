@@ -72,7 +72,9 @@ def main():
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
     words = "a red blue green small large dog cat bicycle tree house in on under the snow"
     rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice(words.split(), rng.integers(4, 16))) for _ in range(arguments.pictures)]
+    texts = [
+        " ".join(rng.choice(words.split(), rng.integers(4, 16))) for _ in range(arguments.pictures)
+    ]
 
     with tempfile.TemporaryDirectory() as folder:
         paths = make_jpegs(Path(folder), arguments.pictures)

@@ -38,11 +38,15 @@ def read_corpus(path):
     text, image = data["text"], data["image"]
     extra = data.get("extra", image[:0])
     text = text[:, None] if text.ndim == 2 else text
-    if text.ndim != 3 or image.shape != (len(text), text.shape[2]) or len(text) < 2:
+    fits = text.ndim == 3 and image.shape == (len(text), text.shape[2]) and len(text) >= 3
+    if not fits or extra.shape[1:] != image.shape[1:]:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in data.items())
         sys.exit(
-            f"{path}: text must be (n, d) or (n, k, d) and image (n, d), with n of at least 2; got "
-            f"{data['text'].shape} and {image.shape}."
+            f"{path}: text must be (n, d) or (n, k, d), image (n, d) and extra (m, d), with n of "
+            f"at least 3; got {shapes}."
         )
+    if not all(np.isfinite(array).all() for array in (text, image, extra)):
+        sys.exit(f"{path} holds NaN or infinity: encode those items again, or drop them.")
     items, others = np.arange(len(text)), [f"extra{i}" for i in range(len(extra))]
     if text.shape[1] == 1:
         is_text = np.random.default_rng(0).permutation(len(items)) % 2 == 0

@@ -137,9 +137,7 @@ class Forward:
                 rows[again] = self._fitting(inputs[again.cpu()], encode, "float32")
                 finite = self.torch.isfinite(rows).all(dim=1)
             for i in self.torch.nonzero(~finite)[:, 0].tolist():
-                self.wrong[positions[i]] = (
-                    "the network gives a row that is not finite: its weights?"
-                )
+                self.wrong[positions[i]] = NOT_FINITE
             positions = [position for position, good in zip(positions, finite.tolist()) if good]
             rows = rows[finite]
         return positions, self.torch.nn.functional.normalize(rows, dim=1)

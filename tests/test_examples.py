@@ -1,0 +1,123 @@
+"""The example scripts, run as a user runs them."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+needs_clip = pytest.mark.skipif(not find_spec("open_clip"), reason="needs the extra clip")
+
+
+def run(script, *arguments, folder):
+    return subprocess.run(
+        [sys.executable, EXAMPLES / script, *arguments], cwd=folder, capture_output=True, text=True
+    )
+
+
+def write(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_the_demo_shows_the_gap_disappear(tmp_path):
+    done = run("demo.py", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.split()}
+    n_queries, raw, removed = map(float, lines["image"])
+    assert n_queries == 100
+    assert raw < 0.05
+    assert removed > 0.3
+    assert done.stdout.count("<- the answer") >= 2
+    assert (tmp_path / "gap_removed.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_demo_takes_a_file_with_a_text_an_item(tmp_path, rng):
+    pairs = write(
+        tmp_path / "my pairs.npz", **dict(zip(("text", "image"), rng.normal(size=(2, 60, 8))))
+    )
+    done = run("demo.py", pairs, "--picture", "x.png", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "30 text, 30 image, 30 query:text, 30 query:image" in done.stdout
+    assert (tmp_path / "x.png").exists()
+
+
+def test_the_demo_takes_a_file_with_several_texts_an_item(tmp_path, rng):
+    several = write(
+        tmp_path / "several.npz",
+        text=rng.normal(size=(60, 3, 8)),
+        image=rng.normal(size=(60, 8)),
+        extra=rng.normal(size=(5, 8)),
+    )
+    done = run("demo.py", several, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "40 text, 45 image, 120 query:text" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"text": np.eye(4)}, "has no array image; it holds ['text']"),
+        ({"text": np.eye(4), "image": np.eye(5)}, "got text (4, 4), image (5, 5)"),
+        ({"text": np.eye(4), "image": np.eye(4), "extra": np.eye(3)}, "extra (3, 3)"),
+        ({"text": np.eye(4), "image": np.full((4, 4), np.nan)}, "holds NaN or infinity"),
+    ],
+)
+def test_the_demo_says_in_a_line_what_is_wrong_with_a_file(tmp_path, arrays, message):
+    done = run("demo.py", write(tmp_path / "bad.npz", **arrays), folder=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_says_so_where_there_is_no_such_file(tmp_path):
+    (tmp_path / "text.npz").write_text("not arrays")
+    for name in ("absent.npz", "text.npz"):
+        done = run("demo.py", name, folder=tmp_path)
+        assert done.returncode == 1
+        assert f"{name} cannot be read" in done.stderr
+
+
+@pytest.fixture
+def photos_and_notes(tmp_path, rng):
+    from networks import register, save
+    from PIL import Image
+
+    (tmp_path / "network").mkdir()
+    register(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for i in range(3):
+        pixels = rng.integers(0, 255, (30, 40, 3), dtype="u1")
+        Image.fromarray(pixels).save(tmp_path / "mine" / f"{i}.png")
+        (tmp_path / "mine" / f"note {i}.txt").write_text(f"note number {i}")
+    return tmp_path / "mine", save("tiny-vit", tmp_path / "network")
+
+
+@needs_clip
+def test_a_folder_is_searched_by_a_text_and_by_a_picture(tmp_path, photos_and_notes):
+    folder, model = photos_and_notes
+    for query, best in (("note number 1", None), (str(folder / "2.png"), "2")):
+        done = run("search_folder.py", folder, query, "--model", model, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 6
+        if best:
+            assert done.stdout.split()[2] == best
+
+
+@needs_clip
+def test_a_folder_is_encoded_once_and_searched_from_its_file(tmp_path, photos_and_notes):
+    folder, model = photos_and_notes
+    done = run("encode_once.py", folder, "rows.npz", "--model", model, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "EmbeddingArray(6 rows x 24, float32: 3 image, 3 text)" in done.stdout
+    assert "SearchResult(2 queries x 3 documents)" in done.stdout
+    assert (tmp_path / "rows.ids.json").exists()
