@@ -22,14 +22,18 @@ from gapremoval.encoders._models import load_model
 BATCH = 64
 
 
-def make_jpegs(folder, n):
-    """Photos in size and texture: smooth noise of 640 x 480, about 100 kB each."""
+SIZES = {"photos of the web": (640, 480), "photos of a phone": (4000, 3000)}
+
+
+def make_jpegs(folder, n, size):
+    """Smooth color with grain, of quality 90."""
     rng = np.random.default_rng(0)
+    folder.mkdir()
     paths = [folder / f"{i}.jpg" for i in range(n)]
     for path in paths:
         coarse = Image.fromarray(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
-        fine = rng.normal(0, 12, (480, 640, 3))
-        picture = np.asarray(coarse.resize((640, 480), Image.Resampling.BICUBIC)) + fine
+        picture = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)).astype(np.float32)
+        picture += rng.standard_normal((*size[::-1], 1), dtype=np.float32) * 12
         Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(path, quality=90)
     return paths
 
@@ -77,14 +81,17 @@ def main():
     ]
 
     with tempfile.TemporaryDirectory() as folder:
-        paths = make_jpegs(Path(folder), arguments.pictures)
-        arrays = [np.asarray(Image.open(path).resize((224, 224))) for path in paths]
+        files = {
+            name: make_jpegs(Path(folder) / name, arguments.pictures, size)
+            for name, size in SIZES.items()
+        }
+        arrays = [
+            np.asarray(Image.open(path).resize((224, 224))) for path in files["photos of the web"]
+        ]
         tensors = [prepare(Image.fromarray(array)) for array in arrays]
 
-        def from_files():
-            return plain(
-                network, [prepare(Image.open(path).convert("RGB")) for path in paths], device
-            )
+        def from_files(paths):
+            return plain(network, [prepare(Image.open(p).convert("RGB")) for p in paths], device)
 
         pairs = {
             "texts": (
@@ -95,8 +102,13 @@ def main():
                 lambda: encoder.transform(arrays),
                 lambda: plain(network, tensors, device),
             ),
-            "JPEG files": (lambda: encoder.transform(paths), from_files),
         }
+        for name, paths in files.items():
+            width, height = SIZES[name]
+            pairs[f"JPEG files, {name}, {width} x {height}"] = (
+                lambda paths=paths: encoder.transform(paths),
+                lambda paths=paths: from_files(paths),
+            )
         print(
             "| what | items a second | times the plain loop (median, range) | largest 1 - cosine |"
         )
