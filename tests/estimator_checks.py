@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.utils._testing import create_memmap_backed_data
 
-from gapremoval import EmbeddingArray
+from gapremoval import EmbeddingArray, Query
 
 N_FEATURES = 6
 
@@ -231,4 +231,64 @@ def check_a_step_of_a_pipeline_gets_the_modality(estimator):
     np.testing.assert_array_equal(want, got)
 
 
+def items():
+    """Texts and pictures in mixed order, some of them queries."""
+    picture = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype="u1")
+    return ["a", picture, Query("b"), "", Query(picture), Query(text="a", image=picture), "c"]
+
+
+def encoder_check_rows_keep_the_order_whatever_the_batch(encoder):
+    want = encoder.transform(items())
+    assert isinstance(want, EmbeddingArray)
+    for order in ([6, 5, 4, 3, 2, 1, 0], [1], [3, 0]):
+        some = clone(encoder).set_params(batch_size=2).transform([items()[i] for i in order])
+        assert some.modality.tolist() == want.modality[order].tolist()
+        np.testing.assert_allclose(some.values, want.values[order], atol=1e-5)
+
+
+def encoder_check_rows_have_length_one_but_for_queries_of_several_parts(encoder):
+    Z = encoder.transform(items())
+    several = Z.modality == "query:image+text"
+    lengths = np.linalg.norm(Z.values, axis=1)
+    np.testing.assert_allclose(lengths[~several], 1, atol=1e-6)
+    np.testing.assert_allclose(Z.values[several][0], (Z.values[0] + Z.values[1]) / 2, atol=1e-6)
+
+
+def encoder_check_nothing_is_learnt_or_kept(encoder):
+    before = dict(vars(encoder))
+    assert encoder.fit(items()) is encoder
+    encoder.transform(items())
+    assert vars(encoder) == before == encoder.get_params()
+    again = pickle.loads(pickle.dumps(encoder))
+    assert len(pickle.dumps(encoder)) < 10_000
+    want = encoder.transform(items()).values
+    np.testing.assert_array_equal(again.transform(items()).values, want)
+    np.testing.assert_array_equal(clone(encoder).fit_transform(items()).values, want)
+
+
+def encoder_check_features_have_names(encoder):
+    n_features = encoder.transform(["a"]).shape[1]
+    prefix = type(encoder).__name__.lower()
+    names = encoder.get_feature_names_out().tolist()
+    assert names == [f"{prefix}{i}" for i in range(n_features)]
+
+
+def encoder_check_set_output_changes_nothing(encoder):
+    with sklearn.config_context(transform_output="pandas"):
+        assert isinstance(encoder.fit_transform(items()), EmbeddingArray)
+
+
+def encoder_check_what_is_no_list_of_items_is_refused(encoder):
+    for lone in ("a", items()[1], items()[2], b"a"):
+        for method in (encoder.fit, encoder.transform):
+            with pytest.raises(TypeError, match=r"write \[.*gapremoval\.search"):
+                method(lone)
+    for method in (encoder.fit, encoder.transform):
+        with pytest.raises(ValueError, match="row 1: None is missing.*row 2: nan is missing"):
+            method(["a", None, float("nan")])
+        with pytest.raises(ValueError, match="no items"):
+            method([])
+
+
 CHECKS = [check for name, check in list(globals().items()) if name.startswith("check_")]
+ENCODER_CHECKS = [c for name, c in list(globals().items()) if name.startswith("encoder_check_")]

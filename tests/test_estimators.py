@@ -1,9 +1,9 @@
 """The library's own checks over every estimator."""
 
 import pytest
-from estimator_checks import CHECKS
+from estimator_checks import CHECKS, ENCODER_CHECKS
 
-from gapremoval import MixedModalityRetriever, ModalityGapRemover
+from gapremoval import CLIPEncoder, MixedModalityRetriever, ModalityGapRemover
 
 ESTIMATORS = [
     ModalityGapRemover(),
@@ -20,3 +20,18 @@ ESTIMATORS = [
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 def test_every_estimator(estimator, check):
     check(estimator)
+
+
+@pytest.fixture(scope="module")
+def _tiny_networks(tmp_path_factory):
+    pytest.importorskip("open_clip")
+    from networks import register
+
+    register(tmp_path_factory.mktemp("architectures"))
+
+
+@pytest.mark.usefixtures("_tiny_networks")
+@pytest.mark.parametrize("check", ENCODER_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("model", ["tiny-vit/random", "tiny-resnet/random", "tiny-last/random"])
+def test_every_encoder(model, check):
+    check(CLIPEncoder(model, device="cpu"))

@@ -249,7 +249,7 @@ class ModalityGapRemover(Calibrator):
         -------
         EmbeddingArray or array of shape (n_rows, n_features)
             What was given, corrected: the same kind of array, dtype and device. Integers
-            become float64.
+            become float64 (float32 as tensors).
 
         Warns
         -----

@@ -63,7 +63,8 @@ def modality_weights(present, names, fusion_weight):
                 "documents of several modalities have; it names "
                 f"{', '.join(map(repr, fusion_weight))}."
             )
-        relative = present * [float(fusion_weight.get(name, 1)) for name in names]
+        given = np.array([float(fusion_weight.get(name, 1)) for name in names])
+        relative = present * (given / max(given.max(), 1))  # whose sum stays finite
     else:
         is_text = np.array([name == "text" for name in names])
         n_others = (present & ~is_text).sum(axis=1, keepdims=True)

@@ -67,6 +67,10 @@ def test_a_dict_gives_relative_weights():
     assert_fused(parts, {"text": 2, "image": 6, "audio": 0, "video": 1}, TEXT + 3 * IMAGE)
 
 
+def test_weights_may_be_as_large_as_numbers_are():
+    assert_fused([("text", TEXT), ("image", IMAGE)], {"text": 1e308, "image": 1e308}, TEXT + IMAGE)
+
+
 def test_weights_that_are_all_zero_count_as_equal():
     assert_fused([("text", TEXT), ("image", IMAGE)], {"text": 0, "image": 0}, TEXT + IMAGE)
 
