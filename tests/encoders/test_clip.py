@@ -1,7 +1,10 @@
 import contextlib
 import multiprocessing
 import pickle
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,6 +214,42 @@ def test_at_most_two_batches_of_pictures_wait(monkeypatch, tmp_path):
     monkeypatch.setattr(_forward.Forward, "_rows", done)
     tiny(batch_size=5, n_jobs=4).transform(paths)
     assert 5 < max(most) <= 10
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from networks import register
+from gapremoval import CLIPEncoder
+
+folder = Path(sys.argv[2])
+register(folder)
+paths = sorted(folder.glob("*.jpg"))[: int(sys.argv[3])]
+CLIPEncoder("tiny-vit/random", device="cpu", batch_size=8).transform(paths)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux tells it")
+def test_peak_memory_does_not_grow_with_the_number_of_files(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (960, 1280, 3), dtype="u1")
+    Image.fromarray(pixels).save(tmp_path / "0.jpg")
+    for i in range(1, 400):
+        (tmp_path / f"{i}.jpg").hardlink_to(tmp_path / "0.jpg")
+    peaks = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", PEAK, Path(__file__).parent, tmp_path, str(n_files)],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for n_files in (40, 400)
+    ]
+    # All pictures at once would be 1,400 MiB.
+    assert peaks[1] < peaks[0] + 150
 
 
 # The cache.
