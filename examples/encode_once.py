@@ -10,6 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
+from questions import QUESTIONS
 from sklearn.pipeline import make_pipeline
 
 from gapremoval import (
@@ -17,6 +18,7 @@ from gapremoval import (
     EmbeddingArray,
     MixedModalityRetriever,
     ModalityGapRemover,
+    Query,
     read_folder,
     search,
 )
@@ -28,9 +30,13 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="ViT-B-32/laion2b_s34b_b79k")
     arguments = parser.parse_args()
+    if not arguments.out.parent.is_dir():
+        parser.error(f"there is no folder {arguments.out.parent} to write to")
     ids_file = arguments.out.with_suffix(".ids.json")
 
     items, ids = read_folder(arguments.folder)
+    # Questions have a mean of their own; without texts it comes from these.
+    items, ids = items + [Query(q) for q in QUESTIONS], ids + [None] * len(QUESTIONS)
     encoder = CLIPEncoder(arguments.model, verbose=True)
     encoder.transform(items).save(arguments.out)
     ids_file.write_text(json.dumps(ids))

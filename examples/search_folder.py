@@ -7,14 +7,18 @@ kept in FOLDER/.gapremoval, so that only new and changed files are encoded the s
 """
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
+from questions import QUESTIONS
 from sklearn.pipeline import make_pipeline
 
 from gapremoval import (
     CLIPEncoder,
     MixedModalityRetriever,
     ModalityGapRemover,
+    Query,
     read_folder,
     search,
 )
@@ -31,10 +35,12 @@ def main():
     items, ids = read_folder(arguments.folder)
     encoder = CLIPEncoder(arguments.model, memory=arguments.folder / ".gapremoval", verbose=True)
     pipe = make_pipeline(encoder, ModalityGapRemover(), MixedModalityRetriever())
-    pipe.fit(items, ids)
+    # Questions have a mean of their own; without texts it comes from these.
+    pipe.fit(items + [Query(q) for q in QUESTIONS], ids + [None] * len(QUESTIONS))
 
-    path = Path(arguments.query)
-    found = search(pipe, path if path.is_file() else arguments.query, arguments.n)
+    query = Path(arguments.query) if os.path.isfile(arguments.query) else arguments.query
+    found = search(pipe, query, arguments.n)
+    sys.stdout.reconfigure(errors="backslashreplace")  # for names of files that are not text
     for id_, score, modality in zip(found.ids[0], found.scores[0], found.modalities[0]):
         print(f"{score:6.3f}  {modality:<10}  {id_}")
 

@@ -18,6 +18,15 @@ def is_missing(value):
     )
 
 
+def is_picture(item):
+    """Whether this is one picture: a Path, a PIL image or a uint8 array (H, W, 3)."""
+    if isinstance(item, np.ndarray):
+        return item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3
+    return isinstance(item, Path) or any(
+        kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(item).__mro__
+    )
+
+
 class Query:
     """Marks a raw item as a query: something that asks, not something to be found.
 

@@ -1,7 +1,6 @@
 """search: ask any fitted pipeline, search object or retriever."""
 
 from collections.abc import Mapping, Set
-from pathlib import Path
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -10,7 +9,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
 from ._embeddings import EmbeddingArray
-from ._items import Query
+from ._items import Query, is_picture
 from ._modality import Tags, as_query, is_query
 from ._validation import UNTAGGED
 
@@ -134,10 +133,13 @@ def _thawed(step):
 
 def _as_queries(queries, modality, fitted, named):
     """One query or many: a list of Query items, or rows and their tags as queries."""
+    given = queries
     if _is_item(queries):
         queries = [queries]
+    elif getattr(queries, "ndim", 0) == 4:  # several pictures
+        queries = list(queries)
     if not hasattr(queries, "shape") and not hasattr(queries, "__array__"):
-        if not np.iterable(queries) or isinstance(queries, Mapping | Set):
+        if not np.iterable(queries) or isinstance(queries, bytes | Mapping | Set):
             raise TypeError(
                 f"{queries!r} is no query: ask with a text, a picture, a Query, a vector, or a "
                 "sequence of them."
@@ -155,7 +157,7 @@ def _as_queries(queries, modality, fitted, named):
     if not hasattr(queries, "shape"):
         queries = np.asarray(queries)
     if not len(queries.shape) or not queries.shape[0]:
-        raise ValueError(f"There is no query in {queries!r}.")
+        raise ValueError(f"There is no query in {given!r}.")
     if len(queries.shape) == 1:
         queries = queries[None, :] if hasattr(queries, "ndim") else queries
     if modality is None and isinstance(queries, EmbeddingArray):
@@ -173,10 +175,7 @@ def _as_queries(queries, modality, fitted, named):
 
 def _is_item(query):
     """Whether this is one raw item, not a vector and not several."""
-    if isinstance(query, str | Path | Query):
-        return True
-    is_picture = isinstance(query, np.ndarray) and query.dtype == np.uint8 and query.ndim == 3
-    return is_picture or type(query).__module__.startswith("PIL.")
+    return isinstance(query, str | Query) or is_picture(query)
 
 
 def _only_query_modality(fitted):

@@ -118,6 +118,26 @@ def test_a_folder_is_encoded_once_and_searched_from_its_file(tmp_path, photos_an
     folder, model = photos_and_notes
     done = run("encode_once.py", folder, "rows.npz", "--model", model, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "EmbeddingArray(6 rows x 24, float32: 3 image, 3 text)" in done.stdout
+    assert "EmbeddingArray(22 rows x 24, float32: 3 image, 3 text, 16 query:text)" in done.stdout
     assert "SearchResult(2 queries x 3 documents)" in done.stdout
     assert (tmp_path / "rows.ids.json").exists()
+
+
+@needs_clip
+def test_a_folder_of_photos_alone_is_searched_by_texts(tmp_path, photos_and_notes):
+    folder, model = photos_and_notes
+    for note in folder.glob("*.txt"):
+        note.unlink()
+    done = run("search_folder.py", folder, "a dog " * 100, "--model", model, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+    done = run("encode_once.py", folder, "rows.npz", "--model", model, folder=tmp_path)
+    assert "SearchResult(2 queries x 3 documents)" in done.stdout, done.stderr
+
+
+@needs_clip
+def test_where_nothing_can_be_written_is_told_before_encoding(tmp_path, photos_and_notes):
+    folder, model = photos_and_notes
+    done = run("encode_once.py", folder, "absent/rows.npz", "--model", model, folder=tmp_path)
+    assert done.returncode == 2
+    assert "there is no folder absent" in done.stderr

@@ -12,11 +12,12 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     _fit_context,
 )
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
 from .._base import PlainTransformer
 from .._embeddings import EmbeddingArray
 from .._optional import import_optional
+from .._warnings import warn
 from ._forward import Forward
 from ._model_names import check_model_name
 from ._models import load_model
@@ -92,11 +93,11 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
 
     _parameter_constraints = {
         "model": [str],
-        "device": [None, str, HasMethods("type")],
+        "device": "no_validation",  # choose_device knows what there is
         "precision": [StrOptions({"auto", "float32", "float16", "bfloat16"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "output": [StrOptions({"numpy", "torch"})],
-        "n_jobs": [None, Integral],
+        "n_jobs": [None, Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
         "memory": [None, str, Path, HasMethods("cache")],
         "verbose": ["boolean"],
     }
@@ -144,7 +145,7 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
             If some rows are no items, or the model's name is not known: the message offers
             names that come near.
         """
-        read_rows(X, taker=type(self).__name__)
+        read_rows(X, taker=type(self).__name__, warn_of_names=False)
         check_model_name(self.model)
         return self
 
@@ -177,6 +178,7 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
         FileNotFoundError, OSError
             If the weights cannot be had.
         """
+        self._validate_params()
         rows = read_rows(X, taker=type(self).__name__)
         model = load_model(self.model, self.device)
         parts = [part for row in rows for part in row.parts]
@@ -192,13 +194,18 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
                     for done, encoded in chunks:
                         bar.update(len(done))
                         yield done, encoded
-                _raise_wrong(forward.wrong, rows)
 
             if self.memory is None:
                 encoded = self._collect(encode(range(len(parts))), len(parts), forward)
             else:
-                encoded = self._recall(encode, parts, forward)
-        _raise_wrong(forward.wrong, rows)
+                encoded = self._recall(encode, parts, rows, forward)
+            self._raise_wrong(forward.wrong, rows)
+            bar.update(len(parts) - bar.n)  # those that the cache knew
+        if forward.n_overflowed:
+            warn(
+                f"{forward.n_overflowed} rows overflowed in {forward.precision} and were encoded "
+                "again in float32."
+            )
         return EmbeddingArray(_join(rows, encoded), [row.modality for row in rows])
 
     def _collect(self, chunks, n_parts, forward):
@@ -214,7 +221,7 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
             encoded[positions] = chunk.cpu().numpy()
         return encoded
 
-    def _recall(self, encode, parts, forward):
+    def _recall(self, encode, parts, rows, forward):
         """The rows that the cache has; the others are encoded and put there."""
         made_by = f"{forward.model.fingerprint} {forward.precision}"
         keys = dict(enumerate(forward.pool.map(partial(_key, made_by=made_by), parts)))
@@ -225,9 +232,35 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
         def encode_missing(missing):
             for done, chunk in encode([readable[i] for i in missing]):
                 yield [place[position] for position in done], chunk.cpu().numpy()
+            # Of equal rows only the first was tried.
+            why = {keys[i]: reason for i, reason in forward.wrong.items()}
+            forward.wrong.update({i: why[key] for i, key in keys.items() if key in why})
+            self._raise_wrong(forward.wrong, rows)
 
-        rows = cached_rows(self.memory, [keys[i] for i in readable], encode_missing)
-        return rows if self.output == "numpy" else forward.torch.from_numpy(rows).to(forward.device)
+        encoded = cached_rows(self.memory, [keys[i] for i in readable], encode_missing)
+        if self.output == "numpy":
+            return encoded
+        return forward.torch.from_numpy(encoded).to(forward.device)
+
+    def _raise_wrong(self, wrong, rows):
+        """One error for all texts and pictures that gave no row."""
+        if not wrong:
+            return
+        owner = [(number, content) for number, row in enumerate(rows) for _, content in row.parts]
+        shown = [
+            f"row {owner[i][0]} ({_label(owner[i][1])}): {why}" for i, why in sorted(wrong.items())
+        ]
+        raise ValueError(
+            f"{len(wrong)} of {len(owner)} texts and pictures cannot be encoded. "
+            + "; ".join(shown[:20])
+            + (f"; and {len(shown) - 20} more" if len(shown) > 20 else "")
+            + ". Mend or drop them"
+            + (
+                "; with memory= the others need not be encoded again."
+                if self.memory is None
+                else "."
+            )
+        )
 
     def _n_threads(self):
         return self.n_jobs if self.n_jobs and self.n_jobs > 0 else os.cpu_count()
@@ -273,17 +306,10 @@ def _join(rows, encoded):
     return (encoded[first] + encoded[first + n_parts - 1]) / 2
 
 
-def _raise_wrong(wrong, rows):
-    """One error for all texts and pictures that gave no row."""
-    if not wrong:
-        return
-    owner = [(number, content) for number, row in enumerate(rows) for _, content in row.parts]
-    shown = [
-        f"row {owner[i][0]} ({str(owner[i][1])[:200]}): {why}" for i, why in sorted(wrong.items())
-    ]
-    raise ValueError(
-        f"{len(wrong)} of {len(owner)} texts and pictures cannot be encoded. "
-        + "; ".join(shown[:20])
-        + (f"; and {len(shown) - 20} more" if len(shown) > 20 else "")
-        + ". Mend or drop them; with memory= the others are not encoded again."
-    )
+def _label(content):
+    """A text or picture in a few words, for a message."""
+    if isinstance(content, str | Path):
+        return repr(str(content))[:200]
+    if isinstance(content, np.ndarray):
+        return f"an array of shape {content.shape}"
+    return f"a picture of mode {content.mode}, {content.width} x {content.height}"

@@ -28,6 +28,8 @@ class Forward:
     ----------
     precision : str
         What ``"auto"`` stands for on the device.
+    n_overflowed : int
+        How many rows overflowed in it, and were encoded again in float32.
     wrong : dict of int to str
         The position of each text or picture that gave no row, and why.
     """
@@ -39,6 +41,7 @@ class Forward:
         self.precision = self._choose_precision(precision)
         self.wrong = {}
         self.told_of_memory = False
+        self.n_overflowed = 0
 
     def _choose_precision(self, precision):
         if precision != "auto":
@@ -113,7 +116,7 @@ class Forward:
 
         items, waiting = iter(pictures.items()), deque()
         while True:
-            for position, picture in islice(items, self.batch_size - len(waiting)):
+            for position, picture in islice(items, max(self.batch_size - len(waiting), 0)):
                 waiting.append((position, self.pool.submit(prepare, picture)))
             if not waiting:
                 return
@@ -130,10 +133,7 @@ class Forward:
         if not bool(finite.all()):
             again = self.torch.nonzero(~finite)[:, 0]
             if self.precision != "float32":
-                warn(
-                    f"{len(again)} rows overflowed in {self.precision} and are encoded again in "
-                    "float32."
-                )
+                self.n_overflowed += len(again)
                 rows[again] = self._fitting(inputs[again.cpu()], encode, "float32")
                 finite = self.torch.isfinite(rows).all(dim=1)
             for i in self.torch.nonzero(~finite)[:, 0].tolist():

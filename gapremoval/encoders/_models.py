@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import textwrap
 import threading
 from collections import OrderedDict
@@ -103,6 +104,9 @@ class LoadedModel:
             return torch.zeros((0, width), dtype=torch.long), np.zeros(0, dtype=int)
         if hasattr(tokenizer, "encode"):  # open_clip's own, in Python: encode only once
             start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
+            # A run of letters takes the square of its length, and a token is 16 of them at most.
+            endless = re.compile(rf"(\S{{{64 * width}}})\S+")
+            texts = [endless.sub(r"\1", text) for text in texts]
             encoded = [[start, *tokenizer.encode(text), end] for text in texts]
             tokens = torch.zeros((len(texts), width), dtype=torch.long)
             for row, ids in zip(tokens, encoded):

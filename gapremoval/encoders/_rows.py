@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._items import Query, is_missing
+from .._items import Query, is_missing, is_picture
 from .._modality import as_query
 from .._warnings import warn
 
@@ -28,16 +28,7 @@ class Row:
         return [(kind, content) for kind, content in given.items() if content is not None]
 
 
-def is_picture(item):
-    """Whether this is one picture: a Path, a PIL image or a uint8 array (H, W, 3)."""
-    if isinstance(item, np.ndarray):
-        return item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3
-    return isinstance(item, Path) or any(
-        kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(item).__mro__
-    )
-
-
-def read_rows(items, *, taker):
+def read_rows(items, *, taker, warn_of_names=True):
     """Sort out a list of items before anything is loaded.
 
     Parameters
@@ -46,6 +37,8 @@ def read_rows(items, *, taker):
         Texts (str), pictures, and `Query` objects around them.
     taker : str
         Who takes them, for the messages.
+    warn_of_names : bool, default=True
+        Whether texts that end like the name of a picture file are warned of.
 
     Returns
     -------
@@ -70,7 +63,11 @@ def read_rows(items, *, taker):
             f"{taker} takes a list of items and got a single {type(items).__name__}: write "
             f"[{shown}]. To search, call gapremoval.search(pipeline, {shown})."
         )
-    if isinstance(items, Mapping | Set) or hasattr(items, "iterrows") or not np.iterable(items):
+    if (
+        isinstance(items, Mapping | Set)
+        or hasattr(items, "iterrows")
+        or not hasattr(items, "__len__")
+    ):
         raise TypeError(
             f"{taker} takes a list of texts and pictures; got a {type(items).__name__}. Records "
             "and DataFrames become items with gapremoval.explode_documents."
@@ -95,7 +92,7 @@ def read_rows(items, *, taker):
         )
     if not rows:
         raise ValueError(f"{taker} was given no items (0 samples): at least one is needed.")
-    if like_files:
+    if like_files and warn_of_names:
         warn(
             f"{len(like_files)} texts end like the name of a picture, such as {like_files[0]!r}, "
             "and are read as texts: there is no such file."
@@ -115,7 +112,8 @@ def _read_row(item):
     if picture is not None and not is_picture(picture):
         raise ValueError(f"the image of {item!r} is a {type(picture).__name__}: {HOW}")
     kinds = [kind for kind, x in (("image", picture), ("text", item.text)) if x is not None]
-    return Row(as_query("+".join(kinds)), item.text, picture)
+    text = None if item.text is None else str.__str__(item.text)
+    return Row(as_query("+".join(kinds)), text, picture)
 
 
 HOW = "a picture is a Path, a PIL image or a uint8 array of shape (H, W, 3)"
@@ -125,7 +123,7 @@ def _plain_row(item):
     if is_picture(item):
         return Row("image", picture=item)
     if isinstance(item, str):
-        return Row("text", text=str(item))
+        return Row("text", text=str.__str__(item))
     if isinstance(item, np.ndarray):
         raise ValueError(f"an array of {item.dtype} and shape {item.shape}: {HOW}")
     if is_missing(item):

@@ -1,4 +1,5 @@
 import contextlib
+import enum
 import multiprocessing
 import pickle
 import subprocess
@@ -149,8 +150,11 @@ def test_rows_that_overflow_in_half_precision_are_encoded_again(network, monkeyp
     items = pictures(5)
     want = tiny().transform(items).values
     monkeypatch.setattr(network, "encode_image", overflow)
-    with pytest.warns(UserWarning, match="1 rows overflowed in bfloat16 .* again in float32"):
+    with pytest.warns(
+        UserWarning, match="2 rows overflowed in bfloat16 .* again in float32"
+    ) as caught:
         got = tiny(precision="bfloat16", batch_size=3).transform(items).values
+    assert len(caught) == 1
     np.testing.assert_allclose(got[[0, 3]], want[[0, 3]], atol=1e-6)
 
 
@@ -167,8 +171,8 @@ def test_rows_that_stay_not_finite_are_an_error_and_never_cached(network, monkey
         patch.setattr(network, "encode_image", damaged)
         with pytest.raises(ValueError, match="2 of 6 .* not finite.*weights") as error:
             encoder.transform(["a", *paths])
-    assert f"row 2 ({paths[1]})" in str(error.value)
-    assert f"row 5 ({paths[4]})" in str(error.value)
+    assert f"row 2 ({str(paths[1])!r})" in str(error.value)
+    assert f"row 5 ({str(paths[4])!r})" in str(error.value)
     np.testing.assert_allclose(
         encoder.transform(paths).values, tiny().transform(paths).values, atol=1e-6
     )
@@ -183,14 +187,14 @@ def test_a_batch_too_large_for_the_device_is_halved_with_one_warning(network, mo
             raise torch.OutOfMemoryError("out of memory")
         return encode(batch)
 
-    items = pictures(9)
+    items = pictures(25)
     want = tiny().transform(items).values
     monkeypatch.setattr(network, "encode_image", small)
     with pytest.warns(UserWarning, match="too little memory") as caught:
         got = tiny(batch_size=8).transform(items).values
     assert len(caught) == 1
     np.testing.assert_allclose(got, want, atol=1e-6)
-    assert sizes == [8, 4, 2, 2, 2, 2, 1]
+    assert sizes == [8, 4, 2, 2, 2, 2, *[2] * 8, 1]
 
 
 def test_at_most_two_batches_of_pictures_wait(monkeypatch, tmp_path):
@@ -307,16 +311,20 @@ class CountingEncoder(CLIPEncoder):
     """Notes in a file how many texts and pictures go through the network, in any process."""
 
     def _bar(self, parts):
-        return Counter(f"{self.memory}.count")
+        return Counter(f"{self.memory}.count", len(parts))
 
 
 class Counter(contextlib.nullcontext):
-    def __enter__(self):
-        return self
+    """In place of a progress bar, which is also told of what the cache knew."""
+
+    def __init__(self, path, n_parts):
+        super().__init__(self)
+        self.path, self.n = path, n_parts
 
     def update(self, n):
-        with open(self.enter_result, "a") as file:
-            file.write(f"{n}\n")
+        if n:
+            with open(self.path, "a") as file:
+                file.write(f"{n}\n")
 
 
 @pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
@@ -363,11 +371,46 @@ def test_a_wrong_name_is_told_at_fit_with_near_misses():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"batch_size": 0}, {"precision": "half"}, {"output": "jax"}, {"model": 3}, {"n_jobs": "2"}],
+    [{"batch_size": 0}, {"precision": "half"}, {"output": "jax"}, {"model": 3}, {"n_jobs": 0}],
 )
 def test_wrong_parameters_are_told_at_fit(wrong):
-    with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
-        CLIPEncoder(**{"model": "tiny-vit/random", **wrong}).fit(["a"])
+    encoder = CLIPEncoder(**{"model": "tiny-vit/random", **wrong})
+    for method in (encoder.fit, encoder.transform):
+        with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
+            method(["a"])
+
+
+def test_a_device_may_be_one_of_torch():
+    encoder = CLIPEncoder("tiny-vit/random", device=torch.device("cpu"))
+    np.testing.assert_array_equal(
+        encoder.fit_transform(["a"]).values, tiny().fit_transform(["a"]).values
+    )
+    with pytest.raises(ValueError, match="'gpu' is no device"):
+        CLIPEncoder("tiny-vit/random", device="gpu").transform(["a"])
+
+
+def test_equal_files_that_cannot_be_read_are_all_named(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"the same rubbish")
+    items = [tmp_path / "a.jpg", tmp_path / "b.jpg", tmp_path / "a.jpg", "x"]
+    for encoder in (tiny(), tiny(memory=tmp_path / "rows")):
+        with pytest.raises(ValueError, match="3 of 4 .*row 0 .*row 1 .*b.jpg.*row 2 "):
+            encoder.transform(items)
+
+
+def test_a_generator_is_no_list_and_a_member_of_an_enum_is_its_text():
+    with pytest.raises(TypeError, match="takes a list"):
+        tiny().fit(text for text in TEXTS)
+    color = enum.Enum("Color", {"RED": "red dog"}, type=str)
+    one, other = tiny().transform([color.RED, "red dog"]).values
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_an_endless_word_is_cut_like_any_long_text():
+    word = "".join(np.random.default_rng(0).choice(list("abcdefghij"), 200_000))
+    with pytest.warns(UserWarning, match="1 text is longer"):
+        row = tiny().transform([word]).values
+    np.testing.assert_allclose(row, plain_loop("tiny-vit/random", [word[:2000]]), atol=1e-5)
 
 
 def test_lone_items_are_refused_by_every_method():
@@ -377,11 +420,12 @@ def test_lone_items_are_refused_by_every_method():
             method("a red bicycle")
 
 
-def test_progress_is_shown_on_demand(capfd):
+def test_progress_is_shown_on_demand(capfd, tmp_path):
     tiny().transform(["a"] * 3)
     assert capfd.readouterr().err == ""
-    tiny(verbose=True).transform(["a"] * 3)
-    assert "3/3" in capfd.readouterr().err
+    for _ in range(2):
+        tiny(verbose=True, memory=tmp_path / "rows").transform(["a", "b", "a"])
+        assert "3/3" in capfd.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
