@@ -43,6 +43,7 @@ class SearchResult:
     scores: np.ndarray
     modalities: np.ndarray
     probabilities: np.ndarray | None = None
+    evidence: np.ndarray | None = None
 
     def __len__(self):
         """The number of queries."""

@@ -5,19 +5,22 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import _fit_context
+from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import take_rows, to_double, to_numpy, unit_rows
 from .._base import ModalityEstimator
-from .._modality import is_query
+from .._modality import as_query, is_query
 from .._relevance import check_ids, check_y
 from .._validation import check_lengths, check_rows, checked_lengths
 from .._warnings import warn
 from ..metrics import ndcg_at_k
-from ._documents import Documents, warn_of_unlike_lengths, warn_of_zero_length
+from ..score_calibration import ScoreCalibrator
+from ._documents import Documents, group_ids, warn_of_unlike_lengths, warn_of_zero_length
 from ._fusion import check_fusion_weight
+from ._probabilities import nearest_with_odds
+from ._query_banks import make_banks
 from ._results import SearchResult
 from ._scoring import score_queries
 
@@ -94,11 +97,13 @@ class MixedModalityRetriever(ModalityEstimator):
     _parameter_constraints = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "fusion_weight": [Interval(Real, 0, 1, closed="both"), Mapping],
+        "score_calibration": [ScoreCalibrator, None],
     }
 
-    def __init__(self, n_neighbors=10, *, fusion_weight=0.5):
+    def __init__(self, n_neighbors=10, *, fusion_weight=0.5, score_calibration=None):
         self.n_neighbors = n_neighbors
         self.fusion_weight = fusion_weight
+        self.score_calibration = score_calibration
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, modality=None):
@@ -164,7 +169,10 @@ class MixedModalityRetriever(ModalityEstimator):
         """
         check_is_fitted(self)
         is_one = isinstance(ids, str | bytes) or not np.iterable(ids)
-        self._documents = self._documents.without([ids] if is_one else list(ids))
+        documents, kept = self._documents.without([ids] if is_one else list(ids))
+        if self.score_calibration_ is not None:
+            self.score_calibration_ = self.score_calibration_.restricted(kept)
+        self._documents = documents
         return self
 
     @property
@@ -221,7 +229,7 @@ class MixedModalityRetriever(ModalityEstimator):
         indices : ndarray of int of shape (n_queries, n_found)
             Positions in `ids_`.
         """
-        scores, indices = self._rank(X, n_neighbors, modality)
+        scores, indices = self._rank(X, n_neighbors, modality)[:2]
         return (1 - scores, indices) if return_distance else indices
 
     def search(self, X, n_neighbors=None, *, modality=None, document_modality=None):
@@ -247,8 +255,16 @@ class MixedModalityRetriever(ModalityEstimator):
         ValueError
             If no document has the `document_modality`.
         """
-        scores, indices = self._rank(X, n_neighbors, modality, document_modality)
-        return SearchResult(self.ids_[indices], scores, self.document_modality_[indices])
+        scores, indices, probability, evidence = self._rank(
+            X, n_neighbors, modality, document_modality, with_probabilities=True
+        )
+        return SearchResult(
+            self.ids_[indices],
+            scores,
+            self.document_modality_[indices],
+            probability,
+            evidence,
+        )
 
     def transform(self, X, *, modality=None):
         """The best similarities as a sparse matrix; every row is a query.
@@ -266,11 +282,51 @@ class MixedModalityRetriever(ModalityEstimator):
             The cosines of each query's `n_neighbors` best documents, zeros among them
             stored, columns as in `ids_`.
         """
-        scores, indices = self._rank(X, None, modality)
+        scores, indices = self._rank(X, None, modality)[:2]
         n_queries, n_found = indices.shape
         starts = np.arange(0, indices.size + 1, n_found)
         shape = (n_queries, self.n_documents_)
         return csr_array((scores.ravel(), indices.ravel(), starts), shape=shape)
+
+    def fold(self, query_modality="query:text"):
+        """Vectors for any index of inner products, which then ranks as this does.
+
+        A cosine index would undo it: take one for inner products (in faiss ``IndexFlatIP``).
+        A query `q` of unit length, corrected by the steps before, is asked as ``[q, 1.0]``,
+        and its inner product with a row is the (calibrated) score.
+
+        Parameters
+        ----------
+        query_modality : str, default="query:text"
+            Which queries will ask: with a score calibration each has vectors of its own.
+
+        Returns
+        -------
+        vectors : ndarray of float32 of shape (n_documents, n_features + 1)
+            ``[scale * document, offset]``, in the order of `ids_`. Where queries of this
+            modality are not calibrated, scale is 1 and offset 0. A document of length zero
+            gets an offset below all scores.
+        metric : str
+            ``"ip"``, inner product.
+        appended : float
+            1.0, what a query has in the last place.
+
+        Raises
+        ------
+        ValueError
+            If the score calibration ranks by more than a scale and an offset a document.
+        """
+        check_is_fitted(self)
+        calibration, query_modality = self.score_calibration_, as_query(query_modality)
+        if calibration is not None and not calibration.folds:
+            raise ValueError(
+                f"{type(calibration).__name__} does not fold: its ranking is no inner product. "
+                "Take another score calibration, such as PosteriorOdds."
+            )
+        lines = None
+        if calibration is not None:
+            lines = calibration.score_map(query_modality, self._documents)
+        return self._documents.folded(lines), "ip", 1.0
 
     def score(self, X, y, sample_weight=None, *, modality=None):
         """Mean NDCG@10 over the judged queries among the rows.
@@ -326,20 +382,52 @@ class MixedModalityRetriever(ModalityEstimator):
                 "have a plain modality such as 'text' or 'image'."
             )
         seen = 0 if reset else self._n_rows_seen
+        y = None if y is None else check_y(y, n_rows)
         if len(at):
-            ids, tags = self._document_ids(y, n_rows, at, seen), rows.tags[at]
+            ids, tags = self._document_ids(y, at, seen), rows.tags[at]
             values = rows.values if len(at) == n_rows else take_rows(rows.values, at)
             warn_of_unlike_lengths(to_numpy(lengths)[at], tags, ids)
             added = Documents.from_rows(values, tags, ids, self.fusion_weight)
             warn_of_zero_length(added.ids[~added.has_direction].tolist())
-            self._documents = added if reset else self._documents.extended(added)
+            documents = added if reset else self._documents.extended(added)
+            if reset:
+                self._learn(rows, to_numpy(lengths) > 0, y, ids, added)
+            elif self.score_calibration_ is not None:
+                teaching = self._teaching(added)
+                self.score_calibration_ = self.score_calibration_.extended(teaching)
+            self._documents = documents
         self.modalities_ = tuple(dict.fromkeys([*known, *rows.tags.counts()]))
         self._n_rows_seen = None if y is not None or seen is None else seen + n_rows
 
-    def _document_ids(self, y, n_rows, at, seen):
+    def _learn(self, rows, has_direction, y, ids, documents):
+        """Fit a clone of the score calibration to the corpus and its queries."""
+        self.score_calibration_, self._banks = None, {}
+        if self.score_calibration is None:
+            return
+        asks = rows.tags.is_query
+        document = np.full(len(asks), -1)
+        document[~asks] = group_ids(ids)[1]
+        relevance = {} if y is None else {row: y[row] for row in np.flatnonzero(asks).tolist()}
+        self._banks = make_banks(
+            rows.values,
+            has_direction,
+            rows.tags,
+            document,
+            relevance,
+            documents,
+            self.fusion_weight,
+        )
+        self.score_calibration_ = clone(self.score_calibration).fit(self._teaching(documents))
+
+    def _teaching(self, documents):
+        """The scores of all banks with some documents, by query modality."""
+        directed = documents.number[: documents.n_directed]
+        vector_of = {x: i for i, x in enumerate(documents.ids[directed].tolist())}
+        return {name: bank.teaching(documents, vector_of) for name, bank in self._banks.items()}
+
+    def _document_ids(self, y, at, seen):
         """The ids of the rows `at`: those in `y`, or row numbers that go on from `seen`."""
         if y is not None:
-            y = check_y(y, n_rows)
             return check_ids([y[row] for row in at], at)
         if seen is None:
             raise ValueError(
@@ -347,8 +435,15 @@ class MixedModalityRetriever(ModalityEstimator):
             )
         return seen + at.astype(np.int64)
 
-    def _rank(self, X, n_neighbors, modality, document_modality=None):
-        """Scores and positions of the best documents: two arrays (n_queries, n_found)."""
+    def _rank(self, X, n_neighbors, modality, document_modality=None, with_probabilities=False):
+        """Scores and positions of the best documents, (n_queries, n_found), and their odds.
+
+        Returns
+        -------
+        scores, positions : ndarray
+        probabilities, evidence : ndarray or None
+            None where they are not asked for, or the score calibration gives none.
+        """
         check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or k < 1:
@@ -363,15 +458,47 @@ class MixedModalityRetriever(ModalityEstimator):
             )
         queries, lengths = unit_rows(to_double(rows.values, self._documents.vectors))
         check_lengths(lengths)
-        lengths = to_numpy(lengths)
-        if n_zero := int((lengths == 0).sum()):
+        directed = to_numpy(lengths) > 0
+        if n_zero := int((~directed).sum()):
             warn(
                 f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
                 "direction: the answer is the corpus in its own order, with score 0.",
             )
-        return self._documents.nearest(queries, lengths > 0, k, document_modality)
+        own_order = self._documents.in_their_order(document_modality)[:k]
+        n_queries = len(directed)
+        # What a query without direction gets.
+        positions = np.broadcast_to(own_order, (n_queries, len(own_order))).copy()
+        scores, probability = np.zeros(positions.shape), np.full(positions.shape, np.nan)
+        evidence = np.full(n_queries, np.nan)
+        for name, asked in _by_query_modality(rows.tags, directed):
+            group = queries if len(asked) == n_queries else take_rows(queries, asked)
+            found = self._rank_one_kind(group, k, name, document_modality, with_probabilities)
+            scores[asked], positions[asked], *odds = found
+            if odds:
+                probability[asked], evidence[asked] = odds
+        gives_odds = with_probabilities and getattr(self.score_calibration_, "gives_odds", False)
+        return scores, positions, *((probability, evidence) if gives_odds else (None, None))
+
+    def _rank_one_kind(self, queries, k, query_modality, document_modality, with_probabilities):
+        """Scores and positions for queries of one modality and, if asked for, their odds."""
+        documents, calibration = self._documents, self.score_calibration_
+        lines = None if calibration is None else calibration.score_map(query_modality, documents)
+        if lines is None:
+            return documents.nearest(queries, k, modality=document_modality)
+        if not with_probabilities or lines.slope is None:
+            return calibration.nearest(
+                documents, queries, k, query_modality, modality=document_modality
+            )
+        return nearest_with_odds(documents, queries, k, lines, modality=document_modality)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _by_query_modality(tags, directed):
+    """The rows with a direction of each modality that asks: pairs of name and row numbers."""
+    asks = np.array([as_query(name) for name in tags.names])[tags.codes]
+    for name in np.unique(asks[directed]).tolist():
+        yield name, np.flatnonzero((asks == name) & directed)

@@ -1,0 +1,173 @@
+"""Query banks: the rows that teach a score calibration, kept with the index."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._array_api import take_rows, to_double, to_numpy, unit_rows
+from .._modality import QUERY, as_query
+from .._relevance import check_known, check_relevance
+from ..score_calibration import TeachingScores
+from ._fusion import fuse_rows
+
+# More rows than this of a kind teach little that is new.
+MOST_ROWS = 1024
+
+NOT_THERE = (
+    "A score calibration learns from the right documents' scores: give None as the relevance of "
+    "a query whose answer is not in the corpus."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class QueryBank:
+    """What teaches one query modality: queries, and rows of documents that stand in for them.
+
+    Attributes
+    ----------
+    queries : ndarray of shape (n_queries, n_features)
+        Of unit length.
+    answers : list of length n_queries
+        For a judged query the ids of its documents with the largest gain, an empty list
+        where nothing answers it; None where that is not known.
+    stand_ins : ndarray of shape (n_stand_ins, n_features)
+        Of unit length.
+    own : list of length n_stand_ins
+        The id of the document that each belongs to.
+    pairs : dict of str to ndarray of float64
+        By modality, the scores of stand-ins with what their own document holds of it.
+    """
+
+    queries: np.ndarray
+    answers: list
+    stand_ins: np.ndarray
+    own: list
+    pairs: dict
+
+    def teaching(self, documents, vector_of):
+        """The scores of these rows with some documents.
+
+        Parameters
+        ----------
+        documents : Documents
+        vector_of : dict of id to int
+            Where the vectors of those with a direction lie.
+
+        Returns
+        -------
+        TeachingScores
+        """
+        answers = [
+            None if ids is None else np.array([vector_of[x] for x in ids if x in vector_of], int)
+            for ids in self.answers
+        ]
+        return TeachingScores(
+            self.queries,
+            self.stand_ins,
+            documents.vectors[: documents.n_directed, ...],
+            documents.number[: documents.n_directed],
+            len(documents),
+            documents.segments,
+            np.array([vector_of.get(x, -1) for x in self.own], dtype=int),
+            answers,
+            self.pairs,
+        )
+
+
+def make_banks(values, has_direction, tags, document, relevance, documents, fusion_weight):
+    """A bank for each modality that asks or could ask.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows, n_features), of any library
+        The rows that were fitted.
+    has_direction : ndarray of bool of shape (n_rows,)
+        Rows of length zero teach nothing.
+    tags : Tags
+        Their modalities.
+    document : ndarray of int of shape (n_rows,)
+        The number of each row's document; -1 for queries.
+    relevance : dict of int to object
+        By row number, the relevance of queries, as in ``y``.
+    documents : Documents
+        The corpus that was made of the rows.
+    fusion_weight : float or dict of str to float
+        As it was made.
+
+    Returns
+    -------
+    dict of str to QueryBank
+        By query modality: those among the rows, and ``query:m`` of each document modality m.
+
+    Raises
+    ------
+    ValueError
+        If the relevance names a document that is not in the corpus, or is malformed.
+    """
+    answers = dict(zip(relevance, _best_answers(relevance.values(), documents.ids)))
+    names = np.array(tags.names)[tags.codes] if len(tags.names) > 1 else tags.names[0]
+    banks = {}
+    for name in sorted({as_query(name) for name in tags.counts()}):
+        queries = _drawn(np.flatnonzero((names == name) & has_direction), answers)
+        part = name.removeprefix(QUERY)
+        stand_ins = _drawn(np.flatnonzero((names == part) & has_direction))
+        own = document[stand_ins]
+        banks[name] = QueryBank(
+            _unit(values, queries, documents),
+            [answers.get(row) for row in queries.tolist()],
+            _unit(values, stand_ins, documents),
+            documents.ids[own].tolist(),
+            _pairs(values, stand_ins, tags, document, fusion_weight),
+        )
+    return banks
+
+
+def _best_answers(relevance, ids):
+    """The ids with the largest gain of each query, or None where that is not known."""
+    gains = check_relevance(relevance)
+    named = (document for answer in gains if answer for document in answer)
+    check_known(named, ids, what="relevance", advice=NOT_THERE)
+    best = []
+    for answer in gains:
+        largest = max((answer or {}).values(), default=0)
+        ids_of = [x for x, gain in (answer or {}).items() if gain == largest and gain > 0]
+        best.append(None if answer is None else ids_of)
+    return best
+
+
+def _drawn(rows, answers=None):
+    """At most `MOST_ROWS` of some row numbers, in order; judged ones go first."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    order = np.random.default_rng(0).permutation(len(rows))
+    unjudged = [answers is None or answers.get(row) is None for row in rows[order].tolist()]
+    return np.sort(rows[order[np.argsort(unjudged, kind="stable")[:MOST_ROWS]]])
+
+
+def _unit(values, rows, documents):
+    """Some rows at unit length, on the host, in the precision of the corpus."""
+    unit, _ = unit_rows(to_double(take_rows(values, rows), values))
+    return to_numpy(unit).astype(to_numpy(documents.vectors[:0, ...]).dtype)
+
+
+def _pairs(values, stand_ins, tags, document, fusion_weight):
+    """Scores of stand-ins with the other modalities of their own documents, by modality."""
+    own, at = np.unique(document[stand_ins], return_inverse=True)
+    place = np.full(document.max(initial=-1) + 2, -1)  # the last is for queries
+    place[own] = np.arange(len(own))
+    asks = set(tags[stand_ins].counts())
+    beside_them = np.flatnonzero(place[document] >= 0)
+    pairs = {}
+    for name in tags[beside_them].counts().keys() - asks:
+        rows = beside_them[tags.codes[beside_them] == tags.names.index(name)]
+        holders, holder = np.unique(place[document[rows]], return_inverse=True)
+        vectors, has_direction, _ = fuse_rows(
+            take_rows(values, rows), tags[rows], holder, len(holders), fusion_weight
+        )
+        with_it = np.full(len(own), -1)
+        with_it[holders[has_direction]] = np.flatnonzero(has_direction)
+        asking = np.flatnonzero(with_it[at] >= 0)
+        mine, _ = unit_rows(to_double(take_rows(values, stand_ins[asking]), values))
+        other = to_numpy(take_rows(vectors, with_it[at[asking]])).astype(float)
+        pairs[name] = np.vecdot(to_numpy(mine), other)
+    return pairs

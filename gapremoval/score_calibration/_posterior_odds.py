@@ -1,0 +1,215 @@
+"""PosteriorOdds: rank documents by the posterior odds that they answer."""
+
+from collections.abc import Mapping
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from ._base import ScoreCalibrator, by_modality
+from ._odds_model import (
+    TAIL,
+    BestScores,
+    certain_mean,
+    credibility,
+    fit_shares,
+    prior_shares,
+    right_score,
+)
+from ._score_map import ScoreMap
+
+
+class PosteriorOdds(ScoreCalibrator):
+    """Rank by the posterior odds that a document answers, learnt without labels.
+
+    Removing the gap leaves scores of different modalities with different spreads, so texts
+    still fill the top of the list for a text query. Here a document's cosine is divided by
+    the spread of its scores with queries that it does not answer, and gets an offset that
+    says how likely its modality is to hold the answer::
+
+        cosine / s_d + log(pi_m / N_m) / slope
+
+    with s_d the document's spread, pi_m the share of queries that modality m answers and N_m
+    its number of documents. All of it is learnt from unlabelled queries, by EM over each
+    query's best and second-best score in every modality. The corpus's own rows of the
+    query's modality stand in where queries are few or none. Judged queries, where there are
+    any, fix their own part.
+
+    Parameters
+    ----------
+    strength : float, default=16.0
+        How many queries the stand-ins count for in all, and the priors.
+    hubness : float in [0, 1], default=1/3
+        The power to which a document's own spread enters, beside its modality's; 0 gives all
+        documents of a modality one spread.
+    answer_share : dict of str to float, default=None
+        For each document modality the share of queries that it answers, above 0, for users
+        who know it; brought to a sum of 1. By default it is learnt.
+
+    Attributes
+    ----------
+    learnt_ : dict of str to dict
+        By query modality: ``match`` (mean and deviation of right scores, in units of
+        spread), ``tail`` (of the wrong ones), ``slope`` (log odds a unit of score), and
+        ``modalities``, a dict with ``share``, ``spread``, ``shift``, ``credibility`` and
+        ``norm`` of each document modality.
+
+    See Also
+    --------
+    gapremoval.make_search_pipeline : The recommended pipeline, which ends in this.
+
+    Notes
+    -----
+    ``exp(slope * score)``, normalised over the documents, is the probability that a document
+    answers, given that one does.
+
+    With fewer than two queries and stand-ins in all, and for query modalities that were not
+    taught, scores are the plain cosines and have no probability.
+
+    The derivation, what was tried and the figures are on the page on posterior odds in the
+    documentation.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from gapremoval import MixedModalityRetriever, ModalityGapRemover, PosteriorOdds
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> X, y = make_mixed_modality(random_state=0)
+    >>> is_query = X.modality == "query:text"
+    >>> def score(**odds):
+    ...     retriever = MixedModalityRetriever(**odds)
+    ...     pipe = make_pipeline(ModalityGapRemover(), retriever).fit(X)
+    ...     return round(pipe.score(X[is_query], y[is_query]), 2)
+    """
+
+    gives_odds = True
+
+    _parameter_constraints = {
+        "strength": [Interval(Real, 0, None, closed="neither")],
+        "hubness": [Interval(Real, 0, 1, closed="both")],
+        "answer_share": [Mapping, None],
+    }
+
+    def __init__(self, *, strength=16.0, hubness=1 / 3, answer_share=None):
+        self.strength = strength
+        self.hubness = hubness
+        self.answer_share = answer_share
+
+    def _weights(self, scores):
+        """One a query; the stand-ins count as much as `strength` queries in all."""
+        n_stand_ins = len(scores.stand_ins)
+        each = self.strength / max(n_stand_ins, 1)
+        return np.concatenate([np.ones(len(scores.queries)), np.full(n_stand_ins, each)])
+
+    def _document_statistics(self, scores):
+        _, variance, noise = scores.spreads(self._weights(scores))
+        return np.stack([variance, noise], axis=1)
+
+    def _learn(self, scores, statistics):
+        weights, names = self._weights(scores), list(scores.segments)
+        modalities = {}
+        for name, segment in scores.segments.items():
+            variance, noise = statistics[segment].T
+            believed = credibility(variance, noise, weights, self.strength)
+            learnt = {"spread": np.sqrt(variance.mean()), "credibility": believed, "norm": 1.0}
+            learnt["norm"] = np.sqrt(np.mean(_own_spread(variance, **learnt) ** 2))
+            modalities[name] = learnt
+        shift = np.zeros(len(names))
+        if len(scores.queries) > 1:
+            shift = certain_mean(scores.mean_scores())
+        counts = np.array(list(scores.counts.values()))
+        known = self._known_shares(names)
+        shares = prior_shares(counts) if known is None else known
+        pairs = [z / modalities[m]["spread"] for m, z in scores.pairs.items() if m in modalities]
+        match = right_score(np.concatenate([np.empty(0), *pairs]), self.strength)
+        tail = TAIL
+        if len(scores.queries):
+            spread = np.concatenate(
+                [
+                    self._spread(statistics[segment], **modalities[name])
+                    for name, segment in scores.segments.items()
+                ]
+            )
+            best = _best_scores(scores, 1 / spread, shift)
+            shares, tails, match = fit_shares(
+                best, prior_shares(counts), match, self.strength, known
+            )
+            tail = (shares * tails).sum()
+        for m, name in enumerate(names):
+            modalities[name] |= {"shift": shift[m], "share": shares[m]}
+        return {
+            "match": (match.mean, match.deviation),
+            "tail": tail,
+            "slope": 1 / match.deviation + 1 / tail,
+            "modalities": modalities,
+        }
+
+    def _spread(self, statistics, *, spread, credibility, norm, **_):
+        """What a cosine is divided by, for documents of one modality."""
+        own = _own_spread(statistics[:, 0], spread=spread, credibility=credibility, norm=norm)
+        return spread * own**self.hubness
+
+    def _score_map(self, learnt, statistics, names, codes):
+        scale = np.empty(len(codes))
+        for code, name in enumerate(names):
+            members = codes == code
+            scale[members] = 1 / self._spread(statistics[members], **learnt["modalities"][name])
+        counts = np.bincount(codes, minlength=len(names))
+        share = by_modality(learnt, "share", names, codes)
+        shift = by_modality(learnt, "shift", names, codes)
+        offset = np.log(share / counts[codes]) / learnt["slope"] - shift * scale
+        return ScoreMap(scale, offset, learnt["slope"])
+
+    def _with_new_modalities(self, learnt, scores, statistics):
+        longer = super()._with_new_modalities(learnt, scores, statistics)
+        # No query has told how often they answer: as much as their size says beside the others.
+        sizes = dict(zip(scores.segments, prior_shares([*scores.counts.values()])))
+        for name in scores.segments.keys() - learnt["modalities"].keys():
+            longer["modalities"][name] = {**longer["modalities"][name], "share": sizes[name]}
+        return longer
+
+    def _known_shares(self, names):
+        if self.answer_share is None:
+            return None
+        missing = [name for name in names if name not in self.answer_share]
+        if missing:
+            raise ValueError(
+                f"answer_share has no share for {', '.join(map(repr, missing))}; it names "
+                f"{', '.join(map(repr, self.answer_share))}. Give one for every modality of "
+                "documents."
+            )
+        shares = np.array([self.answer_share[name] for name in names], dtype=float)
+        if not (np.isfinite(shares).all() and (shares > 0).all()):
+            raise ValueError(
+                f"answer_share must hold finite numbers above 0; got {self.answer_share!r}. To "
+                "leave a modality out of an answer, search with document_modality."
+            )
+        return shares / shares.sum()
+
+
+def _own_spread(variance, *, spread, credibility, norm):
+    """Each document's spread over its modality's, as far as it is believed."""
+    ratio = 1 + credibility * (variance / spread**2 - 1)
+    return np.sqrt(np.maximum(ratio, 0.05)) / norm
+
+
+def _best_scores(scores, scale, shift):
+    """The best scores of each query, and where judged ones have their right document."""
+    first, second = scores.best_two(scale, shift)
+    n = len(scores.queries)
+    modality = np.empty(scores.n_documents, dtype=int)
+    for m, segment in enumerate(scores.segments.values()):
+        modality[segment] = m
+    right, right_is_first = np.full(n, -1), np.zeros(n, dtype=bool)
+    for query, documents in enumerate(scores.answers):
+        if documents is None:
+            continue
+        if not len(documents):
+            right[query] = -2
+            continue
+        cosines = scores.scores_of(query, documents)
+        document = documents[np.argmax(cosines)]
+        m = right[query] = modality[document]
+        z = (cosines.max() - shift[m]) * scale[document]
+        right_is_first[query] = z >= first[m, query] - 1e-5
+    return BestScores(first[:, :n].T, second[:, :n].T, first[:, n:].T, right, right_is_first)

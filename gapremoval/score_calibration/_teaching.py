@@ -1,0 +1,215 @@
+"""Teaching scores: those of queries and stand-ins with a corpus, and statistics over them.
+
+They are made block by block and never held at once: products in the dtype of the documents,
+sums in float64.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from .._array_api import beside, full_precision, row_blocks, take_rows, to_numpy
+
+# Scores held at once; with few rows that teach, documents a block.
+BLOCK_SCORES = 2**20
+BLOCK_DOCUMENTS = 2**13
+
+# A sum in single precision adds up no more rows than this before it goes on in double.
+ROWS_A_SUM = 256
+
+
+@dataclass(frozen=True, eq=False)
+class TeachingScores:
+    """Rows that teach, the documents that they are compared with, and what is known of both.
+
+    Attributes
+    ----------
+    queries : ndarray of shape (n_queries, n_features)
+        Of unit length.
+    stand_ins : ndarray of shape (n_stand_ins, n_features)
+        Rows of documents that stand in for queries, of unit length: no document but their
+        own answers them.
+    vectors : array of shape (n_documents, n_features), of any library
+        Documents of unit length, those of one modality one after the other.
+    number : ndarray of int of shape (n_documents,)
+        The place of each among all `n_corpus` documents; those of length zero are not here.
+    n_corpus : int
+    segments : dict of str to slice
+        Which documents are of which modality.
+    own : ndarray of int of shape (n_stand_ins,)
+        The document that each stand-in belongs to; -1 where it is not among these.
+    answers : list of length n_queries of ndarray of int or None
+        The documents that may count as the right one of each query; empty where nothing
+        answers it, None where that is not known.
+    pairs : dict of str to ndarray of float64
+        By modality, scores that are right for certain: of stand-ins with another part of
+        their own document.
+    """
+
+    queries: np.ndarray
+    stand_ins: np.ndarray
+    vectors: object
+    number: np.ndarray
+    n_corpus: int
+    segments: dict
+    own: np.ndarray
+    answers: list
+    pairs: dict
+
+    @property
+    def n_documents(self):
+        """The number of documents."""
+        return self.vectors.shape[0]
+
+    @property
+    def counts(self):
+        """The number of documents of each modality: a dict."""
+        return {name: segment.stop - segment.start for name, segment in self.segments.items()}
+
+    def in_corpus_order(self, statistics):
+        """Statistics of documents, in the order of the corpus; NaN for what is not here."""
+        ordered = np.full((self.n_corpus, *statistics.shape[1:]), np.nan)
+        ordered[self.number] = statistics
+        return ordered
+
+    def asked(self):
+        """The queries alone; where there are none, the stand-ins."""
+        if not len(self.queries):
+            return self
+        return replace(self, stand_ins=self.stand_ins[:0], own=self.own[:0])
+
+    def blocks(self):
+        """Scores of all rows with some documents of one modality at a time.
+
+        Yields
+        ------
+        name : str
+            The modality.
+        documents : slice
+        scores : ndarray of shape (n_documents_of_block, n_queries + n_stand_ins)
+            Cosines; free to be overwritten.
+        own : tuple of ndarray of int
+            Where in `scores` a stand-in meets its own document.
+        """
+        rows = np.concatenate([self.queries, self.stand_ins])
+        n_queries = len(self.queries)
+        step = min(max(BLOCK_SCORES // max(len(rows), 1), 1), BLOCK_DOCUMENTS)
+        xp = array_namespace(self.vectors)
+        with full_precision(self.vectors):
+            across = xp.matrix_transpose(beside(rows, self.vectors, self.vectors.dtype))
+            for name, segment in self.segments.items():
+                for start in range(segment.start, segment.stop, step):
+                    documents = slice(start, min(start + step, segment.stop))
+                    scores = to_numpy(xp.matmul(self.vectors[documents, ...], across))
+                    at = np.flatnonzero((self.own >= start) & (self.own < documents.stop))
+                    yield name, documents, scores, (self.own[at] - start, n_queries + at)
+
+    def scores_of(self, query, documents):
+        """The scores of one query with some documents, in float64."""
+        rows = to_numpy(take_rows(self.vectors, documents)).astype(float)
+        return rows @ self.queries[query].astype(float)
+
+    def mean_scores(self):
+        """Each query's mean score with each modality: shape (n_queries, n_modalities)."""
+        xp = array_namespace(self.vectors)
+        centers = np.zeros((len(self.segments), self.vectors.shape[1]))
+        for m, segment in enumerate(self.segments.values()):
+            members = self.vectors[segment, ...]
+            for rows in row_blocks(members):
+                centers[m] += to_numpy(xp.sum(members[rows, ...], axis=0))
+            centers[m] /= segment.stop - segment.start
+        return self.queries.astype(float) @ centers.T
+
+    def spreads(self, weights):
+        """How each document's scores spread over the rows; a stand-in's own is left out.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_queries + n_stand_ins,)
+
+        Returns
+        -------
+        mean, variance, noise : ndarray of float64 of shape (n_documents,)
+            `noise` is the weighted mean of ((score - mean)^2 - variance)^2: a row's part in
+            the sampling variance of the variance.
+        """
+        mean, variance, noise = np.zeros((3, self.n_documents))
+        for _, documents, scores, own in self.blocks():
+            scores[own] = 0
+            total = np.full(len(scores), weights.sum())
+            np.subtract.at(total, own[0], weights[own[1]])
+            total = np.maximum(total, 1e-12)
+            mean[documents] = _weighted_sums(scores, weights) / total
+            scores -= mean[documents, None].astype(scores.dtype)
+            scores[own] = 0
+            squares = np.square(scores, out=scores)
+            mean_square = _weighted_sums(squares, weights) / total
+            fourth = _weighted_sums(np.square(squares, out=squares), weights) / total
+            variance[documents] = np.maximum(mean_square, 1e-12)
+            noise[documents] = np.maximum(fourth - mean_square**2, 0)
+        return mean, variance, noise
+
+    def top_means(self, k):
+        """The mean of each document's `k` best scores over the rows, its own left out."""
+        means = np.zeros(self.n_documents)
+        for _, documents, scores, own in self.blocks():
+            scores[own] = -1
+            best = np.partition(scores, -k, axis=1)[:, -k:]
+            means[documents] = best.mean(axis=1, dtype=float)
+        return means
+
+    def best_two(self, scale, shift):
+        """Each row's best and second-best calibrated score in each modality.
+
+        Parameters
+        ----------
+        scale : ndarray of shape (n_documents,)
+        shift : ndarray of shape (n_modalities,)
+            Taken off the scores of queries before they are scaled.
+
+        Returns
+        -------
+        first, second : ndarray of float64 of shape (n_modalities, n_queries + n_stand_ins)
+            -inf where there is none but a stand-in's own; `second` is 0 where the modality
+            has one document.
+        """
+        n_queries, names = len(self.queries), list(self.segments)
+        first, second = np.full((2, len(names), n_queries + len(self.stand_ins)), -np.inf)
+        for name, documents, scores, own in self.blocks():
+            m = names.index(name)
+            scores[:, :n_queries] -= shift[m].astype(scores.dtype)
+            scores *= scale[documents, None].astype(scores.dtype)
+            scores[own] = -np.inf
+            best, next_best = _best_two(scores)
+            second[m] = np.maximum(np.maximum(second[m], next_best), np.minimum(first[m], best))
+            first[m] = np.maximum(first[m], best)
+        second[[n == 1 for n in self.counts.values()]] = 0
+        return first, second
+
+
+def _weighted_sums(scores, weights):
+    """``scores @ weights`` with sums in float64, shape (n_documents,)."""
+    sums = np.zeros(len(scores))
+    for start in range(0, len(weights), ROWS_A_SUM):
+        rows = slice(start, start + ROWS_A_SUM)
+        sums += scores[:, rows] @ weights[rows].astype(scores.dtype)
+    return sums
+
+
+def _best_two(scores):
+    """The largest and the second-largest of each column, by a tournament of halves."""
+    first, second = scores, None
+    while len(first) > 1:
+        half = (len(first) + 1) // 2
+        a, b = first[: len(first) - half], first[half:]
+        lost = np.minimum(a, b)
+        if second is None:
+            second = np.full((half, scores.shape[1]), -np.inf, dtype=scores.dtype)
+            second[: len(a)] = lost
+        else:
+            beaten = np.maximum(second[: len(a)], second[half:])
+            # Of an odd number, the one in the middle has no partner.
+            second = np.concatenate([np.maximum(beaten, lost), second[len(a) : half]])
+        first = np.concatenate([np.maximum(a, b), first[len(a) : half]])
+    return first[0], np.full(scores.shape[1], -np.inf) if second is None else second[0]
