@@ -18,11 +18,20 @@ class SearchResult:
         Ids of the documents. `n_found` is the number asked for, or the number of documents
         that could be found, if there are fewer.
     scores : ndarray of float64 of shape (n_queries, n_found)
-        Cosine similarity, in [-1, 1].
+        Cosine similarity, in [-1, 1], or the score that a score calibration makes of it.
     modalities : ndarray of str of shape (n_queries, n_found)
         The documents' modalities, such as ``"image+text"``.
     probabilities : ndarray of float64 of shape (n_queries, n_found) or None
-        None where nothing estimates them.
+        The probability that a document answers the query, *given that one of the documents
+        searched does*, in [0, 1]; over all of these they add up to 1. A question that
+        nothing answers can therefore show a high one: see `evidence`. None without a score
+        calibration that estimates them; NaN for queries of a modality that taught it
+        nothing, or without direction.
+    evidence : ndarray of float64 of shape (n_queries,) or None
+        How strongly each query is answered at all, in nats: the mean of the best document's
+        log odds and its lead over the next ten, in all and of its own modality. It falls
+        when nothing answers; what is low depends on the corpus, so compare it with that of
+        questions whose answers you know. None and NaN as for `probabilities`.
 
     Examples
     --------
@@ -92,13 +101,17 @@ class SearchResult:
 
     def _repr_html_(self):
         """The first ten queries as a table."""
-        rows = [
-            f"<tr><td>{query}</td><td>{rank}</td><td>{escape(str(id_))}</td>"
-            f"<td>{score:.3f}</td><td>{escape(modality)}</td></tr>"
-            for query in range(min(len(self), 10))
-            for rank, (id_, score, modality) in enumerate(self._rows(query), 1)
-        ]
-        head = "".join(f"<th>{name}</th>" for name in ("query", "rank", "id", "score", "modality"))
+        odds = {} if self.probabilities is None else {"probability": self.probabilities}
+        shown = {"id": self.ids, "score": self.scores, **odds, "modality": self.modalities}
+        head = "".join(f"<th>{name}</th>" for name in ("query", "rank", *shown))
+        rows = []
+        for query in range(min(len(self), 10)):
+            found = zip(*(values[query].tolist() for values in shown.values()))
+            for rank, cells in enumerate(found, 1):
+                id_, *numbers, modality = cells
+                cells = (query, rank, escape(str(id_)), *(f"{x:.3f}" for x in numbers), modality)
+                filled = "".join(f"<td>{cell}</td>" for cell in cells)
+                rows.append(f"<tr>{filled}</tr>")
         more = f"<p>and {len(self) - 10} more queries</p>" if len(self) > 10 else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
 

@@ -41,6 +41,13 @@ def test_the_page_escapes_ids():
     assert page.count("<tr>") == 1 + 4
 
 
+def test_the_page_shows_probabilities_where_there_are_some():
+    assert "probability" not in FOUND._repr_html_()
+    with_some = SearchResult(FOUND.ids, FOUND.scores, FOUND.modalities, FOUND.scores / 4)
+    assert "<th>score</th><th>probability</th>" in with_some._repr_html_()
+    assert "<td>a</td><td>0.500</td><td>0.125</td><td>text</td>" in with_some._repr_html_()
+
+
 def test_the_text_shows_the_best_of_each_query():
     assert repr(FOUND).splitlines() == [
         "SearchResult(2 queries x 2 documents)",

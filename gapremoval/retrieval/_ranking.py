@@ -1,0 +1,172 @@
+"""Rank documents for queries of any modality, with probabilities where they can be had."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._array_api import take_rows
+from .._modality import as_query
+
+# How many of the next best documents a lead is taken over.
+N_NEXT = 10
+
+
+class Ranking(NamedTuple):
+    """The best documents for each query.
+
+    Attributes
+    ----------
+    scores : ndarray of float64 of shape (n_queries, n_found)
+    numbers : ndarray of int of shape (n_queries, n_found)
+        Which documents.
+    probabilities : ndarray of float64 of shape (n_queries, n_found)
+        NaN where there are none.
+    evidence : ndarray of float64 of shape (n_queries,)
+        NaN where there is none.
+    """
+
+    scores: np.ndarray
+    numbers: np.ndarray
+    probabilities: np.ndarray
+    evidence: np.ndarray
+
+
+def rank(documents, calibration, queries, tags, directed, k, *, modality=None, with_odds=False):
+    """Rank documents for queries, each by the score calibration of its own modality.
+
+    Parameters
+    ----------
+    documents : Documents
+    calibration : ScoreCalibrator or None
+        Fitted on them.
+    queries : array of shape (n_queries, n_features)
+        Of unit length, or zero; of the library of the documents.
+    tags : Tags
+        Their modalities.
+    directed : ndarray of bool of shape (n_queries,)
+        Which are not zero. The others get the corpus in its own order, with score 0.
+    k : int
+        How many documents; cut to those there are.
+    modality : str, default=None
+        Search only documents of this modality.
+    with_odds : bool, default=False
+        Whether probabilities and evidence are wanted, which cost another pass.
+
+    Returns
+    -------
+    Ranking
+    """
+    own_order = documents.in_their_order(modality)[:k]
+    shape = (len(directed), len(own_order))
+    scores, numbers = np.zeros(shape), np.broadcast_to(own_order, shape).copy()
+    probabilities, evidence = np.full(shape, np.nan), np.full(len(directed), np.nan)
+    asks = np.array([as_query(name) for name in tags.names])[tags.codes]
+    for name in np.unique(asks[directed]).tolist():
+        rows = np.flatnonzero((asks == name) & directed)
+        some = queries if len(rows) == len(directed) else take_rows(queries, rows)
+        lines = None if calibration is None else calibration.score_map(name, documents)
+        if lines is None:
+            scores[rows], numbers[rows] = documents.nearest(some, k, modality=modality)
+        elif with_odds and lines.slope is not None:
+            found = _nearest_with_odds(documents, some, k, lines, modality)
+            scores[rows], numbers[rows], probabilities[rows], evidence[rows] = found
+        else:
+            found = calibration.nearest(documents, some, k, name, modality=modality)
+            scores[rows], numbers[rows] = found
+    return Ranking(scores, numbers, probabilities, evidence)
+
+
+def _nearest_with_odds(documents, queries, k, lines, modality):
+    """A Ranking of queries of one modality, by a ScoreMap with a slope."""
+    tops = documents.nearest_by_modality(
+        queries, max(k, N_NEXT + 1), modality=modality, score_map=lines
+    )
+    n_queries = queries.shape[0]
+    rest = documents.undirected(modality)
+    if not tops:
+        found = Ranking(*np.empty((3, n_queries, 0)), np.full(n_queries, -np.inf))
+    else:
+        scores, numbers = merge(tops, k)
+        odds = probabilities(scores, tops, lines.slope)
+        found = Ranking(scores, numbers, odds, evidence(tops, lines.slope))
+    rest = np.broadcast_to(rest, (n_queries, len(rest)))[:, : k - found.scores.shape[1]]
+    return Ranking(
+        np.concatenate([found.scores, lines.offset[rest]], axis=1),
+        np.concatenate([found.numbers, rest], axis=1).astype(int),
+        np.concatenate([found.probabilities, np.zeros(rest.shape)], axis=1),
+        found.evidence,
+    )
+
+
+def merge(tops, k):
+    """The `k` best of all modalities.
+
+    Parameters
+    ----------
+    tops : dict of str to TopK
+        The best documents of each modality, at least `k` where it has so many.
+
+    Returns
+    -------
+    scores : ndarray of float64 of shape (n_queries, min(k, number of all))
+        Descending.
+    numbers : ndarray of int of that shape
+        Documents; equal scores in ascending order.
+    """
+    scores = np.concatenate([top.scores for top in tops.values()], axis=1)
+    numbers = np.concatenate([top.indices for top in tops.values()], axis=1)
+    order = np.lexsort((numbers, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(numbers, order, axis=1)
+
+
+def probabilities(scores, tops, slope):
+    """The probability that a document answers, given that one of those searched does.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_queries, n_found)
+    tops : dict of str to TopK
+        With log sums, which together are over all documents searched.
+    slope : float
+        Log odds a unit of score.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_queries, n_found)
+    """
+    total = np.logaddexp.reduce([top.log_sums for top in tops.values()])
+    return np.minimum(np.exp(slope * scores - total[:, None]), 1)
+
+
+def evidence(tops, slope):
+    """How strongly a query is answered at all, in nats.
+
+    The mean of three figures of the best document: its log odds, their lead over the next
+    ten documents, and their lead over the next ten of its own modality. The log odds alone
+    are high for any query that resembles much of the corpus; the leads are not.
+
+    Parameters
+    ----------
+    tops : dict of str to TopK
+        At least eleven of each modality where it has so many.
+    slope : float
+        Log odds a unit of score.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_queries,)
+        Higher where the corpus holds an answer. Where no document is left for a lead, it is
+        taken over a score of 0.
+    """
+    scores, _ = merge(tops, N_NEXT + 1)
+    best = np.stack([top.scores[:, 0] for top in tops.values()])
+    in_modality = np.stack([_mean_of_next(top.scores) for top in tops.values()])
+    own = in_modality[best.argmax(axis=0), np.arange(best.shape[1])]
+    first = scores[:, 0]
+    return slope * (first + (first - _mean_of_next(scores)) + (first - own)) / 3
+
+
+def _mean_of_next(scores):
+    """The mean score of the next ten after the best."""
+    following = scores[:, 1 : N_NEXT + 1]
+    return following.mean(axis=1) if following.shape[1] else np.zeros(len(scores))
