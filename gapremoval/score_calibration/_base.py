@@ -34,6 +34,8 @@ class ScoreCalibrator(BaseEstimator):
     # Whether probabilities can be had.
     gives_odds = False
 
+    _parameter_constraints = {}
+
     def fit(self, teaching):
         """Learn from the scores of each query modality.
 
@@ -46,6 +48,7 @@ class ScoreCalibrator(BaseEstimator):
         -------
         self
         """
+        self._validate_params()
         self.learnt_, self._statistics, self._maps = {}, {}, {}
         for name, scores in teaching.items():
             # One row has no spread.

@@ -13,6 +13,9 @@ from scipy.special import ndtr
 # count as much as `strength` queries.
 MATCH_MEAN, MATCH_DEVIATION, TAIL = 3.5, 0.85, 0.5
 
+# Best scores that are all equal show no tail, and nothing can be divided by it.
+SHORTEST_TAIL = 1e-3
+
 N_ITERATIONS = 30
 
 
@@ -147,7 +150,7 @@ def fit_shares(best, prior, match, strength, shares=None):
         variance = squares.sum(axis=0) + n_wrong * (wrong_variance + (wrong_mean - mean) ** 2)
         if not n_wrong:
             variance = (variance + strength * (TAIL * np.pi) ** 2 / 6) * n / (n + strength)
-        tails = np.sqrt(6 * variance / (n + n_wrong)) / np.pi
+        tails = np.maximum(np.sqrt(6 * variance / (n + n_wrong)) / np.pi, SHORTEST_TAIL)
         level = mean - np.euler_gamma * tails
         known = answered + match.n_known
         mu = ((on_top * first + hidden * hidden_mean).sum() + match.n_known * match.mean) / known

@@ -51,8 +51,8 @@ class PosteriorOdds(ScoreCalibrator):
     learnt_ : dict of str to dict
         By query modality: ``match`` (mean and deviation of right scores, in units of
         spread), ``tail`` (of the wrong ones), ``slope`` (log odds a unit of score), and
-        ``modalities``, a dict with ``share``, ``spread``, ``shift``, ``credibility`` and
-        ``norm`` of each document modality.
+        ``modalities``, a dict with ``share``, ``spread``, ``shift``, ``credibility``, ``norm``
+        and ``count`` (of documents then) of each document modality.
 
     See Also
     --------
@@ -76,10 +76,16 @@ class PosteriorOdds(ScoreCalibrator):
     >>> from gapremoval.datasets import make_mixed_modality
     >>> X, y = make_mixed_modality(random_state=0)
     >>> is_query = X.modality == "query:text"
-    >>> def score(**odds):
-    ...     retriever = MixedModalityRetriever(**odds)
-    ...     pipe = make_pipeline(ModalityGapRemover(), retriever).fit(X)
-    ...     return round(pipe.score(X[is_query], y[is_query]), 2)
+    >>> y_unjudged = [None if asks else id_ for id_, asks in zip(y, is_query)]
+    >>> for odds in (None, PosteriorOdds()):
+    ...     retriever = MixedModalityRetriever(score_calibration=odds)
+    ...     pipe = make_pipeline(ModalityGapRemover(), retriever).fit(X, y_unjudged)
+    ...     print(f"{pipe.score(X[is_query], y[is_query]):.2f}")
+    0.76
+    0.88
+    >>> learnt = pipe[-1].score_calibration_.learnt_["query:text"]
+    >>> {name: round(values["share"], 2) for name, values in learnt["modalities"].items()}
+    {'image': 0.27, 'image+text': 0.36, 'text': 0.37}
     """
 
     gives_odds = True
@@ -111,8 +117,9 @@ class PosteriorOdds(ScoreCalibrator):
         for name, segment in scores.segments.items():
             variance, noise = statistics[segment].T
             believed = credibility(variance, noise, weights, self.strength)
-            learnt = {"spread": np.sqrt(variance.mean()), "credibility": believed, "norm": 1.0}
-            learnt["norm"] = np.sqrt(np.mean(_own_spread(variance, **learnt) ** 2))
+            spread = float(np.sqrt(variance.mean()))
+            learnt = {"spread": spread, "credibility": float(believed), "norm": 1.0}
+            learnt["norm"] = float(np.sqrt(np.mean(_own_spread(variance, **learnt) ** 2)))
             modalities[name] = learnt
         shift = np.zeros(len(names))
         if len(scores.queries) > 1:
@@ -136,11 +143,12 @@ class PosteriorOdds(ScoreCalibrator):
             )
             tail = (shares * tails).sum()
         for m, name in enumerate(names):
-            modalities[name] |= {"shift": shift[m], "share": shares[m]}
+            modalities[name] |= {"shift": float(shift[m]), "share": float(shares[m])}
+            modalities[name]["count"] = int(counts[m])
         return {
-            "match": (match.mean, match.deviation),
-            "tail": tail,
-            "slope": 1 / match.deviation + 1 / tail,
+            "match": (float(match.mean), float(match.deviation)),
+            "tail": float(tail),
+            "slope": float(1 / match.deviation + 1 / tail),
             "modalities": modalities,
         }
 
@@ -162,10 +170,15 @@ class PosteriorOdds(ScoreCalibrator):
 
     def _with_new_modalities(self, learnt, scores, statistics):
         longer = super()._with_new_modalities(learnt, scores, statistics)
+        before, modalities = learnt["modalities"], longer["modalities"]
         # No query has told how often they answer: as much as their size says beside the others.
-        sizes = dict(zip(scores.segments, prior_shares([*scores.counts.values()])))
-        for name in scores.segments.keys() - learnt["modalities"].keys():
-            longer["modalities"][name] = {**longer["modalities"][name], "share": sizes[name]}
+        names = [*before, *sorted(modalities.keys() - before.keys())]
+        sizes = self._known_shares(names)
+        if sizes is None:
+            sizes = prior_shares([modalities[name]["count"] for name in names])
+        there = sum(known["share"] for known in before.values()) / sizes[: len(before)].sum()
+        for name, size in zip(names[len(before) :], sizes[len(before) :]):
+            modalities[name] = {**modalities[name], "share": float(size * there)}
         return longer
 
     def _known_shares(self, names):

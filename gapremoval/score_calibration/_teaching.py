@@ -18,6 +18,9 @@ BLOCK_DOCUMENTS = 2**13
 # A sum in single precision adds up no more rows than this before it goes on in double.
 ROWS_A_SUM = 256
 
+# Of cosines; what is below is the rounding of single precision.
+SMALLEST_DEVIATION = 1e-5
+
 
 @dataclass(frozen=True, eq=False)
 class TeachingScores:
@@ -151,13 +154,71 @@ class TeachingScores:
         return mean, variance, noise
 
     def top_means(self, k):
-        """The mean of each document's `k` best scores over the rows, its own left out."""
+        """The mean of each document's `k` best scores over the rows, its own left out.
+
+        Where fewer are left it is their mean, and 0 where none is.
+        """
+        means = np.zeros(self.n_documents)
+        k = min(k, len(self.queries) + len(self.stand_ins))
+        for _, documents, scores, own in self.blocks():
+            scores[own] = -2  # below all cosines
+            best = np.partition(scores, -k, axis=1)[:, -k:]
+            is_other = best > -1.5
+            sums = best.sum(axis=1, dtype=float, where=is_other)
+            means[documents] = sums / np.maximum(is_other.sum(axis=1), 1)
+        return means
+
+    def hubness(self, top):
+        """The mean of each document's best scores: a share `top` of the rows, at least one."""
+        # A product such as 0.29 * 100 comes out a little below the whole number.
+        n_rows = len(self.queries) + len(self.stand_ins)
+        return self.top_means(max(int(top * n_rows + 1e-9), 1))
+
+    def soft_means(self, slope):
+        """``log(mean(exp(slope * score))) / slope`` of each document over the rows.
+
+        Its own are left out; it is 0 where none is left.
+        """
         means = np.zeros(self.n_documents)
         for _, documents, scores, own in self.blocks():
-            scores[own] = -1
-            best = np.partition(scores, -k, axis=1)[:, -k:]
-            means[documents] = best.mean(axis=1, dtype=float)
+            scores[own] = -np.inf
+            others = np.isfinite(scores).sum(axis=1)
+            largest = np.where(others > 0, scores.max(axis=1), 0)
+            scores -= largest[:, None]
+            scores *= slope
+            sums = np.exp(scores, out=scores).sum(axis=1, dtype=float)
+            sums[others == 0] = 1
+            logarithms = np.log(sums / np.maximum(others, 1))
+            means[documents] = largest + logarithms / slope
         return means
+
+    def moments(self):
+        """The mean and the deviation of all scores with each modality.
+
+        Returns
+        -------
+        mean, deviation : ndarray of float64 of shape (n_modalities,)
+            All documents of a modality count alike. The deviation is 1 where scores do not
+            differ, since there is nothing to scale by.
+        """
+        n_rows = len(self.queries) + len(self.stand_ins)
+        mean, variance, _ = self.spreads(np.ones(n_rows))
+        of_modality, total = np.empty((2, len(self.segments)))
+        for m, segment in enumerate(self.segments.values()):
+            of_modality[m] = mean[segment].mean()
+            total[m] = variance[segment].mean() + mean[segment].var()
+        return of_modality, _deviation(total)
+
+    def best_moments(self):
+        """As `moments`, of each row's best score with each modality."""
+        first, _ = self.best_two(np.ones(self.n_documents), np.zeros(len(self.segments)))
+        mean, variance = np.zeros((2, len(first)))
+        for m, best in enumerate(first):
+            # A stand-in may have met no document but its own.
+            best = best[np.isfinite(best)]
+            if len(best):
+                mean[m], variance[m] = best.mean(), best.var()
+        return mean, _deviation(variance)
 
     def best_two(self, scale, shift):
         """Each row's best and second-best calibrated score in each modality.
@@ -186,6 +247,12 @@ class TeachingScores:
             first[m] = np.maximum(first[m], best)
         second[[n == 1 for n in self.counts.values()]] = 0
         return first, second
+
+
+def _deviation(variance):
+    """The square root; 1 where it is no more than the rounding of cosines."""
+    deviation = np.sqrt(variance)
+    return np.where(deviation < SMALLEST_DEVIATION, 1, deviation)
 
 
 def _weighted_sums(scores, weights):

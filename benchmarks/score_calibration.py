@@ -1,0 +1,42 @@
+"""Does a score calibration beat the removed gap, with how many queries, and is it true?
+
+Prints every table, or those that are named.
+
+usage: python benchmarks/score_calibration.py [settings] [pairs] [teaching] [judged]
+           [one_modality] [two_domains] [borrowed] [probability] [answered]
+"""
+
+import argparse
+
+from answered import print_answered, print_probability
+from every_calibrator import print_pairs, print_settings
+from few_queries import print_judged, print_one_modality, print_teaching
+from foreign_documents import print_borrowed, print_two_domains
+from joblib import parallel_config
+
+TABLES = {
+    "settings": print_settings,
+    "pairs": print_pairs,
+    "teaching": print_teaching,
+    "judged": print_judged,
+    "one_modality": print_one_modality,
+    "two_domains": print_two_domains,
+    "borrowed": print_borrowed,
+    "probability": print_probability,
+    "answered": print_answered,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="*", metavar="table", help=", ".join(TABLES))
+    chosen = parser.parse_args().tables or list(TABLES)
+    if unknown := set(chosen) - TABLES.keys():
+        parser.error(f"no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}")
+    with parallel_config(n_jobs=2):
+        for name in chosen:
+            TABLES[name]()
+
+
+if __name__ == "__main__":
+    main()

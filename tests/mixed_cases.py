@@ -1,0 +1,96 @@
+"""Small mixed corpora for score calibrations, and slow ways to compute what these learn."""
+
+import numpy as np
+
+from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
+from gapremoval.score_calibration import TeachingScores
+
+N_FEATURES = 8
+
+
+def small_corpus(seed=0, dtype="f8", n_queries=9):
+    """Texts, images and documents of both, then queries of two modalities; some are judged.
+
+    Returns
+    -------
+    documents, queries : EmbeddingArray
+    ids, relevance : list
+    """
+    rng = np.random.default_rng(seed)
+    modality = ["text"] * 12 + ["image"] * 10 + ["text"] * 5 + ["image"] * 5
+    ids = [f"d{i}" for i in (*range(22), *range(22, 27), *range(22, 27))]
+    rows = rng.normal(size=(len(ids), N_FEATURES)) / [[1 + (m == "image")] for m in modality]
+    asked = rows[rng.integers(0, len(ids), n_queries)] + rng.normal(size=(n_queries, N_FEATURES))
+    asks = np.array(["query:text", "query:image"])[np.arange(n_queries) % 3 // 2]
+    relevance = [[f"d{i}"] if i % 4 == 0 else None for i in range(n_queries)]
+    documents = EmbeddingArray(rows.astype(dtype), modality)
+    return documents, EmbeddingArray(asked.astype(dtype), asks), ids, relevance
+
+
+def fitted(seed=0, dtype="f8", n_neighbors=100, **odds):
+    """A retriever fitted on the small corpus, and new queries of its modalities."""
+    documents, queries, ids, relevance = small_corpus(seed, dtype)
+    retriever = MixedModalityRetriever(n_neighbors, score_calibration=PosteriorOdds(**odds))
+    retriever.fit(EmbeddingArray.concatenate([documents, queries]), ids + relevance)
+    return retriever, small_corpus(seed + 1, dtype)[1]
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def teaching_scores(rng, counts, n_queries, n_stand_ins, dtype="f8", answers=None):
+    """Random rows and documents; stand-ins belong to the first documents, or to none."""
+    stop = np.cumsum([*counts.values()])
+    n = int(stop[-1]) if len(stop) else 0
+    segments = {name: slice(int(b) - k, int(b)) for (name, k), b in zip(counts.items(), stop)}
+    queries, stand_ins, vectors = (
+        unit(rng.normal(size=(k, N_FEATURES))).astype(dtype) for k in (n_queries, n_stand_ins, n)
+    )
+    own = np.arange(n_stand_ins) // 2  # two rows a document
+    own[own >= n] = -1
+    return TeachingScores(
+        queries,
+        stand_ins,
+        vectors,
+        rng.permutation(n),
+        n,
+        segments,
+        own,
+        [None] * n_queries if answers is None else answers,
+        {},
+    )
+
+
+def all_scores(scores):
+    """All scores at once, (n_rows, n_documents) in float64; NaN for a stand-in's own."""
+    rows = np.concatenate([scores.queries, scores.stand_ins]).astype(float)
+    table = rows @ np.asarray(scores.vectors, float).T
+    for stand_in, own in enumerate(scores.own):
+        if own >= 0:
+            table[len(scores.queries) + stand_in, own] = np.nan
+    return table
+
+
+def slow_spreads(table, weights):
+    """Weighted mean, variance and noise of each column, without its NaN."""
+    found = []
+    for column in table.T:
+        seen = np.isfinite(column)
+        if not seen.any():
+            found.append((0, 1e-12, 0))
+            continue
+        mean = np.average(column[seen], weights=weights[seen])
+        squares = (column[seen] - mean) ** 2
+        variance = np.average(squares, weights=weights[seen])
+        noise = np.average((squares - variance) ** 2, weights=weights[seen])
+        found.append((mean, max(variance, 1e-12), noise))
+    return np.array(found).reshape(-1, 3).T
+
+
+def slow_best_two(table, segments):
+    """The two largest of each row in each modality, by sorting; NaN and gaps are -inf."""
+    table = np.nan_to_num(table, nan=-np.inf)
+    gap = np.full((len(table), 2), -np.inf)
+    best = [np.sort(np.hstack([gap, table[:, s]]), axis=1)[:, [-1, -2]] for s in segments.values()]
+    return np.stack(best).transpose(2, 0, 1)

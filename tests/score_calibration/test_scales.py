@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gapremoval import EmbeddingArray, MixedModalityRetriever
+from gapremoval.score_calibration import PseudoPositiveZ, ScoreScale, ScoreZ
+
+SCALES = [ScoreScale(), ScoreZ(), PseudoPositiveZ()]
+
+# NDCG@10 in the six settings, of an independent implementation.
+REFERENCE = {
+    ScoreZ: [0.9487, 0.7472, 0.9294, 0.7013, 0.9660, 0.8205],
+    PseudoPositiveZ: [0.9497, 0.8669, 0.8360, 0.7573, 0.8262, 0.7220],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
+@pytest.mark.parametrize("calibration", REFERENCE)
+def test_the_reference_is_reached_in_all_six_settings(measure_settings, calibration):
+    got = measure_settings(calibration())
+    np.testing.assert_allclose(got, REFERENCE[calibration], atol=0.002)
+
+
+@given(st.integers(0, 100))
+def test_scores_are_those_of_the_closed_form(make_corpus, seed):
+    corpus = make_corpus(seed)
+    cosines = corpus.cosines
+    scaled, z, pseudo = np.empty((3, *cosines.shape))
+    for members in corpus.of_modality():
+        some = cosines[:, members]
+        best = some.max(axis=1)
+        scaled[:, members] = some / some.std()
+        z[:, members] = (some - some.mean()) / some.std()
+        pseudo[:, members] = (some - best.mean()) / best.std()
+    for calibration, want in zip(SCALES, (scaled, z, pseudo)):
+        np.testing.assert_allclose(corpus.scores(calibration), want, atol=1e-6)
+
+
+def test_without_queries_the_texts_stand_in_each_without_its_own_document(make_corpus, scores_of):
+    corpus = make_corpus()
+    is_text = corpus.documents.modality == "text"
+    texts = corpus.documents[is_text]
+    cosines = (unit := texts.values / np.linalg.norm(texts.values, axis=1, keepdims=True)) @ unit.T
+    others = cosines[~np.eye(len(texts), dtype=bool)].reshape(len(texts), -1)
+    retriever = MixedModalityRetriever(score_calibration=ScoreZ()).fit(corpus.documents)
+    learnt = retriever.score_calibration_.learnt_["query:text"]["modalities"]["text"]
+    assert learnt["mean"] == pytest.approx(others.mean(), abs=1e-6)
+    assert learnt["deviation"] == pytest.approx(others.std(), abs=1e-6)
+    retriever = MixedModalityRetriever(score_calibration=PseudoPositiveZ()).fit(corpus.documents)
+    learnt = retriever.score_calibration_.learnt_["query:text"]["modalities"]["text"]
+    assert learnt["mean"] == pytest.approx(others.max(axis=1).mean(), abs=1e-6)
+    assert learnt["deviation"] == pytest.approx(others.max(axis=1).std(), abs=1e-6)
+
+
+def test_a_modality_that_comes_later_gets_its_numbers_from_the_kept_queries(make_corpus):
+    corpus, video = make_corpus(), make_corpus(7).documents
+    video = EmbeddingArray(video.values, "video")
+    for calibration in SCALES:
+        retriever = MixedModalityRetriever(score_calibration=calibration).fit(corpus.rows)
+        before = retriever.score_calibration_.learnt_["query:text"]["modalities"]
+        retriever.partial_fit(video)
+        after = retriever.score_calibration_.learnt_["query:text"]["modalities"]
+        alone = EmbeddingArray.concatenate([video, corpus.queries])
+        alone = MixedModalityRetriever(score_calibration=calibration).fit(alone)
+        of_video = alone.score_calibration_.learnt_["query:text"]["modalities"]
+        assert after == {**before, **of_video}
+
+
+@pytest.mark.parametrize("calibration", SCALES, ids=lambda x: type(x).__name__)
+def test_scores_that_do_not_differ_are_not_divided(calibration):
+    X = EmbeddingArray.concatenate(
+        {"text": [[1.0, 0]] * 3, "image": [[0, 1.0]] * 2, "query:text": [[3.0, 4]] * 2}
+    )
+    retriever = MixedModalityRetriever(score_calibration=calibration).fit(X)
+    learnt = retriever.score_calibration_.learnt_["query:text"]["modalities"]
+    assert learnt["text"] == {"mean": pytest.approx(0.6), "deviation": 1}
+    assert learnt["image"] == {"mean": pytest.approx(0.8), "deviation": 1}
