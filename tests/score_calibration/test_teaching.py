@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixed_cases import all_scores, slow_best_two, slow_spreads, teaching_scores
+from mixed_cases import all_scores, slow_spreads, teaching_scores
 
 from gapremoval.score_calibration import _teaching
 
