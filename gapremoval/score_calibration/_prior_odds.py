@@ -34,8 +34,8 @@ class PriorOdds(PosteriorOdds):
     Attributes
     ----------
     learnt_ : dict of str to dict
-        By query modality: ``deviation``, the mean over the modalities, and ``modalities``, a
-        dict with ``share`` and ``deviation`` of each document modality.
+        By query modality what `PosteriorOdds` learns, and ``deviation``, sigma; in
+        ``modalities`` also the ``deviation``, sigma_m, of each document modality.
 
     See Also
     --------
@@ -86,15 +86,11 @@ class PriorOdds(PosteriorOdds):
         return np.column_stack([super()._document_statistics(scores), hubness])
 
     def _learn(self, scores, statistics):
-        shares = super()._learn(scores, statistics[:, :-1])["modalities"]
-        _, deviation = scores.asked().moments()
-        return {
-            "deviation": float(deviation.mean()),
-            "modalities": {
-                name: {"share": shares[name]["share"], "deviation": float(deviation[m])}
-                for m, name in enumerate(scores.segments)
-            },
-        }
+        learnt = super()._learn(scores, statistics[:, :-1])
+        _, deviations = scores.asked().moments()
+        for name, deviation in zip(scores.segments, deviations):
+            learnt["modalities"][name]["deviation"] = float(deviation)
+        return {**learnt, "deviation": float(deviations.mean())}
 
     def _score_map(self, learnt, statistics, names, codes):
         deviation = by_modality(learnt, "deviation", names, codes)

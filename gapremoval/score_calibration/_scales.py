@@ -35,8 +35,8 @@ class ScoreScale(ScoreCalibrator):
 
     References
     ----------
-    .. [1] Arampatzis and Kamps, "A signal-to-noise approach to score normalization", CIKM
-       2009: standard scores in the fusion of lists.
+    .. [1] Montague and Aslam, "Relevance score normalization for metasearch", CIKM 2001: zero
+       mean and unit variance.
 
     Examples
     --------
@@ -89,8 +89,8 @@ class ScoreZ(ScoreScale):
 
     References
     ----------
-    .. [1] Arampatzis and Kamps, "A signal-to-noise approach to score normalization", CIKM
-       2009: standard scores in the fusion of lists.
+    .. [1] Montague and Aslam, "Relevance score normalization for metasearch", CIKM 2001: zero
+       mean and unit variance.
 
     Examples
     --------

@@ -56,7 +56,7 @@ def test_equal_rank_and_cosine_come_in_the_order_in_which_they_were_added():
     assert fitted(X[::-1]).predict(query).tolist() == [[0, 1, 3, 2]]
 
 
-@pytest.mark.filterwarnings("ignore:.* has length zero:UserWarning")
+@pytest.mark.filterwarnings("ignore:.* length zero:UserWarning")
 def test_documents_of_length_zero_come_last_below_all_others():
     X = EmbeddingArray([[0.0, 0], [-1, 0], [0, 0], [-1, 0.5]], ["text", "text", "image", "text"])
     retriever = fitted(X)

@@ -1,10 +1,13 @@
 """Statistics over the scores that teach, against all of them held at once."""
 
+from contextlib import contextmanager
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixed_cases import all_scores, slow_spreads, teaching_scores
+from mixed_cases import all_scores, slow_best_two, slow_spreads, teaching_scores
 
 from gapremoval.score_calibration import _teaching
 
@@ -13,7 +16,7 @@ MODALITIES = ["audio", "image", "image+text", "text"]
 
 @st.composite
 def some_teaching(draw, min_rows=0, dtypes=("f4", "f8")):
-    """TeachingScores of one to four modalities, with any block size."""
+    """TeachingScores of one to four modalities."""
     names = draw(st.lists(st.sampled_from(MODALITIES), min_size=1, max_size=4, unique=True))
     counts = {name: draw(st.integers(1, 12)) for name in sorted(names)}
     n_queries = draw(st.integers(0, 9))
@@ -22,32 +25,143 @@ def some_teaching(draw, min_rows=0, dtypes=("f4", "f8")):
     return teaching_scores(rng, counts, n_queries, n_stand_ins, draw(st.sampled_from(dtypes)))
 
 
+block_sizes = st.tuples(*[st.integers(1, 60)] * 4)
+
+
+@contextmanager
+def blocks_of(sizes):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in zip(("BLOCK_SCORES", "BLOCK_DOCUMENTS", "ROWS_A_SUM"), sizes):
+            patch.setattr(_teaching, name, size)
+        patch.setattr("gapremoval._array_api.BLOCK_SIZE", sizes[3])
+        yield
+
+
 def tolerance(scores):
     return 2e-6 if scores.vectors.dtype == "f4" else 1e-12
 
 
-@pytest.fixture(params=[1, 7, 64, None])
-def _blocks(request, monkeypatch):
-    if request.param:
-        monkeypatch.setattr(_teaching, "BLOCK_SCORES", request.param)
-        monkeypatch.setattr(_teaching, "BLOCK_DOCUMENTS", max(request.param // 7, 1))
-        monkeypatch.setattr(_teaching, "ROWS_A_SUM", max(request.param // 7, 1))
-        monkeypatch.setattr("gapremoval._array_api.BLOCK_SIZE", request.param)
-
-
-pytestmark = [
-    pytest.mark.usefixtures("_blocks"),
-]
-blocks_stay = pytest.mark.filterwarnings("error")
-
-
-@given(some_teaching(min_rows=1), st.integers(0, 2**32 - 1))
-def test_spreads_are_those_of_all_scores_without_a_stand_ins_own(scores, seed):
+@given(some_teaching(min_rows=1), block_sizes, st.integers(0, 2**32 - 1))
+def test_spreads_are_those_of_all_scores_but_a_stand_ins_own(scores, sizes, seed):
     n_rows = len(scores.queries) + len(scores.stand_ins)
     weights = np.random.default_rng(seed).uniform(0.1, 3, n_rows)
-    got = scores.spreads(weights)
     want = slow_spreads(all_scores(scores), weights)
+    with blocks_of(sizes):
+        got = scores.spreads(weights)
     for name, one, other in zip(("mean", "variance", "noise"), got, want):
         np.testing.assert_allclose(one, other, atol=tolerance(scores), rtol=0, err_msg=name)
-    assert (got[1] >= 1e-12).all()
+    assert (got[1] > 0).all()
     assert (got[2] >= 0).all()
+
+
+@given(some_teaching(min_rows=1), block_sizes, st.integers(0, 2**32 - 1))
+def test_best_two_are_those_of_sorting(scores, sizes, seed):
+    rng = np.random.default_rng(seed)
+    scale = rng.uniform(0.2, 20, scores.n_documents)
+    shift = rng.normal(size=len(scores.segments))
+    table = all_scores(scores)
+    for m, segment in enumerate(scores.segments.values()):
+        table[: len(scores.queries), segment] -= shift[m]
+    want_first, want_second = slow_best_two(table * scale, scores.segments)
+    want_second[np.array([*scores.counts.values()]) == 1] = 0
+    with blocks_of(sizes):
+        first, second = scores.best_two(scale, shift)
+    np.testing.assert_allclose(first, want_first, atol=100 * tolerance(scores))
+    np.testing.assert_allclose(second, want_second, atol=100 * tolerance(scores))
+
+
+@pytest.mark.parametrize("n_documents", [*range(1, 18), 64, 65])
+def test_the_best_two_of_equal_scores_are_equal(n_documents):
+    scores = teaching_scores(np.random.default_rng(0), {"text": n_documents}, 3, 0)
+    scores.vectors[:] = scores.vectors[0]
+    first, second = scores.best_two(np.ones(n_documents), np.zeros(1))
+    np.testing.assert_allclose(second, first if n_documents > 1 else 0)
+
+
+@given(some_teaching(min_rows=1), block_sizes, st.integers(1, 20))
+def test_top_means_are_those_of_the_k_best_others(scores, sizes, k):
+    table = all_scores(scores)
+    want = [np.sort(column[np.isfinite(column)])[-k:] for column in table.T]
+    with blocks_of(sizes):
+        got = scores.top_means(k)
+    want = [best.mean() if len(best) else 0 for best in want]
+    np.testing.assert_allclose(got, want, atol=tolerance(scores))
+
+
+@given(some_teaching(), block_sizes)
+def test_mean_scores_are_each_querys_means_over_the_modalities(scores, sizes):
+    table = all_scores(scores)[: len(scores.queries)]
+    want = [table[:, segment].mean(axis=1) for segment in scores.segments.values()]
+    with blocks_of(sizes):
+        got = scores.mean_scores()
+    assert got.shape == (len(scores.queries), len(scores.segments))
+    np.testing.assert_allclose(got, np.transpose(want), atol=tolerance(scores))
+
+
+@given(some_teaching(min_rows=1), block_sizes)
+def test_blocks_are_all_scores_once_and_of_one_modality_each(scores, sizes):
+    table, want = np.full((2, scores.n_documents, len(scores.queries) + len(scores.stand_ins)), 9.0)
+    want = all_scores(scores).T
+    with blocks_of(sizes):
+        for name, documents, block, own in scores.blocks():
+            inside = scores.segments[name]
+            assert inside.start <= documents.start < documents.stop <= inside.stop
+            assert (table[documents] == 9).all()
+            assert np.isnan(want[documents][own]).all()
+            assert len(own[0]) == np.isnan(want[documents]).sum()
+            table[documents] = block
+    same = np.isfinite(want)
+    np.testing.assert_allclose(table[same], want[same], atol=tolerance(scores))
+    assert (abs(table) <= 1.001).all()
+
+
+@given(some_teaching())
+def test_scores_of_a_query_and_some_documents_are_inner_products(scores):
+    table = all_scores(scores)
+    for query in range(len(scores.queries)):
+        documents = np.arange(scores.n_documents)[::-2]
+        got = scores.scores_of(query, documents)
+        assert got.dtype == np.float64
+        np.testing.assert_allclose(got, table[query, documents], atol=1e-12)
+
+
+def test_statistics_come_in_the_order_of_the_corpus_with_gaps_for_what_has_no_direction():
+    scores = teaching_scores(np.random.default_rng(0), {"image": 2, "text": 2}, 3, 0)
+    scores = replace(scores, number=np.array([1, 5, 0, 2]), n_corpus=6)
+    ordered = scores.in_corpus_order(np.array([[1.0], [5], [0], [2]]))
+    np.testing.assert_array_equal(ordered.ravel(), [0, 1, 2, np.nan, np.nan, 5])
+
+
+def test_where_queries_ask_the_stand_ins_are_left_out():
+    rng = np.random.default_rng(0)
+    asked = teaching_scores(rng, {"text": 5}, 3, 4).asked()
+    assert (len(asked.queries), len(asked.stand_ins), len(asked.own)) == (3, 0, 0)
+    alone = teaching_scores(rng, {"text": 5}, 0, 4)
+    assert alone.asked() is alone
+
+
+@pytest.mark.parametrize("library", ["torch", "array_api_strict"])
+def test_statistics_do_not_depend_on_the_array_library(library):
+    xp = pytest.importorskip(library)
+    scores = teaching_scores(np.random.default_rng(0), {"image": 9, "text": 7}, 5, 4)
+    other = replace(scores, vectors=xp.asarray(scores.vectors.copy()))
+    weights, scale, shift = np.ones(9), np.linspace(1, 2, 16), np.array([0.1, 0.2])
+    for one, two in (
+        (scores.spreads(weights), other.spreads(weights)),
+        (scores.best_two(scale, shift), other.best_two(scale, shift)),
+        (scores.mean_scores(), other.mean_scores()),
+        (scores.top_means(3), other.top_means(3)),
+        (scores.scores_of(0, np.array([3, 1])), other.scores_of(0, np.array([3, 1]))),
+    ):
+        assert all(type(x) is np.ndarray for x in two)
+        np.testing.assert_allclose(one, two, atol=1e-12)
+
+
+def test_a_row_is_read_as_it_lies_and_the_documents_are_not_written():
+    scores = teaching_scores(np.random.default_rng(0), {"image": 9, "text": 7}, 5, 4)
+    for rows in (scores.vectors, scores.queries, scores.stand_ins):
+        rows.flags.writeable = False
+    scores.spreads(np.ones(9))
+    scores.best_two(np.ones(16), np.zeros(2))
+    scores.top_means(2)
+    scores.mean_scores()
