@@ -140,7 +140,8 @@ class PseudoPositiveZ(ScoreZ):
 
     References
     ----------
-    .. [1] arXiv 2511.22141: standard scores from pseudo-positive pairs.
+    .. [1] Yamashita et al., "Bridging the Modality Gap by Similarity Standardization with
+       Pseudo-Positive Samples", arXiv 2511.22141.
 
     Examples
     --------

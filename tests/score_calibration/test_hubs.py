@@ -34,21 +34,29 @@ def test_nearest_neighbor_normalization_reaches_the_reference_in_all_six_setting
 @given(
     st.integers(0, 100),
     st.floats(0, 2),
-    st.floats(0.001, 1),
+    st.integers(1, 26),
     st.integers(1, 40),
     st.floats(0.01, 200),
 )
-def test_scores_are_those_of_the_closed_forms(make_corpus, seed, share, top, k, beta):
+def test_scores_are_those_of_the_closed_forms(make_corpus, seed, share, n_best, k, beta):
     corpus = make_corpus(seed)
     cosines = corpus.cosines
     best_first = -np.sort(-cosines, axis=0)
-    hub = best_first[: max(int(top * len(cosines)), 1)].mean(axis=0)
-    nnn = NearestNeighborNormalization(share=share, top=top)
+    hub = best_first[:n_best].mean(axis=0)
+    nnn = NearestNeighborNormalization(share=share, top=n_best / len(cosines))
     np.testing.assert_allclose(corpus.scores(nnn), cosines - share * hub, atol=1e-6)
     csls = 2 * cosines - best_first[:k].mean(axis=0)
     np.testing.assert_allclose(corpus.scores(CSLS(k)), csls, atol=1e-6)
     want = inverted_softmax(cosines, cosines, beta)
     np.testing.assert_allclose(corpus.scores(QBNorm(beta=beta)), want, atol=1e-5)
+
+
+@pytest.mark.parametrize(("top", "n_best"), [(1e-9, 1), (0.1, 2), (1 / 12, 2), (0.99, 25), (1, 26)])
+def test_the_part_of_the_queries_is_rounded_down_and_at_least_one(make_corpus, top, n_best):
+    corpus = make_corpus()
+    hub = -np.sort(-corpus.cosines, axis=0)[:n_best].mean(axis=0)
+    got = corpus.scores(NearestNeighborNormalization(share=1, top=top))
+    np.testing.assert_allclose(got, corpus.cosines - hub, atol=1e-6)
 
 
 def test_a_query_that_finds_no_hub_keeps_its_cosines(make_corpus, scores_of):

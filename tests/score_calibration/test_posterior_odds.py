@@ -1,0 +1,232 @@
+"""Posterior odds against their reference, a slow oracle and corpora of known shares."""
+
+import importlib.util
+import os
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mixed_cases import all_scores, slow_spreads, teaching_scores, unit
+from mixed_corpora import SETTINGS, mixed_corpora
+from real_data import DEFAULT
+
+from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds, make_search_pipeline
+
+pytestmark = pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
+
+# Beside the data, and no more a part of this library than they are.
+REFERENCE = Path(os.environ.get("GAPREMOVAL_DATA", DEFAULT)).parent / "reference/posterior_odds.py"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """The reference's `fit`, or skip, saying so."""
+    if not REFERENCE.exists():
+        pytest.skip(f"{REFERENCE} is absent: there is no reference to compare with.")
+    spec = importlib.util.spec_from_file_location("posterior_odds_reference", REFERENCE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.fit
+
+
+def learnt_lines(pipe, query_modality):
+    retriever = pipe[-1]
+    return retriever.score_calibration_.score_map(query_modality, retriever._documents)
+
+
+def reference_lines(reference, pipe, documents, ids, queries, asks, answers=None):
+    """Scale and offset by the reference, from rows that are fused and compared here."""
+    rows = pipe[:-1].transform(documents)
+    place = {id_: i for i, id_ in enumerate(pipe[-1].ids_.tolist())}
+    at = np.array([place[id_] for id_ in ids])
+    fused = np.zeros((len(place), rows.shape[1]))
+    np.add.at(fused, at, rows.values)
+    fused = unit(fused)
+    scores = np.empty((0, len(place)))
+    if len(queries):
+        scores = pipe[:-1].transform(queries).values @ fused.T
+    stands_in = rows.modality == asks.removeprefix("query:")
+    stand_in, own = rows.values[stands_in] @ fused.T, at[stands_in]
+    stand_in[np.arange(len(own)), own] = np.nan
+    parts = {d: v for d, v, m in zip(at, rows.values, rows.modality) if m == "image"}
+    mine = zip(own, rows.values[stands_in])
+    pairs = [v @ parts[d] for d, v in mine if asks == "query:text" and d in parts]
+    if answers is not None:
+        answers = np.array([-1 if x is None else place[x] for x in answers], int)
+    found = reference(
+        scores, pipe[-1].document_modality_, stand_in, ("image", pairs), answers=answers
+    )
+    return found[:2]
+
+
+def assert_equal_lines(got, want):
+    np.testing.assert_allclose(got.scale, want[0], atol=1e-6, rtol=0)
+    np.testing.assert_allclose(got.offset, want[1], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("n_queries", [200, 30, 2, 1, 0])
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_scale_and_offset_are_the_references_in_six_settings(real, reference, setting, n_queries):
+    corpora = mixed_corpora(real("flickr8k_clip_vitb32.npz"), *setting)
+    for number, (documents, queries, ids, relevance, _) in enumerate(islice(corpora, 0, 15, 7)):
+        queries = queries[:n_queries]
+        # In every second corpus some queries are judged.
+        judged = [r if number % 2 and i % 5 == 0 else None for i, r in enumerate(relevance)]
+        judged = judged[:n_queries]
+        X = EmbeddingArray.concatenate([documents, queries]) if n_queries else documents
+        pipe = make_search_pipeline().fit(X, ids + judged)
+        want = reference_lines(
+            reference, pipe, documents, ids, queries, "query:text", judged if judged else None
+        )
+        assert_equal_lines(learnt_lines(pipe, "query:text"), want)
+
+
+@pytest.mark.parametrize("n_queries", [1000, 20, 0])
+@pytest.mark.parametrize("name", ["coco_clip_vitb16.npz", "products_clip_vitb32.npz"])
+def test_queries_of_each_modality_are_taught_apart_as_by_the_reference(
+    real, reference, name, n_queries
+):
+    data = {kind: rows.astype(float) for kind, rows in real(name).items()}
+    n_items = len(data["text"])
+    even, odd = np.arange(n_items) % 2 == 0, np.arange(n_items) % 2 == 1
+    documents = EmbeddingArray.concatenate(
+        {"text": data["text"][even], "image": data["image"][odd]}
+    )
+    ids = [f"item{i}" for i in (*np.flatnonzero(even), *np.flatnonzero(odd))]
+    asked = {
+        "query:text": EmbeddingArray(data["text"][odd][:n_queries], "query:text"),
+        "query:image": EmbeddingArray(data["image"][even][:n_queries], "query:image"),
+    }
+    given = [rows for rows in asked.values() if len(rows)]
+    X = EmbeddingArray.concatenate([documents, *given])
+    pipe = make_search_pipeline().fit(X, ids + [None] * (len(X) - len(ids)))
+    for asks, queries in asked.items():
+        want = reference_lines(reference, pipe, documents, ids, queries, asks)
+        assert_equal_lines(learnt_lines(pipe, asks), want)
+
+
+# Without the EM: what spreads and sizes alone say.
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0.1, 100), st.integers(2, 8))
+def test_without_queries_scale_and_offset_follow_from_spreads_and_sizes(
+    seed, hubness, strength, n_rows
+):
+    rng = np.random.default_rng(seed)
+    scores = teaching_scores(rng, {"image": 5, "image+text": 2, "text": 9}, 0, n_rows)
+    odds = PosteriorOdds(strength=strength, hubness=hubness).fit({"query:text": scores})
+    learnt = odds.learnt_["query:text"]
+    _, variance, _ = slow_spreads(all_scores(scores), np.full(n_rows, strength / n_rows))
+    weight = np.array([5, 2, 9]) ** 0.25
+    assert learnt["slope"] == pytest.approx(1 / 0.85 + 1 / 0.5)
+    for name, share in zip(scores.segments, weight / weight.sum()):
+        modality = learnt["modalities"][name]
+        of_modality = variance[scores.segments[name]]
+        believed = modality["credibility"]
+        assert modality["share"] == pytest.approx(share)
+        assert modality["spread"] == pytest.approx(np.sqrt(of_modality.mean()))
+        assert modality["shift"] == 0
+        assert 0 <= believed <= strength / (strength + strength)
+        own = np.sqrt(np.maximum(1 + believed * (of_modality / of_modality.mean() - 1), 0.05))
+        own /= np.sqrt((own**2).mean())
+        statistics = odds._statistics["query:text"][scores.number[scores.segments[name]]]
+        spread = odds._spread(statistics, **modality)
+        np.testing.assert_allclose(spread, modality["spread"] * own**hubness, rtol=1e-9)
+
+
+# Corpora of known shares.
+
+SHARES = [
+    {"text": 1.0},
+    {"text": 0.7, "image": 0.3},
+    {"text": 0.6, "image": 0.3, "audio": 0.1},
+    {"text": 0.4, "image": 0.3, "audio": 0.2, "image+text": 0.1},
+]
+SCATTER = {"text": 1.0, "image": 0.5, "audio": 0.7}
+N_FEATURES, N_EACH = 64, 100
+
+
+def known_corpus(shares, asks, n_queries=400, right=0.6, seed=0):
+    """Documents of each modality and queries, of which a known share is answered by each.
+
+    The first features hold what queries ask about. Rows of modalities other than text have some
+    length elsewhere, documents and queries not in one place, so their scores are smaller by a
+    factor.
+    """
+    rng = np.random.default_rng(seed)
+    rows, tags, ids, meanings = [], [], [], {}
+    for name in shares:
+        meaning = unit(rng.normal(size=(N_EACH, N_FEATURES)))
+        meanings[name] = meaning
+        for part in name.split("+"):
+            elsewhere = unit(rng.normal(size=(N_EACH, N_FEATURES)))
+            seen = meaning if part == name else unit(meaning + 0.7 * elsewhere[::-1])
+            scatter = SCATTER[part]
+            elsewhere = np.sqrt(1 - scatter**2) * elsewhere
+            rows.append(np.hstack([scatter * seen, elsewhere, 0 * elsewhere]))
+            tags += [part] * N_EACH
+            ids += [f"{name}{i}" for i in range(N_EACH)]
+    counts = np.round(np.array([*shares.values()]) * n_queries).astype(int)
+    kind = np.repeat([*shares], counts)
+    answer = rng.integers(0, N_EACH, len(kind))
+    about = np.stack([meanings[name][i] for name, i in zip(kind, answer)])
+    noise = unit(rng.normal(size=about.shape))
+    asked = unit(right * about + np.sqrt(1 - right**2) * noise)
+    scatter = SCATTER[asks.removeprefix("query:")]
+    elsewhere = np.sqrt(1 - scatter**2) * unit(rng.normal(size=asked.shape))
+    asked = np.hstack([scatter * asked, 0 * asked, elsewhere])
+    documents = EmbeddingArray(np.concatenate(rows), tags)
+    relevance = [f"{name}{i}" for name, i in zip(kind, answer)]
+    return documents, EmbeddingArray(asked, asks), ids, relevance
+
+
+@pytest.mark.parametrize("asks", ["query:text", "query:image", "query:audio"])
+@pytest.mark.parametrize("shares", SHARES, ids=lambda shares: "-".join(shares))
+@pytest.mark.parametrize("judged", [False, True])
+def test_known_shares_are_found_within_three_hundredths(shares, asks, judged):
+    documents, queries, ids, relevance = known_corpus(shares, asks)
+    y = ids + (relevance if judged else [None] * len(queries))
+    retriever = MixedModalityRetriever(score_calibration=PosteriorOdds())
+    retriever.fit(EmbeddingArray.concatenate([documents, queries]), y)
+    learnt = retriever.score_calibration_.learnt_[asks]["modalities"]
+    got = {name: values["share"] for name, values in learnt.items()}
+    assert got == pytest.approx(shares, abs=0.03)
+    assert sum(got.values()) == pytest.approx(1)
+    found = retriever.search(queries)
+    assert np.isfinite(found.probabilities).all()
+    assert np.mean(found.ids[:, 0] == relevance) > 0.7
+
+
+@pytest.mark.parametrize("asks", ["query:text", "query:audio"])
+def test_probabilities_are_about_as_often_right_as_they_say(asks):
+    documents, queries, ids, _relevance = known_corpus(SHARES[2], asks, right=0.4)
+    _, others, _, answers = known_corpus(SHARES[2], asks, right=0.4)
+    retriever = MixedModalityRetriever(score_calibration=PosteriorOdds())
+    retriever.fit(EmbeddingArray.concatenate([documents, queries]), ids + [None] * len(queries))
+    found = retriever.search(others)
+    is_right = found.ids[:, 0] == answers
+    assert found.probabilities[:, 0].mean() == pytest.approx(is_right.mean(), abs=0.1)
+    sure = found.probabilities[:, 0] > 0.8
+    assert is_right[sure].mean() > is_right[~sure].mean() + 0.1
+
+
+def test_what_is_learnt_is_plain_numbers_by_the_names_that_the_docs_give():
+    documents, queries, ids, _ = known_corpus(SHARES[3], "query:text", 50)
+    X = EmbeddingArray.concatenate([documents, queries])
+    retriever = MixedModalityRetriever(score_calibration=PosteriorOdds())
+    learnt = retriever.fit(X, ids + [None] * 50).score_calibration_.learnt_
+    assert set(learnt) == {"query:text", "query:image", "query:audio"}
+    for values in learnt.values():
+        assert set(values) == {"match", "tail", "slope", "modalities"}
+        assert set(values["modalities"]) == set(SHARES[3])
+        mean, deviation = values["match"]
+        assert values["slope"] == pytest.approx(1 / deviation + 1 / values["tail"])
+        assert mean > 0
+        for modality in values["modalities"].values():
+            keys = {"share", "spread", "shift", "credibility", "norm", "count"}
+            assert set(modality) == keys
+            assert all(isinstance(x, int | float) for x in modality.values())
+            assert modality["count"] == N_EACH
