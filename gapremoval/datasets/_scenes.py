@@ -120,7 +120,16 @@ def make_scenes(n=100, random_state=None):
     >>> scenes = make_scenes(2, random_state=0)
     >>> scenes.images[0].size
     (64, 64)
-    >>> print(*scenes.captions[0], sep="\\n")
+    >>> for caption in scenes.captions[0]:
+    ...     print(caption)
+    a small purple moon at the bottom and a little scarlet disc in the upper right corner on a
+    plain forest green background
+    solid forest green backdrop with in the upper right corner a little scarlet disc, at the
+    bottom a small violet crescent
+    a red circle that is tiny lies at the top right, a purple moon that is small lies at the
+    lower edge, and behind it all plain dark green
+    at the top right: little disc, red; at the lower edge: tiny crescent, violet; drawn on
+    solid forest green
     """
     if isinstance(n, bool | np.bool_) or not isinstance(n, Integral):
         raise TypeError(f"n is the number of scenes, an int; got {n!r} of type {type(n).__name__}.")

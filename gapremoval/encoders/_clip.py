@@ -42,7 +42,7 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
           architecture's name (``ViT-B-32-quickgelu``);
         - ``"hf-hub:ORG/NAME"``: a repository of the Hugging Face hub;
         - ``"local-dir:PATH"``: a folder with ``open_clip_config.json`` and weights;
-        - ``"pocket"``: the small network that comes with the library, of drawn scenes only
+        - ``"pocket"``: the small network that comes with the library and knows drawn scenes only
           (see `gapremoval.datasets.make_scenes`), to try things offline;
         - ``"ARCHITECTURE/random"``: random weights, for tests.
     device : str or torch.device, default=None

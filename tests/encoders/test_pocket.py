@@ -68,14 +68,14 @@ def pipe(encoder, unseen):
 def test_a_caption_finds_its_picture_among_900_unseen(rows):
     images, texts = rows
     for kind in texts:
-        assert recall_at_1(kind, images) >= 0.75
-        assert recall_at_1(images, kind) >= 0.75
+        assert recall_at_1(kind, images) >= 0.85
+        assert recall_at_1(images, kind) >= 0.85
 
 
 def test_there_is_a_gap(rows):
     images, texts = rows
     for kind in texts:
-        assert centroid_distance(kind, images) >= 0.3
+        assert centroid_distance(kind, images) >= 0.7
 
 
 @pytest.mark.parametrize("seed", [1, 12345])
@@ -83,8 +83,8 @@ def test_the_gap_hides_pictures_from_texts_and_removing_it_finds_them(encoder, s
     scenes = make_scenes(300, random_state=seed)
     raw = mixed_scores(scenes, encoder, [])
     removed = mixed_scores(scenes, encoder, [ModalityGapRemover()])
-    assert raw["image"] <= 0.5
-    assert removed["image"] >= raw["image"] + 0.25
+    assert raw["image"] <= 0.1
+    assert removed["image"] >= 0.85
     assert removed["all"] > raw["all"]
     assert min(raw["text"], removed["text"]) >= 0.9
 
@@ -94,7 +94,7 @@ def test_it_searches_texts_and_pictures_together(pipe, unseen):
     found = search(pipe, asked, 10)
     is_found = (found.ids == np.arange(200)[:, None]).any(axis=1)
     assert is_found[:100].mean() > 0.95
-    assert is_found[100:].mean() > 0.6
+    assert is_found[100:].mean() > 0.9
     by_picture = search(pipe, unseen.images[150], 1)
     assert by_picture.ids.tolist() == [[150]]
 
@@ -144,18 +144,14 @@ def test_words_of_captions_are_clips_tokens(unseen):
     own, clips = load_model("pocket", "cpu").tokenizer, open_clip.SimpleTokenizer()
     for captions in unseen.captions[:50]:
         for caption in captions:
-            pieces = [[names[i] for i in t.encode(caption)] for t, names in _decoders(own, clips)]
-            assert pieces[0] == pieces[1]
-
-
-def _decoders(*tokenizers):
-    return [(tokenizer, tokenizer.decoder) for tokenizer in tokenizers]
+            have, want = ([t.decoder[i] for i in t.encode(caption)] for t in (own, clips))
+            assert have == want
 
 
 def test_its_files_are_small_and_so_is_a_pickle_of_the_encoder(encoder):
     sizes = {file.name: file.stat().st_size for file in FOLDER.iterdir()}
     assert set(sizes) == {"open_clip_config.json", "bpe_merges.txt.gz", WEIGHTS}
-    assert sum(sizes.values()) < 9e6
+    assert sum(sizes.values()) < 2e6
     weights = load_file(FOLDER / WEIGHTS)
     assert {values.dtype for values in weights.values()} == {torch.float16}
     assert np.exp(weights["logit_scale"].item()) == pytest.approx(100, rel=0.01)
