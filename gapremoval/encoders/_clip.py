@@ -42,6 +42,8 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
           architecture's name (``ViT-B-32-quickgelu``);
         - ``"hf-hub:ORG/NAME"``: a repository of the Hugging Face hub;
         - ``"local-dir:PATH"``: a folder with ``open_clip_config.json`` and weights;
+        - ``"pocket"``: the small network that comes with the library and knows drawn scenes only
+          (see `gapremoval.datasets.make_scenes`), to try things offline;
         - ``"ARCHITECTURE/random"``: random weights, for tests.
     device : str or torch.device, default=None
         Where to compute; None takes CUDA, then MPS, then the CPU.
@@ -68,6 +70,7 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
     Query : Marks an item as a query.
     read_folder : Items and ids from a folder of pictures and text files.
     explode_documents : Items and ids from records.
+    gapremoval.datasets.make_scenes : Pictures and captions for the model ``"pocket"``.
 
     Notes
     -----

@@ -11,8 +11,9 @@ from .._optional import import_optional
 
 FORMS = (
     "'ARCHITECTURE/TAG', 'ARCHITECTURE/CHECKPOINT-FILE', 'ARCHITECTURE/random', "
-    "'hf-hub:ORG/NAME' or 'local-dir:PATH'"
+    "'hf-hub:ORG/NAME', 'local-dir:PATH' or 'pocket'"
 )
+POCKET = Path(__file__).parent / "pocket"  # the folder of the model that comes with the library
 
 
 class _ModelName(NamedTuple):
@@ -39,8 +40,8 @@ def check_model_name(model):
     ----------
     model : str
         ``"ARCHITECTURE/TAG"`` or ``"ARCHITECTURE/CHECKPOINT-FILE"`` with an architecture that
-        open_clip lists, ``"ARCHITECTURE/random"``, ``"hf-hub:ORG/NAME"`` or
-        ``"local-dir:PATH"``. A checkpoint file says neither its activation nor how its pictures
+        open_clip lists, ``"ARCHITECTURE/random"``, ``"hf-hub:ORG/NAME"``, ``"local-dir:PATH"``
+        or ``"pocket"``. A checkpoint file says neither its activation nor how its pictures
         were prepared: weights trained with QuickGELU need the architecture's name that ends in
         ``-quickgelu``, and pictures are prepared as the architecture's tags have it where all
         agree, else as for OpenAI's CLIP. A folder's configuration says both.
@@ -48,7 +49,7 @@ def check_model_name(model):
     Returns
     -------
     name : tuple (form, architecture, rest)
-        Form is "tag", "file", "random", "hub" or "folder".
+        Form is "tag", "file", "random", "hub" or "folder"; the pocket model is a folder.
 
     Raises
     ------
@@ -65,6 +66,8 @@ def check_model_name(model):
         raise TypeError(f"model must be one string, {FORMS}; got {model!r}.")
     if model != model.strip():
         raise ValueError(f"model={model!r} has blanks around it: write {model.strip()!r}.")
+    if model == "pocket":
+        return _check_folder(model, POCKET)
     if model.startswith("local-dir:"):
         return _check_folder(model, Path(os.path.expanduser(model.removeprefix("local-dir:"))))
     if model.startswith("hf-hub:"):
@@ -150,7 +153,7 @@ def _unknown_architecture(model, architectures):
             f"model={model!r} is a path alone. Name the architecture before a checkpoint file, "
             f"'ARCHITECTURE/{model}', or write 'local-dir:{model}' for a folder."
         )
-    near = _did_you_mean(_near(parts[0], architectures))
+    near = _did_you_mean(_near(parts[0], [*architectures, "pocket"]))
     if not near and len(parts) == 2:
         near = f"If it is a repository of the Hugging Face hub, write 'hf-hub:{model}'. "
     return (

@@ -250,6 +250,9 @@ def _build(model, name):
     elif name.form == "hub":
         checkpoint = fetch("weights", lambda: get(name.rest))
     get_tokenizer = functools.partial(open_clip.get_tokenizer, source)
+    merges = (text.get("tokenizer_kwargs") or {}).get("bpe_path")
+    if merges and name.form == "folder":  # a file there, wherever Python was started
+        get_tokenizer.keywords["bpe_path"] = os.path.join(name.rest, merges)
     if tokenizer_name:
         fetch = Fetch(model, name.rest if name.form == "folder" else tokenizer_name)
         tokenizer = fetch("tokenizer", get_tokenizer)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("tiny_architectures")
     ("model", "error", "message"),
     [
         (3, TypeError, "must be one string"),
-        (None, TypeError, "'hf-hub:ORG/NAME' or 'local-dir:PATH'; got None"),
+        (None, TypeError, "'local-dir:PATH' or 'pocket'; got None"),
         ("", ValueError, "empty string"),
         (" ViT-B-32/openai", ValueError, "blanks around it: write 'ViT-B-32/openai'"),
         ("ViT-B-32/openai\n", ValueError, "blanks around it: write 'ViT-B-32/openai'"),
@@ -28,6 +28,9 @@ pytestmark = pytest.mark.usefixtures("tiny_architectures")
         ("ViT-B-32", ValueError, "an architecture alone.*laion2b_s34b_b79k.*'ViT-B-32/random'"),
         ("ViT-B-32/", ValueError, "an architecture alone"),
         ("tiny-vit", ValueError, "it has none"),
+        ("Pocket", ValueError, "no architecture of open_clip. Did you mean 'pocket'"),
+        ("pocket/random", ValueError, "no architecture of open_clip. Did you mean 'pocket'"),
+        ("pocket ", ValueError, "blanks around it: write 'pocket'"),
         (
             "ViT-B-32/laion2b_s34b_b97k",
             ValueError,
@@ -54,6 +57,7 @@ def test_a_name_that_cannot_be_right_says_what_would_be(model, error, message):
         ("ViT-B-32/LAION2B-s34b-b79k", "tag"),  # as open_clip reads it
         ("ViT-B-32/random", "random"),
         ("hf-hub:org/name", "hub"),
+        ("pocket", "folder"),
     ],
 )
 def test_a_good_name_is_known_without_loading(model, form):

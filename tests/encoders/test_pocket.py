@@ -1,0 +1,174 @@
+import json
+import pickle
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline
+
+pytest.importorskip("open_clip")
+
+import open_clip
+import pocket_figures
+import torch
+import train_pocket
+from hypothesis import given
+from hypothesis import strategies as st
+from pocket_figures import centroid_distance, mixed_scores, recall_at_1
+from safetensors.torch import load_file
+
+import gapremoval
+from gapremoval import (
+    CLIPEncoder,
+    MixedModalityRetriever,
+    ModalityGapRemover,
+    Query,
+    search,
+)
+from gapremoval.datasets import make_scenes
+from gapremoval.encoders._models import load_model
+
+FOLDER = Path(gapremoval.__file__).parent / "encoders" / "pocket"
+WEIGHTS = "open_clip_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return CLIPEncoder("pocket", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    """Scenes of a seed of their own; training took all of its scenes from another."""
+    assert train_pocket.SEED != pocket_figures.SEED
+    return make_scenes(900, random_state=pocket_figures.SEED)
+
+
+@pytest.fixture(scope="module")
+def rows(encoder, unseen):
+    """Embeddings of the pictures, and of each kind of caption."""
+    images = encoder.transform(unseen.images).values
+    return images, [encoder.transform(list(texts)).values for texts in zip(*unseen.captions)]
+
+
+@pytest.fixture(scope="module")
+def pipe(encoder, unseen):
+    """A fitted pipeline: scenes 0 to 99 are texts, 100 to 199 images; 200 to 299 ask."""
+    documents = [captions[0] for captions in unseen.captions[:100]] + unseen.images[100:200]
+    questions = [Query(captions[1]) for captions in unseen.captions[200:300]]
+    steps = (ModalityGapRemover(), MixedModalityRetriever())
+    return make_pipeline(encoder, *steps).fit(
+        documents + questions, [*range(200), *[None] * len(questions)]
+    )
+
+
+def test_a_caption_finds_its_picture_among_900_unseen(rows):
+    images, texts = rows
+    for kind in texts:
+        assert recall_at_1(kind, images) >= 0.85
+        assert recall_at_1(images, kind) >= 0.85
+
+
+def test_there_is_a_gap(rows):
+    images, texts = rows
+    for kind in texts:
+        assert centroid_distance(kind, images) >= 0.7
+
+
+@pytest.mark.parametrize("seed", [1, 12345])
+def test_the_gap_hides_pictures_from_texts_and_removing_it_finds_them(encoder, seed):
+    scenes = make_scenes(300, random_state=seed)
+    raw = mixed_scores(scenes, encoder, [])
+    removed = mixed_scores(scenes, encoder, [ModalityGapRemover()])
+    assert raw["image"] <= 0.1
+    assert removed["image"] >= 0.85
+    assert removed["all"] > raw["all"]
+    assert min(raw["text"], removed["text"]) >= 0.9
+
+
+def test_it_searches_texts_and_pictures_together(pipe, unseen):
+    asked = [captions[2] for captions in unseen.captions[:200]]
+    found = search(pipe, asked, 10)
+    is_found = (found.ids == np.arange(200)[:, None]).any(axis=1)
+    assert is_found[:100].mean() > 0.95
+    assert is_found[100:].mean() > 0.9
+    by_picture = search(pipe, unseen.images[150], 1)
+    assert by_picture.ids.tolist() == [[150]]
+
+
+def test_it_is_open_clips_own_network(unseen, encoder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    name = f"local-dir:{FOLDER}"
+    network, _, preprocess = open_clip.create_model_and_transforms(name)
+    tokenizer = open_clip.get_tokenizer(name, bpe_path=str(FOLDER / "bpe_merges.txt.gz"))
+    with torch.inference_mode():
+        texts = network.eval().encode_text(tokenizer(unseen.captions[0]), normalize=True)
+        image = network.encode_image(preprocess(unseen.images[0])[None], normalize=True)
+    want = torch.cat([texts, image]).numpy()
+    have = encoder.transform([*unseen.captions[0], unseen.images[0]]).values
+    assert np.abs(have - want).max() < 1e-6
+
+
+def test_a_copy_of_its_folder_gives_the_same_rows_by_the_same_fingerprint(
+    tmp_path, encoder, unseen, nothing_loaded
+):
+    for file in FOLDER.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    copied = CLIPEncoder(f"local-dir:{tmp_path}", device="cpu")
+    items = [unseen.captions[0][0], unseen.images[0]]
+    assert np.array_equal(copied.transform(items).values, encoder.transform(items).values)
+    both = (load_model(name, "cpu").fingerprint for name in ("pocket", copied.model))
+    assert len(set(both)) == 1
+
+
+def test_it_asks_no_network(monkeypatch, nothing_loaded, unseen):
+    def refuse(*args, **kwargs):
+        raise AssertionError("the pocket model asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    rows = CLIPEncoder("pocket", device="cpu").fit_transform(["a red circle", unseen.images[0]])
+    assert rows.values.shape == (2, 128)
+
+
+@given(st.text(max_size=40))
+def test_any_text_has_an_embedding(text):
+    rows = CLIPEncoder("pocket", device="cpu").transform([text + "?"])
+    assert np.linalg.norm(rows.values) == pytest.approx(1, abs=1e-5)
+
+
+def test_words_of_captions_are_clips_tokens(unseen):
+    own, clips = load_model("pocket", "cpu").tokenizer, open_clip.SimpleTokenizer()
+    for captions in unseen.captions[:50]:
+        for caption in captions:
+            have, want = ([t.decoder[i] for i in t.encode(caption)] for t in (own, clips))
+            assert have == want
+
+
+def test_its_files_are_small_and_so_is_a_pickle_of_the_encoder(encoder):
+    sizes = {file.name: file.stat().st_size for file in FOLDER.iterdir()}
+    assert set(sizes) == {"open_clip_config.json", "bpe_merges.txt.gz", WEIGHTS}
+    assert sum(sizes.values()) < 2e6
+    weights = load_file(FOLDER / WEIGHTS)
+    assert {values.dtype for values in weights.values()} == {torch.float16}
+    assert np.exp(weights["logit_scale"].item()) == pytest.approx(100, rel=0.01)
+    assert len(pickle.dumps(encoder)) < 10_000
+
+
+def test_a_seed_trains_to_the_same_weights(tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        script = [sys.executable, train_pocket.__file__, "--steps", "2", "--out", folder]
+        done = subprocess.run(script, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    one, two = ({file.name: file.read_bytes() for file in f.iterdir()} for f in folders)
+    assert one == two
+    assert json.loads(one["open_clip_config.json"]) == json.loads(
+        (FOLDER / "open_clip_config.json").read_text()
+    )
+    assert one["bpe_merges.txt.gz"] == (FOLDER / "bpe_merges.txt.gz").read_bytes()
+    assert one[WEIGHTS] != (FOLDER / WEIGHTS).read_bytes()
+    assert CLIPEncoder(f"local-dir:{folders[0]}").transform(["a red circle"]).values.shape[1] == 128
