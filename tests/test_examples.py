@@ -33,10 +33,11 @@ def test_the_demo_shows_the_gap_disappear(tmp_path):
     done = run("demo.py", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.split()}
-    n_queries, raw, removed = map(float, lines["image"])
+    n_queries, raw, removed, recommended = map(float, lines["image"])
     assert n_queries == 100
     assert raw < 0.05
     assert removed > 0.3
+    assert recommended > removed + 0.2
     assert done.stdout.count("<- the answer") >= 2
     assert (tmp_path / "gap_removed.png").read_bytes().startswith(b"\x89PNG")
 
