@@ -19,8 +19,10 @@ def small_corpus(seed=0, dtype="f8", n_queries=9):
     rng = np.random.default_rng(seed)
     modality = ["text"] * 12 + ["image"] * 10 + ["text"] * 5 + ["image"] * 5
     ids = [f"d{i}" for i in (*range(22), *range(22, 27), *range(22, 27))]
-    rows = rng.normal(size=(len(ids), N_FEATURES)) / [[1 + (m == "image")] for m in modality]
-    asked = rows[rng.integers(0, len(ids), n_queries)] + rng.normal(size=(n_queries, N_FEATURES))
+    rows = unit(rng.normal(size=(len(ids), N_FEATURES)))
+    rows[np.array(modality) == "image", 0] += 0.5  # scores of another spread
+    noise = unit(rng.normal(size=(n_queries, N_FEATURES)))
+    asked = rows[rng.integers(0, len(ids), n_queries)] + noise
     asks = np.array(["query:text", "query:image"])[np.arange(n_queries) % 3 // 2]
     relevance = [[f"d{i}"] if i % 4 == 0 else None for i in range(n_queries)]
     documents = EmbeddingArray(rows.astype(dtype), modality)
@@ -33,6 +35,15 @@ def fitted(seed=0, dtype="f8", n_neighbors=100, **odds):
     retriever = MixedModalityRetriever(n_neighbors, score_calibration=PosteriorOdds(**odds))
     retriever.fit(EmbeddingArray.concatenate([documents, queries]), ids + relevance)
     return retriever, small_corpus(seed + 1, dtype)[1]
+
+
+def assert_same_results(one, other, atol=0.0):
+    """Whether two searches found the same; sums over all documents are made more roughly."""
+    np.testing.assert_array_equal(one.ids, other.ids)
+    np.testing.assert_array_equal(one.modalities, other.modalities)
+    np.testing.assert_allclose(one.scores, other.scores, atol=atol, rtol=0)
+    for name in ("probabilities", "evidence"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-5 + atol)
 
 
 def unit(rows):

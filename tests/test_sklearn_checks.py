@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gapremoval import MixedModalityRetriever, ModalityGapRemover
+from gapremoval import MixedModalityRetriever, ModalityGapRemover, PosteriorOdds
 
 EXPECTED_FAILURES = {
     MixedModalityRetriever: {
@@ -17,7 +17,12 @@ EXPECTED_FAILURES = {
 @pytest.mark.filterwarnings("ignore:.*was fitted on an array without modalities:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*length zero:UserWarning")
 @parametrize_with_checks(
-    [ModalityGapRemover(), ModalityGapRemover(norm=None, shrinkage=0), MixedModalityRetriever()],
+    [
+        ModalityGapRemover(),
+        ModalityGapRemover(norm=None, shrinkage=0),
+        MixedModalityRetriever(),
+        MixedModalityRetriever(score_calibration=PosteriorOdds()),
+    ],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator), {}),
 )
 def test_scikit_learn_finds_nothing(estimator, check):

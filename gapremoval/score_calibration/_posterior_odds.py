@@ -17,6 +17,7 @@ from ._odds_model import (
     right_score,
 )
 from ._score_map import ScoreMap
+from ._teaching import SMALLEST_DEVIATION
 
 
 class PosteriorOdds(ScoreCalibrator):
@@ -121,6 +122,7 @@ class PosteriorOdds(ScoreCalibrator):
             learnt = {"spread": spread, "credibility": float(believed), "norm": 1.0}
             learnt["norm"] = float(np.sqrt(np.mean(_own_spread(variance, **learnt) ** 2)))
             modalities[name] = learnt
+        _fill_in_spreads(modalities)
         shift = np.zeros(len(names))
         if len(scores.queries) > 1:
             shift = certain_mean(scores.mean_scores())
@@ -198,6 +200,16 @@ class PosteriorOdds(ScoreCalibrator):
                 "leave a modality out of an answer, search with document_modality."
             )
         return shares / shares.sum()
+
+
+def _fill_in_spreads(modalities):
+    """Give a modality whose documents met equal rows, or only their own, the others' spread."""
+    seen = [learnt["spread"] for learnt in modalities.values()]
+    seen = [spread for spread in seen if spread > SMALLEST_DEVIATION]
+    usual = float(np.sqrt(np.mean(np.square(seen)))) if seen else 1.0
+    for learnt in modalities.values():
+        if learnt["spread"] <= SMALLEST_DEVIATION:
+            learnt |= {"spread": usual, "credibility": 0.0, "norm": 1.0}
 
 
 def _own_spread(variance, *, spread, credibility, norm):

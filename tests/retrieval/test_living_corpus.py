@@ -1,0 +1,175 @@
+"""Documents come and go; what a score calibration learnt stays."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mixed_cases import N_FEATURES, assert_same_results, fitted, slow_spreads, small_corpus
+from sklearn.base import clone
+
+from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Few rows:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*length zero:UserWarning"),
+]
+
+
+def pool():
+    """Documents of four modalities, two of length zero: rows, queries, the rows of each id."""
+    documents, queries, ids, _ = small_corpus()
+    documents.values[[3, 15]] = 0
+    audio = EmbeddingArray(small_corpus(9)[0].values[:6], "audio")
+    rows_of = {}
+    for row, id_ in enumerate([*ids, *[f"a{i}" for i in range(6)]]):
+        rows_of.setdefault(id_, []).append(row)
+    return EmbeddingArray.concatenate([documents, audio]), queries, rows_of
+
+
+def chosen(X, rows_of, documents):
+    """The rows and ids of some documents, one after the other."""
+    rows = [row for id_ in documents for row in rows_of[id_]]
+    return X[rows], [id_ for id_ in documents for _ in rows_of[id_]]
+
+
+def with_what_was_learnt(living, X, ids):
+    """An index fitted to the documents that there are, with what the living one learnt."""
+    fresh = clone(living).fit(X, ids)
+    fresh._banks = living._banks
+    teaching = fresh._teaching(fresh._documents)
+    fresh.score_calibration_ = clone(living.score_calibration).fit(teaching)
+    fresh.score_calibration_.learnt_ = living.score_calibration_.learnt_
+    fresh.score_calibration_._maps = {}
+    return fresh
+
+
+@given(st.data())
+def test_adding_and_removing_equals_an_index_of_what_is_there_with_what_was_learnt(data):
+    X, queries, rows_of = pool()
+    there = [f"d{i}" for i in (*range(5), *range(12, 16), 22, 23)]
+    rows, ids = chosen(X, rows_of, there)
+    rows, y = EmbeddingArray.concatenate([rows, queries]), [*ids, "d0", *[None] * 8]
+    living = MixedModalityRetriever(100, score_calibration=PosteriorOdds()).fit(rows, y)
+    learnt = {name: dict(x) for name, x in living.score_calibration_.learnt_.items()}
+    for _ in range(data.draw(st.integers(1, 5))):
+        absent = [id_ for id_ in rows_of if id_ not in there]
+        if there and data.draw(st.booleans()):
+            gone = data.draw(st.lists(st.sampled_from(there), unique=True))
+            living.remove(gone)
+            there = [id_ for id_ in there if id_ not in gone]
+        elif absent:
+            new = data.draw(st.lists(st.sampled_from(absent), unique=True, min_size=1))
+            living.partial_fit(*chosen(X, rows_of, new))
+            there += new
+        if there and data.draw(st.booleans()):
+            living.search(queries)  # which may keep lines
+    for name, now in living.score_calibration_.learnt_.items():
+        before = learnt[name]
+        assert all(now[key] == before[key] for key in ("match", "tail", "slope"))
+        assert {m: now["modalities"][m] for m in before["modalities"]} == before["modalities"]
+    assert living.ids_.tolist() == there
+    if not there:
+        with pytest.raises(ValueError, match="corpus is empty"):
+            living.search(queries)
+        return
+    fresh = with_what_was_learnt(living, *chosen(X, rows_of, there))
+    found = living.search(queries)
+    assert_same_results(fresh.search(queries), found, 1e-9)
+    np.testing.assert_allclose(living.fold()[0], fresh.fold()[0], atol=1e-5)
+    assert np.isfinite(found.scores).all()
+    assert np.isfinite(found.probabilities).all()
+
+
+def test_one_fit_is_the_first_partial_fit_and_later_queries_teach_nothing():
+    documents, queries, ids, relevance = small_corpus()
+    X, y = EmbeddingArray.concatenate([documents, queries]), [*ids, *relevance]
+    one, other = (MixedModalityRetriever(100, score_calibration=PosteriorOdds()) for _ in "ab")
+    one.fit(X, y)
+    other.partial_fit(X, y)
+    assert_same_results(one.search(queries), other.search(queries))
+    other.partial_fit(small_corpus(1)[1], ["nobody"] * 9)
+    assert_same_results(one.search(queries), other.search(queries))
+
+
+def test_a_new_document_gets_the_scale_that_the_kept_rows_give_it():
+    retriever, _ = fitted(hubness=1)
+    odds = retriever.score_calibration_
+    new = np.random.default_rng(5).normal(size=N_FEATURES)
+    retriever.partial_fit(EmbeddingArray(new[None], "text"), ["new"])
+    for name, bank in retriever._banks.items():
+        rows = np.concatenate([bank.queries, bank.stand_ins])
+        weights = np.ones(len(rows))
+        weights[len(bank.queries) :] = 16 / len(bank.stand_ins)
+        table = rows @ new[:, None] / np.linalg.norm(new)
+        variance = slow_spreads(table, weights)[1, 0]
+        learnt = odds.learnt_[name]["modalities"]["text"]
+        ratio = 1 + learnt["credibility"] * (variance / learnt["spread"] ** 2 - 1)
+        spread = learnt["spread"] * np.sqrt(max(ratio, 0.05)) / learnt["norm"]
+        lines = retriever.score_calibration_.score_map(name, retriever._documents)
+        assert lines.scale[-1] == pytest.approx(1 / spread)
+        before = odds.score_map(name, fitted(hubness=1)[0]._documents)
+        np.testing.assert_allclose(lines.scale[:-1], before.scale, rtol=1e-12)
+
+
+def test_the_number_of_documents_of_a_modality_follows_the_corpus():
+    retriever, _ = fitted()
+    lines = retriever.score_calibration_.score_map("query:text", retriever._documents)
+    kind = retriever.document_modality_
+    gone = retriever.ids_[kind == "text"][:9]
+    kept = ~np.isin(retriever.ids_, gone)
+    retriever.remove(gone)
+    after = retriever.score_calibration_.score_map("query:text", retriever._documents)
+    np.testing.assert_array_equal(after.scale, lines.scale[kept])
+    change = np.where(kind[kept] == "text", np.log(12 / 3) / lines.slope, 0)
+    np.testing.assert_allclose(after.offset - lines.offset[kept], change, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_new", [1, 7])
+@pytest.mark.parametrize("with_others", [False, True])
+@pytest.mark.parametrize("known", [None, {"text": 4, "image": 3, "image+text": 1, "audio": 2}])
+def test_a_modality_that_was_not_there_gets_a_share_beside_the_others(n_new, with_others, known):
+    retriever, queries = fitted(answer_share=known)
+    rng = np.random.default_rng(0)
+    tags = ["audio"] * n_new + ["text"] * 3 * with_others
+    new = EmbeddingArray(rng.normal(size=(len(tags), N_FEATURES)), tags)
+    retriever.partial_fit(new, [f"new{i}" for i in range(len(tags))])
+    size, others = (2, 8) if known else (n_new**0.25, 12**0.25 + 10**0.25 + 5**0.25)
+    for asks in ("query:text", "query:image"):
+        modalities = retriever.score_calibration_.learnt_[asks]["modalities"]
+        # Those of the others still add up to one.
+        assert modalities["audio"]["share"] == pytest.approx(size / others)
+    found = retriever.search(queries)
+    assert np.isfinite(found.scores).all()
+    assert "audio" in found.modalities
+    assert retriever.search(queries, document_modality="audio").ids.shape == (9, n_new)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-9)
+
+
+def test_all_documents_may_go_and_others_come():
+    retriever, queries = fitted()
+    learnt = retriever.score_calibration_.learnt_
+    retriever.remove(retriever.ids_)
+    assert retriever.fold()[0].shape == (0, N_FEATURES + 1)
+    documents, _, ids, _ = small_corpus(4)
+    retriever.partial_fit(documents, ids)
+    assert retriever.score_calibration_.learnt_ == learnt
+    found = retriever.search(queries)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-9)
+
+
+def test_documents_of_length_zero_that_are_added_come_last():
+    retriever, queries = fitted()
+    retriever.partial_fit(EmbeddingArray(np.zeros((2, N_FEATURES)), ["text", "audio"]), ["a", "b"])
+    found = retriever.search(queries)
+    assert (found.ids[:, -2:] == ["a", "b"]).all()
+    assert (found.probabilities[:, -2:] == 0).all()
+    assert (found.scores[:, -2] < found.scores[:, -3]).all()
+
+
+def test_copies_do_not_share_what_changes():
+    retriever, queries = fitted()
+    odds, want = retriever.score_calibration_, retriever.search(queries)
+    shares = {name: set(x["modalities"]) for name, x in odds.learnt_.items()}
+    retriever.partial_fit(EmbeddingArray(np.eye(3, N_FEATURES), "audio"), [*"abc"]).remove("d0")
+    assert {name: set(x["modalities"]) for name, x in odds.learnt_.items()} == shares
+    np.testing.assert_array_equal(fitted()[0].search(queries).scores, want.scores)
