@@ -150,10 +150,15 @@ def row_sums(rows):
     return rows[:, 0]
 
 
+def row_products(rows, others):
+    """The inner product of each row with another, equal for equal rows: shape (n_rows,)."""
+    # torch's vecdot is a matrix product, which CUDA may be told to do in TF32.
+    return np.vecdot(rows, others) if is_numpy_array(rows) else row_sums(rows * others)
+
+
 def squared_lengths(rows):
     """The inner product of each row with itself, shape (n_rows,)."""
-    # torch's vecdot is a matrix product, which CUDA may be told to do in TF32.
-    return np.vecdot(rows, rows) if is_numpy_array(rows) else row_sums(rows * rows)
+    return row_products(rows, rows)
 
 
 def unit_rows(rows):

@@ -69,18 +69,8 @@ def test_judged_queries_help_across_the_gap(files):
         ("texts, images and both", 8, 0.11),
         ("texts and images", 200, 0.035),
         ("texts and images", 64, 0.045),
-        pytest.param(
-            "texts and images",
-            16,
-            0.03,
-            marks=pytest.mark.xfail(reason="a modality that only one domain has is shifted down"),
-        ),
-        pytest.param(
-            "texts and images",
-            8,
-            0.03,
-            marks=pytest.mark.xfail(reason="a modality that only one domain has is shifted down"),
-        ),
+        ("texts and images", 16, 0.05),
+        ("texts and images", 8, 0.05),
     ],
 )
 def test_items_among_those_of_another_domain(products, n_queries, gain):
@@ -88,10 +78,13 @@ def test_items_among_those_of_another_domain(products, n_queries, gain):
     assert (scores[:, 2] - scores[:, 1]).mean() > gain
 
 
-def test_a_query_mean_from_elsewhere_ruins_the_removed_gap_but_not_the_search():
-    gr, ours = measure_borrowed(step=12).mean(axis=0)[MEANS.index("products' for both")]
+def test_means_from_elsewhere_ruin_the_removed_gap_but_not_the_search():
+    measured = dict(zip(MEANS, measure_borrowed(step=12).mean(axis=0)))
+    gr, ours = measured["products' for both"]
     assert gr <= 0.62
-    assert ours >= 0.80
+    assert ours >= 0.846
+    for gr, ours in measured.values():
+        assert ours > gr + 0.01
 
 
 def test_probabilities_are_true():

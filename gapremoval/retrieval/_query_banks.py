@@ -122,6 +122,13 @@ def make_banks(values, has_direction, tags, document, relevance, documents, fusi
     return banks
 
 
+def teaching_scores(banks, documents):
+    """The scores of all banks with some documents: a dict of TeachingScores."""
+    directed = documents.number[: documents.n_directed]
+    vector_of = {x: i for i, x in enumerate(documents.ids[directed].tolist())}
+    return {name: bank.teaching(documents, vector_of) for name, bank in banks.items()}
+
+
 def _best_answers(relevance, ids):
     """The ids with the largest gain of each query, or None where that is not known."""
     gains = check_relevance(relevance)

@@ -19,7 +19,7 @@ from ..metrics import ndcg_at_k
 from ..score_calibration import ScoreCalibrator
 from ._documents import Documents, group_ids, warn_of_unlike_lengths, warn_of_zero_length
 from ._fusion import check_fusion_weight
-from ._query_banks import make_banks
+from ._query_banks import make_banks, teaching_scores
 from ._ranking import rank
 from ._results import SearchResult
 from ._scoring import score_queries
@@ -412,7 +412,7 @@ class MixedModalityRetriever(ModalityEstimator):
             if reset:
                 self._learn(rows, to_numpy(lengths) > 0, y, ids, added)
             elif self.score_calibration_ is not None:
-                teaching = self._teaching(added)
+                teaching = teaching_scores(self._banks, added)
                 self.score_calibration_ = self.score_calibration_.extended(teaching)
             self._documents = documents
         self.modalities_ = tuple(dict.fromkeys([*known, *rows.tags.counts()]))
@@ -436,13 +436,9 @@ class MixedModalityRetriever(ModalityEstimator):
             documents,
             self.fusion_weight,
         )
-        self.score_calibration_ = clone(self.score_calibration).fit(self._teaching(documents))
-
-    def _teaching(self, documents):
-        """The scores of all banks with some documents, by query modality."""
-        directed = documents.number[: documents.n_directed]
-        vector_of = {x: i for i, x in enumerate(documents.ids[directed].tolist())}
-        return {name: bank.teaching(documents, vector_of) for name, bank in self._banks.items()}
+        self.score_calibration_ = clone(self.score_calibration).fit(
+            teaching_scores(self._banks, documents)
+        )
 
     def _document_ids(self, y, at, seen):
         """The ids of the rows `at`: those in `y`, or row numbers that go on from `seen`."""

@@ -123,11 +123,11 @@ class ScoreCalibrator(BaseEstimator):
 
     def _learn(self, scores, statistics):
         """What holds for whole modalities: a dict with ``modalities``, itself a dict."""
-        raise NotImplementedError
+        return {"modalities": {name: {} for name in scores.segments}}
 
     def _score_map(self, learnt, statistics, names, codes):
-        """The ScoreMap of documents, of modality ``names[code]`` each."""
-        raise NotImplementedError
+        """The ScoreMap of documents, of modality ``names[code]`` each; here plain cosines."""
+        return ScoreMap(np.ones(len(codes)), np.zeros(len(codes)))
 
     def _with_new_modalities(self, learnt, scores, statistics):
         """What was learnt, with modalities that were not there before from their documents."""

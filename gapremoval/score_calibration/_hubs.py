@@ -10,14 +10,7 @@ from ._base import ScoreCalibrator
 from ._score_map import ScoreMap
 
 
-class _HubCorrection(ScoreCalibrator):
-    """Base: all that is learnt is a number for each document."""
-
-    def _learn(self, scores, statistics):
-        return {"modalities": {name: {} for name in scores.segments}}
-
-
-class NearestNeighborNormalization(_HubCorrection):
+class NearestNeighborNormalization(ScoreCalibrator):
     """Subtract from a document's score a share of its best scores over the queries (NNN).
 
     A calibrated score is ``cosine - share * H_d``, with H_d the mean of the document's best
@@ -81,7 +74,7 @@ class NearestNeighborNormalization(_HubCorrection):
         return ScoreMap(np.ones(len(codes)), -self.share * statistics[:, 0])
 
 
-class CSLS(_HubCorrection):
+class CSLS(ScoreCalibrator):
     """Cross-domain similarity local scaling: subtract how close a document's queries are.
 
     A calibrated score is ``2 * cosine - r_d``, with r_d the mean score of the document with
@@ -140,7 +133,7 @@ class CSLS(_HubCorrection):
         return ScoreMap(np.full(len(codes), 2.0), -statistics[:, 0])
 
 
-class QBNorm(_HubCorrection):
+class QBNorm(ScoreCalibrator):
     """Querybank normalisation: a softmax over the queries, for queries that find a hub.
 
     A calibrated score is the logarithm of the inverted softmax, divided by `beta`::

@@ -13,8 +13,8 @@ from scipy.special import ndtr
 # count as much as `strength` queries.
 MATCH_MEAN, MATCH_DEVIATION, TAIL = 3.5, 0.85, 0.5
 
-# Best scores that are all equal show no tail, and nothing can be divided by it.
-SHORTEST_TAIL = 1e-3
+# Best scores that are all equal show no tail; a tenth of the standard one is never seen.
+SHORTEST_TAIL = TAIL / 10
 
 N_ITERATIONS = 30
 
@@ -75,6 +75,25 @@ def certain_mean(values):
     mean = values.mean(axis=0)
     chance = values.var(axis=0, ddof=1) / len(values)
     return mean * np.maximum(0, 1 - chance / np.maximum(mean**2, 1e-30))
+
+
+def certain_center(rows):
+    """The mean of vectors, drawn to zero by as much of its square as chance explains.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features)
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_features,)
+        Zero for fewer than two rows.
+    """
+    if len(rows) < 2:
+        return np.zeros(rows.shape[1])
+    mean = rows.mean(axis=0, dtype=float)
+    chance = rows.var(axis=0, ddof=1, dtype=float).sum() / len(rows)
+    return mean * max(0, 1 - chance / max(mean @ mean, 1e-30))
 
 
 def prior_shares(counts):

@@ -1,6 +1,7 @@
 """PosteriorOdds: rank documents by the posterior odds that they answer."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -10,6 +11,7 @@ from ._base import ScoreCalibrator, by_modality
 from ._odds_model import (
     TAIL,
     BestScores,
+    certain_center,
     certain_mean,
     credibility,
     fit_shares,
@@ -43,6 +45,11 @@ class PosteriorOdds(ScoreCalibrator):
     hubness : float in [0, 1], default=1/3
         The power to which a document's own spread enters, beside its modality's; 0 gives all
         documents of a modality one spread.
+    recenter : bool, default=True
+        Whether the mean of the queries, and that of the stand-ins, is taken off them where it
+        is certainly not zero: the means that were removed then came from elsewhere, or from
+        another domain of the corpus. For the queries this is part of each document's offset.
+        With False each modality's mean score is taken off instead.
     answer_share : dict of str to float, default=None
         For each document modality the share of queries that it answers, above 0, for users
         who know it; brought to a sum of 1. By default it is learnt.
@@ -94,12 +101,14 @@ class PosteriorOdds(ScoreCalibrator):
     _parameter_constraints = {
         "strength": [Interval(Real, 0, None, closed="neither")],
         "hubness": [Interval(Real, 0, 1, closed="both")],
+        "recenter": ["boolean"],
         "answer_share": [Mapping, None],
     }
 
-    def __init__(self, *, strength=16.0, hubness=1 / 3, answer_share=None):
+    def __init__(self, *, strength=16.0, hubness=1 / 3, recenter=True, answer_share=None):
         self.strength = strength
         self.hubness = hubness
+        self.recenter = recenter
         self.answer_share = answer_share
 
     def _weights(self, scores):
@@ -108,15 +117,31 @@ class PosteriorOdds(ScoreCalibrator):
         each = self.strength / max(n_stand_ins, 1)
         return np.concatenate([np.ones(len(scores.queries)), np.full(n_stand_ins, each)])
 
+    def _centred(self, scores):
+        """The scores of rows whose mean is zero, as far as is certain."""
+        if not self.recenter:
+            return scores
+        queries, stand_ins = scores.queries, scores.stand_ins
+        return replace(
+            scores,
+            queries=queries - certain_center(queries).astype(queries.dtype),
+            stand_ins=stand_ins - certain_center(stand_ins).astype(stand_ins.dtype),
+        )
+
     def _document_statistics(self, scores):
-        _, variance, noise = scores.spreads(self._weights(scores))
-        return np.stack([variance, noise], axis=1)
+        _, variance, noise = self._centred(scores).spreads(self._weights(scores))
+        # What a document's scores with all queries have too much.
+        excess = np.zeros(scores.n_documents)
+        if self.recenter:
+            excess = scores.scores_with(certain_center(scores.queries))
+        return np.stack([variance, noise, excess], axis=1)
 
     def _learn(self, scores, statistics):
+        scores = self._centred(scores)
         weights, names = self._weights(scores), list(scores.segments)
         modalities = {}
         for name, segment in scores.segments.items():
-            variance, noise = statistics[segment].T
+            variance, noise, _ = statistics[segment].T
             believed = credibility(variance, noise, weights, self.strength)
             spread = float(np.sqrt(variance.mean()))
             learnt = {"spread": spread, "credibility": float(believed), "norm": 1.0}
@@ -124,7 +149,7 @@ class PosteriorOdds(ScoreCalibrator):
             modalities[name] = learnt
         _fill_in_spreads(modalities)
         shift = np.zeros(len(names))
-        if len(scores.queries) > 1:
+        if len(scores.queries) > 1 and not self.recenter:
             shift = certain_mean(scores.mean_scores())
         counts = np.array(list(scores.counts.values()))
         known = self._known_shares(names)
@@ -167,7 +192,8 @@ class PosteriorOdds(ScoreCalibrator):
         counts = np.bincount(codes, minlength=len(names))
         share = by_modality(learnt, "share", names, codes)
         shift = by_modality(learnt, "shift", names, codes)
-        offset = np.log(share / counts[codes]) / learnt["slope"] - shift * scale
+        excess = shift + statistics[:, 2]
+        offset = np.log(share / counts[codes]) / learnt["slope"] - excess * scale
         return ScoreMap(scale, offset, learnt["slope"])
 
     def _with_new_modalities(self, learnt, scores, statistics):

@@ -70,7 +70,7 @@ class PriorOdds(PosteriorOdds):
     gives_odds = False
 
     # The shares are those of the default PosteriorOdds.
-    hubness = PosteriorOdds().hubness
+    hubness, recenter = PosteriorOdds().hubness, PosteriorOdds().recenter
 
     _parameter_constraints = {
         "strength": [Interval(Real, 0, None, closed="neither")],

@@ -84,6 +84,3 @@ class ReciprocalRankFusion(ScoreCalibrator):
             np.concatenate([scores, np.zeros(rest.shape)], axis=1),
             np.concatenate([np.take_along_axis(positions, order, axis=1), rest], axis=1),
         )
-
-    def _learn(self, scores, statistics):
-        return {"modalities": {}}

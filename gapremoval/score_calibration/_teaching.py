@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from array_api_compat import array_namespace
 
-from .._array_api import beside, full_precision, row_blocks, take_rows, to_numpy
+from .._array_api import (
+    beside,
+    full_precision,
+    row_blocks,
+    row_products,
+    take_rows,
+    to_double,
+    to_numpy,
+)
 
 # Scores held at once; with few rows that teach, documents a block.
 BLOCK_SCORES = 2**20
@@ -112,6 +120,16 @@ class TeachingScores:
         """The scores of one query with some documents, in float64."""
         rows = to_numpy(take_rows(self.vectors, documents)).astype(float)
         return rows @ self.queries[query].astype(float)
+
+    def scores_with(self, row):
+        """The scores of all documents with a row, in float64, equal for equal documents."""
+        scores = np.zeros(self.n_documents)
+        if row.any():
+            row = to_double(row, self.vectors)
+            for rows in row_blocks(self.vectors):
+                block = to_double(self.vectors[rows, ...], self.vectors)
+                scores[rows] = to_numpy(row_products(block, row))
+        return scores
 
     def mean_scores(self):
         """Each query's mean score with each modality: shape (n_queries, n_modalities)."""

@@ -8,6 +8,8 @@ from mixed_cases import N_FEATURES, assert_same_results, fitted, slow_spreads, s
 from sklearn.base import clone
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
+from gapremoval.retrieval._query_banks import teaching_scores
+from gapremoval.score_calibration._odds_model import certain_center
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Few rows:UserWarning"),
@@ -36,7 +38,7 @@ def with_what_was_learnt(living, X, ids):
     """An index fitted to the documents that there are, with what the living one learnt."""
     fresh = clone(living).fit(X, ids)
     fresh._banks = living._banks
-    teaching = fresh._teaching(fresh._documents)
+    teaching = teaching_scores(fresh._banks, fresh._documents)
     fresh.score_calibration_ = clone(living.score_calibration).fit(teaching)
     fresh.score_calibration_.learnt_ = living.score_calibration_.learnt_
     fresh.score_calibration_._maps = {}
@@ -97,7 +99,7 @@ def test_a_new_document_gets_the_scale_that_the_kept_rows_give_it():
     new = np.random.default_rng(5).normal(size=N_FEATURES)
     retriever.partial_fit(EmbeddingArray(new[None], "text"), ["new"])
     for name, bank in retriever._banks.items():
-        rows = np.concatenate([bank.queries, bank.stand_ins])
+        rows = np.concatenate([x - certain_center(x) for x in (bank.queries, bank.stand_ins)])
         weights = np.ones(len(rows))
         weights[len(bank.queries) :] = 16 / len(bank.stand_ins)
         table = rows @ new[:, None] / np.linalg.norm(new)

@@ -69,7 +69,9 @@ def test_of_several_relevant_documents_the_largest_gain_and_then_the_best_score_
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     largest = [id_ for id_, gain in gains.items() if gain == max(gains.values())]
     best = [max(largest, key=lambda id_: vectors[int(id_[1:])] @ q) for q in queries.values]
-    assert learnt_from([gains] * 9) == learnt_from(best)
+    # The best by cosine; where queries are recentred it is the best after that.
+    learnt = learnt_from([gains] * 9, recenter=False)
+    assert learnt == learnt_from(best, recenter=False)
     # And a list gives all the gain 1.
     assert learnt_from([dict.fromkeys(gains, 7)] * 9) == learnt_from([list(gains)] * 9)
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def reference():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.fit
+
+
+def as_in_the_reference():
+    """The recommended pipeline without what goes beyond the reference."""
+    pipe = make_search_pipeline()
+    return pipe.set_params(mixedmodalityretriever__score_calibration__recenter=False)
 
 
 def learnt_lines(pipe, query_modality):
@@ -77,7 +84,7 @@ def test_scale_and_offset_are_the_references_in_six_settings(real, reference, se
         judged = [r if number % 2 and i % 5 == 0 else None for i, r in enumerate(relevance)]
         judged = judged[:n_queries]
         X = EmbeddingArray.concatenate([documents, queries]) if n_queries else documents
-        pipe = make_search_pipeline().fit(X, ids + judged)
+        pipe = as_in_the_reference().fit(X, ids + judged)
         want = reference_lines(
             reference, pipe, documents, ids, queries, "query:text", judged if judged else None
         )
@@ -102,7 +109,7 @@ def test_queries_of_each_modality_are_taught_apart_as_by_the_reference(
     }
     given = [rows for rows in asked.values() if len(rows)]
     X = EmbeddingArray.concatenate([documents, *given])
-    pipe = make_search_pipeline().fit(X, ids + [None] * (len(X) - len(ids)))
+    pipe = as_in_the_reference().fit(X, ids + [None] * (len(X) - len(ids)))
     for asks, queries in asked.items():
         want = reference_lines(reference, pipe, documents, ids, queries, asks)
         assert_equal_lines(learnt_lines(pipe, asks), want)
@@ -230,3 +237,21 @@ def test_what_is_learnt_is_plain_numbers_by_the_names_that_the_docs_give():
             assert set(modality) == keys
             assert all(isinstance(x, int | float) for x in modality.values())
             assert modality["count"] == N_EACH
+
+
+def test_a_mean_that_queries_should_not_have_is_taken_off_every_score():
+    rng = np.random.default_rng(0)
+    scores = teaching_scores(rng, {"text": 30, "image": 30}, 200, 0)
+    centred = scores.queries - scores.queries.mean(axis=0)
+    drift = 3 * unit(rng.normal(size=(1, centred.shape[1])))[0]
+    own, drifted = (
+        PosteriorOdds().fit({"query:text": replace(scores, queries=queries)})
+        for queries in (centred, centred + drift)
+    )
+    assert own._statistics["query:text"][:, 2] == pytest.approx(0)
+    excess = drifted._statistics["query:text"][:, 2]
+    np.testing.assert_allclose(excess[scores.number], scores.vectors @ drift, atol=0.01)
+    one, other = (odds.learnt_["query:text"] for odds in (own, drifted))
+    assert other["slope"] == pytest.approx(one["slope"], rel=0.01)
+    for name, values in one["modalities"].items():
+        assert other["modalities"][name]["spread"] == pytest.approx(values["spread"], rel=0.01)
