@@ -105,12 +105,10 @@ def make_banks(values, has_direction, tags, document, relevance, documents, fusi
         If the relevance names a document that is not in the corpus, or is malformed.
     """
     answers = dict(zip(relevance, _best_answers(relevance.values(), documents.ids)))
-    names = np.array(tags.names)[tags.codes] if len(tags.names) > 1 else tags.names[0]
     banks = {}
     for name in sorted({as_query(name) for name in tags.counts()}):
-        queries = _drawn(np.flatnonzero((names == name) & has_direction), answers)
-        part = name.removeprefix(QUERY)
-        stand_ins = _drawn(np.flatnonzero((names == part) & has_direction))
+        queries = _drawn(_rows_of(name, tags, has_direction), answers)
+        stand_ins = _drawn(_rows_of(name.removeprefix(QUERY), tags, has_direction))
         own = document[stand_ins]
         banks[name] = QueryBank(
             _unit(values, queries, documents),
@@ -140,6 +138,13 @@ def _best_answers(relevance, ids):
         ids_of = [x for x, gain in (answer or {}).items() if gain == largest and gain > 0]
         best.append(None if answer is None else ids_of)
     return best
+
+
+def _rows_of(name, tags, has_direction):
+    """The numbers of the rows of a modality that have a direction."""
+    if name not in tags.names:
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero((tags.codes == tags.names.index(name)) & has_direction)
 
 
 def _drawn(rows, answers=None):
