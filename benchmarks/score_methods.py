@@ -104,5 +104,7 @@ def setting_name(pattern, extra):
 def print_table(title, header, rows):
     """A heading and a table in markdown."""
     print(f"\n**{title}**\n")
-    for row in [header, ["---"] * len(header), *rows]:
-        print("| " + " | ".join(str(cell) for cell in row) + " |", flush=True)
+    print("| " + " | ".join(header) + " |")
+    print("|---" * len(header) + "|")
+    for row in rows:
+        print("| " + " | ".join(map(str, row)) + " |", flush=True)
