@@ -233,6 +233,11 @@ class Documents:
         numbers = np.sort(self.number[self.n_directed :])
         return numbers if modality is None else numbers[self.modality[numbers] == modality]
 
+    def count(self, modality=None):
+        """The number of all documents, or of those of a modality."""
+        directed = self._directed(modality)
+        return directed.stop - directed.start + len(self.undirected(modality))
+
     def in_their_order(self, modality=None):
         """The numbers of all documents, or of those of a modality; length zero comes last."""
         directed = np.sort(self.number[self._directed(modality)])

@@ -56,10 +56,11 @@ def rank(documents, calibration, queries, tags, directed, k, *, modality=None, w
     -------
     Ranking
     """
-    own_order = documents.in_their_order(modality)[:k]
-    shape = (len(directed), len(own_order))
-    scores, numbers = np.zeros(shape), np.broadcast_to(own_order, shape).copy()
+    shape = (len(directed), min(k, documents.count(modality)))
+    scores, numbers = np.zeros(shape), np.zeros(shape, dtype=int)
     probabilities, evidence = np.full(shape, np.nan), np.full(len(directed), np.nan)
+    if not directed.all():
+        numbers[~directed] = documents.in_their_order(modality)[:k]
     asks = np.array([as_query(name) for name in tags.names])[tags.codes]
     for name in np.unique(asks[directed]).tolist():
         rows = np.flatnonzero((asks == name) & directed)
