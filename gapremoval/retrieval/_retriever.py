@@ -268,7 +268,7 @@ class MixedModalityRetriever(ModalityEstimator):
         -------
         SearchResult
             With probabilities and evidence where the score calibration gives them; they
-            take about a quarter more time than `kneighbors`.
+            take about a seventh more time than `kneighbors`.
 
         Raises
         ------
