@@ -43,7 +43,7 @@ clean:
 	touch $@
 
 .venv/test.stamp: .venv/pyvenv.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[test,clip]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,cli]'
 	touch $@
 
 .venv/lint.stamp: .venv/pyvenv.cfg Makefile

@@ -10,7 +10,6 @@ import argparse
 import json
 from pathlib import Path
 
-from questions import QUESTIONS
 from sklearn.pipeline import make_pipeline
 
 from gapremoval import (
@@ -22,6 +21,7 @@ from gapremoval import (
     read_folder,
     search,
 )
+from gapremoval.datasets import load_ordinary_captions
 
 
 def main():
@@ -36,7 +36,8 @@ def main():
 
     items, ids = read_folder(arguments.folder)
     # Questions have a mean of their own; without texts it comes from these.
-    items, ids = items + [Query(q) for q in QUESTIONS], ids + [None] * len(QUESTIONS)
+    captions = load_ordinary_captions()
+    items, ids = items + [Query(q) for q in captions], ids + [None] * len(captions)
     encoder = CLIPEncoder(arguments.model, verbose=True)
     encoder.transform(items).save(arguments.out)
     ids_file.write_text(json.dumps(ids))

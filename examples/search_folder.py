@@ -11,7 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-from questions import QUESTIONS
 from sklearn.pipeline import make_pipeline
 
 from gapremoval import (
@@ -22,6 +21,7 @@ from gapremoval import (
     read_folder,
     search,
 )
+from gapremoval.datasets import load_ordinary_captions
 
 
 def main():
@@ -36,7 +36,8 @@ def main():
     encoder = CLIPEncoder(arguments.model, memory=arguments.folder / ".gapremoval", verbose=True)
     pipe = make_pipeline(encoder, ModalityGapRemover(), MixedModalityRetriever())
     # Questions have a mean of their own; without texts it comes from these.
-    pipe.fit(items + [Query(q) for q in QUESTIONS], ids + [None] * len(QUESTIONS))
+    captions = load_ordinary_captions()
+    pipe.fit(items + [Query(q) for q in captions], ids + [None] * len(captions))
 
     query = Path(arguments.query) if os.path.isfile(arguments.query) else arguments.query
     found = search(pipe, query, arguments.n)

@@ -1,13 +1,10 @@
 """EmbeddingArray: embeddings that carry the modality of each row."""
 
-import os
-import uuid
-from pathlib import Path
-
 import numpy as np
 from array_api_compat import array_namespace
 
 from ._array_api import is_device_array, take_columns, take_rows, to_numpy
+from ._files import replacing
 from ._modality import Tags
 
 
@@ -174,18 +171,9 @@ class EmbeddingArray:
         FileNotFoundError
             If there is no such folder.
         """
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"There is no folder {path.parent} to save {path.name} in.")
-        partial = path.with_name(f".{uuid.uuid4().hex}.part")
         names = np.array(self._tags.names, dtype=np.str_)
-        try:
-            with open(partial, "xb") as file:
-                values = to_numpy(self.values)
-                np.savez(file, values=values, codes=self._tags.codes, names=names)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as file:
+            np.savez(file, values=to_numpy(self.values), codes=self._tags.codes, names=names)
 
     @classmethod
     def load(cls, path):

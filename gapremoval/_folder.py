@@ -3,7 +3,9 @@
 import os
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
+from ._pillow import import_pillow
 from ._warnings import warn
 
 TEXTS = frozenset({".txt", ".md"})
@@ -15,8 +17,9 @@ PICTURES = frozenset({
 })
 # fmt: on
 # Pillow reads these only with a plugin or where it was built with the codec.
-HEIF = "pip install pillow-heif, and call its register_heif_opener()"
-NEEDS = {".avif": "pip install -U pillow", ".heic": HEIF, ".heif": HEIF, ".hif": HEIF}
+NEEDS = {".avif": "pip install -U pillow"}
+NEEDS |= dict.fromkeys((".heic", ".heif", ".hif"), "pip install pillow-heif")
+BLANK = "blank"
 # Kept beside people's files by Windows, macOS, network storage and package managers.
 SYSTEM = frozenset(
     {
@@ -33,24 +36,72 @@ SYSTEM = frozenset(
 )
 
 
-def read_folder(path):
+class FolderFile(NamedTuple):
+    """A picture or a text in a folder.
+
+    Attributes
+    ----------
+    name : str
+        Its path below the folder, with ``/`` on all systems.
+    item : Path or str
+        The picture, which is not opened yet, or the text.
+    """
+
+    name: str
+    item: object
+
+    @property
+    def id(self):
+        """What names its document: the name without the suffix."""
+        return os.path.splitext(self.name)[0]
+
+
+class LeftOut(NamedTuple):
+    """A file or folder that was not taken.
+
+    Attributes
+    ----------
+    name : str
+        Its path below the folder.
+    reason : str or None
+        What is wrong with it, or what it takes to read it; None where it is neither a
+        picture nor a text.
+    """
+
+    name: str
+    reason: str | None
+
+    @property
+    def label(self):
+        """What it is counted as: its suffix, and the reason."""
+        if self.name.endswith("/"):
+            return f"folder ({self.reason})"
+        suffix = os.path.splitext(self.name)[1].lower()
+        # What follows the last dot of "Dr. Who to call" is no suffix.
+        if not (suffix[1:].isalnum() and len(suffix) <= 12):
+            suffix = "other"
+        return f"{suffix} ({self.reason})" if self.reason else suffix
+
+
+def read_folder(path, *, hidden=False):
     """Turn a folder of pictures and text files into items and ids.
 
     Sub-folders are read too. A document is named by its path without the suffix, so a
     picture and a text of one name in one folder are two parts of one document, and equal
     names in two folders are two documents.
 
-    Taken are the pictures that Pillow opens (``.heic`` once
-    ``pillow_heif.register_heif_opener()`` was called) and ``.txt`` and ``.md`` files in
-    UTF-8, whatever the case of the suffix; pictures are not opened yet. Names that begin
-    with a dot, and what systems keep beside people's files (``@eaDir``, ``Thumbs.db``,
-    ``node_modules`` and the like), are passed over. Links are followed, but no file is
-    taken twice and no link to a folder that holds the link or `path`.
+    Taken are the pictures that Pillow opens (``.heic`` where pillow-heif is installed) and
+    ``.txt`` and ``.md`` files in UTF-8, whatever the case of the suffix; pictures are not
+    opened yet. Links are followed, but no file is taken twice and no link to a folder that
+    holds the link or `path`.
 
     Parameters
     ----------
     path : str or Path
         The folder; its own name may begin with a dot.
+    hidden : bool, default=False
+        Whether names are taken that begin with a dot, and what systems keep beside people's
+        files (``@eaDir``, ``Thumbs.db``, ``node_modules`` and the like).
 
     Returns
     -------
@@ -91,6 +142,33 @@ def read_folder(path):
     >>> items[0].name, items[1]
     ('bicycle.JPG', 'red, in snow')
     """
+    files, left_out = list_folder(path, hidden=hidden)
+    if left_out:
+        warn(summary(left_out))
+    return [file.item for file in files], [file.id for file in files]
+
+
+def list_folder(path, *, hidden=False, except_for=()):
+    """The pictures and texts of a folder, and what else lies there.
+
+    Parameters
+    ----------
+    path, hidden
+        As `read_folder` takes them.
+    except_for : collection of str
+        Real paths of files and folders that are passed over.
+
+    Returns
+    -------
+    files : list of FolderFile
+        Sorted by name; never empty.
+    left_out : list of LeftOut
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, PermissionError, ValueError
+        As `read_folder`.
+    """
     root = Path(path)
     if not root.exists():
         raise FileNotFoundError(f"There is no folder {root}.")
@@ -100,47 +178,42 @@ def read_folder(path):
             "[Path(...)] for a picture, [text] for a text."
         )
     pictures = PICTURES | _suffixes_of_pillow()
-    not_taken = Counter()
-    taken = []
-    for name, file in sorted(_files(root, not_taken)):
-        stem, suffix = os.path.splitext(name)
-        kind = suffix.lower()
+    files, left_out = [], []
+    for name, file in sorted(_files(root, hidden, except_for, left_out)):
+        kind = os.path.splitext(name)[1].lower()
         if kind in pictures:
-            taken.append((file, stem))
+            files.append(FolderFile(name, file))
         elif kind not in TEXTS:
-            not_taken[_label(name, NEEDS.get(kind))] += 1
+            left_out.append(LeftOut(name, NEEDS.get(kind)))
         else:
-            text, reason = _read_text(file)
+            text, reason = read_text(file)
             if reason:
-                not_taken[_label(name, reason)] += 1
+                left_out.append(LeftOut(name, reason))
             else:
-                taken.append((text, stem))
-    if not taken:
+                files.append(FolderFile(name, text))
+    if not files:
         known = f"Taken are {', '.join(sorted(pictures | TEXTS))}."
-        found = _summary(not_taken) if not_taken else "It holds nothing that is not hidden."
+        found = summary(left_out) if left_out else "It holds nothing that is not hidden."
         raise ValueError(f"There is neither a picture nor a text in {root}. {found} {known}")
-    if not_taken:
-        warn(_summary(not_taken))
-    items, ids = zip(*taken)
-    return list(items), list(ids)
+    return files, left_out
 
 
-def _files(root, not_taken):
+def _files(root, hidden, except_for, left_out):
     """Pairs of a file's path below a folder and the file, each file once.
 
-    What cannot be entered or is no file is counted in `not_taken`.
+    What cannot be entered or is no file is added to `left_out`.
     """
     top = os.path.realpath(root)
-    seen, folders, links = {top}, [("", top)], []
+    seen, folders, links = {top, *except_for}, [("", top)], []
     while folders:
         prefix, folder = folders.pop()
         try:
             with os.scandir(folder) as entries:
-                entries = [entry for entry in entries if not _is_passed_over(entry.name)]
+                entries = [entry for entry in entries if hidden or not _is_hidden(entry.name)]
         except OSError as error:
             if folder == top:
                 raise
-            not_taken[f"folder ({error.strerror.lower()})"] += 1
+            left_out.append(LeftOut(prefix, error.strerror.lower()))
             entries = []
         for entry in entries:
             name = prefix + entry.name
@@ -153,7 +226,7 @@ def _files(root, not_taken):
                     seen.add(real)
                     folders.append((f"{name}/", real))
             elif not entry.is_file():
-                not_taken[_label(name, "not a regular file")] += 1
+                left_out.append(LeftOut(name, "not a regular file"))
             elif entry.path not in seen:
                 seen.add(entry.path)
                 yield name, root / name
@@ -170,27 +243,27 @@ def _files(root, not_taken):
             elif os.path.isfile(real):
                 yield name, root / name
             else:
-                not_taken[_label(name, "broken link")] += 1
+                left_out.append(LeftOut(name, "broken link"))
 
 
 def _holds(folder, path):
     return path.startswith(os.path.join(folder, ""))
 
 
-def _is_passed_over(name):
+def _is_hidden(name):
     return name.startswith(".") or name.lower() in SYSTEM
 
 
 def _suffixes_of_pillow():
     """Those of the suffixes in NEEDS that can be read here and now."""
     try:
-        from PIL import Image
+        Image = import_pillow()
     except ImportError:
         return set()
     return NEEDS.keys() & Image.registered_extensions().keys()
 
 
-def _read_text(file):
+def read_text(file):
     """A file's text and None, or None and the reason why there is none."""
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -201,25 +274,16 @@ def _read_text(file):
     # UTF-16 without a mark passes for UTF-8 with a null beside each letter.
     if "\0" in text:
         return None, "not UTF-8"
-    return (text, None) if text.strip() else (None, "blank")
+    return (text, None) if text.strip() else (None, BLANK)
 
 
-def _label(name, reason=None):
-    """What a file is counted as: its suffix, and why it was not taken."""
-    suffix = os.path.splitext(name)[1].lower()
-    # What follows the last dot of "Dr. Who to call" is no suffix.
-    if not (suffix[1:].isalnum() and len(suffix) <= 12):
-        suffix = "other"
-    return f"{suffix} ({reason})" if reason else suffix
-
-
-def _summary(not_taken):
+def summary(left_out):
     """One sentence with the counts, the most frequent first."""
-    counts = sorted(not_taken.items(), key=lambda entry: (-entry[1], entry[0]))
+    counted = Counter(entry.label for entry in left_out)
+    counts = sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))
     listed = ", ".join(f"{n} {label}" for label, n in counts[:12])
     rest = sum(n for _, n in counts[12:])
-    total = not_taken.total()
     return (
-        f"{total} file{'s were' if total > 1 else ' was'} not taken: {listed}"
+        f"{len(left_out)} file{'s were' if len(left_out) > 1 else ' was'} not taken: {listed}"
         f"{f' and {rest} of other suffixes' if rest else ''}."
     )

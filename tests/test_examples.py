@@ -119,7 +119,7 @@ def test_a_folder_is_encoded_once_and_searched_from_its_file(tmp_path, photos_an
     folder, model = photos_and_notes
     done = run("encode_once.py", folder, "rows.npz", "--model", model, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "EmbeddingArray(22 rows x 24, float32: 3 image, 3 text, 16 query:text)" in done.stdout
+    assert "EmbeddingArray(38 rows x 24, float32: 3 image, 3 text, 32 query:text)" in done.stdout
     assert "SearchResult(2 queries x 3 documents)" in done.stdout
     assert (tmp_path / "rows.ids.json").exists()
 

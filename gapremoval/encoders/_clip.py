@@ -18,6 +18,7 @@ from .._base import PlainTransformer
 from .._embeddings import EmbeddingArray
 from .._optional import import_optional
 from .._warnings import warn
+from ._error import EncodingError
 from ._forward import Forward
 from ._model_names import check_model_name
 from ._models import load_model
@@ -176,8 +177,10 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
         Raises
         ------
         TypeError, ValueError
-            As `fit`; besides, if pictures cannot be read, or the network gives rows that
-            are not finite. One error names all of them; with `memory` the others are kept.
+            As `fit`.
+        EncodingError
+            If pictures cannot be read, or the network gives rows that are not finite. The
+            error names all of them, and has the embeddings of the others.
         FileNotFoundError, OSError
             If the weights cannot be had.
         """
@@ -202,14 +205,17 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
                 encoded = self._collect(encode(range(len(parts))), len(parts), forward)
             else:
                 encoded = self._recall(encode, parts, rows, forward)
-            self._raise_wrong(forward.wrong, rows)
             bar.update(len(parts) - bar.n)  # those that the cache knew
         if forward.n_overflowed:
             warn(
                 f"{forward.n_overflowed} rows overflowed in {forward.precision} and were encoded "
                 "again in float32."
             )
-        return EmbeddingArray(_join(rows, encoded), [row.modality for row in rows])
+        embeddings = EmbeddingArray(_join(rows, encoded), [row.modality for row in rows])
+        if forward.wrong:
+            owner = [number for number, row in enumerate(rows) for _ in row.parts]
+            raise _encoding_error(forward.wrong, parts, owner, embeddings)
+        return embeddings
 
     def _collect(self, chunks, n_parts, forward):
         """Chunks put into one array, on the device or on the host."""
@@ -238,32 +244,15 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
             # Of equal rows only the first was tried.
             why = {keys[i]: reason for i, reason in forward.wrong.items()}
             forward.wrong.update({i: why[key] for i, key in keys.items() if key in why})
-            self._raise_wrong(forward.wrong, rows)
 
-        encoded = cached_rows(self.memory, [keys[i] for i in readable], encode_missing)
+        n_features = forward.model.n_features
+        encoded = np.full((len(parts), n_features), np.nan, dtype=np.float32)
+        encoded[readable] = cached_rows(
+            self.memory, [keys[i] for i in readable], encode_missing, n_features
+        )
         if self.output == "numpy":
             return encoded
         return forward.torch.from_numpy(encoded).to(forward.device)
-
-    def _raise_wrong(self, wrong, rows):
-        """One error for all texts and pictures that gave no row."""
-        if not wrong:
-            return
-        owner = [(number, content) for number, row in enumerate(rows) for _, content in row.parts]
-        shown = [
-            f"row {owner[i][0]} ({_label(owner[i][1])}): {why}" for i, why in sorted(wrong.items())
-        ]
-        raise ValueError(
-            f"{len(wrong)} of {len(owner)} texts and pictures cannot be encoded. "
-            + "; ".join(shown[:20])
-            + (f"; and {len(shown) - 20} more" if len(shown) > 20 else "")
-            + ". Mend or drop them"
-            + (
-                "; with memory= the others need not be encoded again."
-                if self.memory is None
-                else "."
-            )
-        )
 
     def _n_threads(self):
         return self.n_jobs if self.n_jobs and self.n_jobs > 0 else os.cpu_count()
@@ -287,6 +276,24 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _encoding_error(wrong, parts, owner, embeddings):
+    """The error that names all texts and pictures that gave no row, and keeps the others."""
+    told = [f"row {owner[i]} ({_label(parts[i][1])}): {why}" for i, why in sorted(wrong.items())]
+    reasons = {}
+    for i, why in sorted(wrong.items()):
+        reasons.setdefault(owner[i], why)
+    good = np.setdiff1d(np.arange(len(embeddings)), list(reasons))
+    return EncodingError(
+        f"{len(wrong)} of {len(parts)} texts and pictures cannot be encoded. "
+        + "; ".join(told[:20])
+        + (f"; and {len(told) - 20} more" if len(told) > 20 else "")
+        + ". Mend or drop them; the others are this error's `embeddings`.",
+        reasons,
+        good,
+        embeddings[good],
+    )
 
 
 def _key(part, made_by):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._optional import import_optional
+from .._pillow import import_pillow
 
 
 class UnreadablePicture(ValueError):  # noqa: N818 -- says what is wrong already
@@ -47,7 +47,7 @@ def read_picture(item):
     ImportError
         If Pillow is not installed.
     """
-    Image = _pillow()
+    Image = import_pillow()
     try:
         if isinstance(item, Path):
             with _open(item) as file, _identify(file, item) as picture:
@@ -143,10 +143,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_make_locks)
 
 
-def _pillow():
-    return import_optional("PIL.Image", extra="clip", purpose="Reading pictures")
-
-
 def _open(path):
     """Open a file that is there, is a file, and holds something."""
     try:
@@ -180,7 +176,7 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 
 def _identify(file, path):
     """The picture in an open file, not yet decoded, or what it would take to read it."""
-    Image = _pillow()
+    Image = import_pillow()
     # Pillow registers its formats on demand; a thread that comes in the middle of that
     # would not know the file.
     Image.init()
@@ -195,10 +191,7 @@ def _identify(file, path):
         elif "HEIF" not in Image.OPEN and (
             brand in _HEIF_BRANDS or path.suffix.lower() in _HEIF_SUFFIXES
         ):
-            cause = (
-                "HEIC needs pillow-heif: pip install pillow-heif, and call "
-                "pillow_heif.register_heif_opener()"
-            )
+            cause = "HEIC needs pillow-heif: pip install pillow-heif"
         else:
             cause = "not a picture that Pillow knows, or damaged"
         raise UnreadablePicture(cause) from error
@@ -206,7 +199,7 @@ def _identify(file, path):
 
 def _as_seen(picture):
     """A new picture in RGB, transparent parts white."""
-    Image = _pillow()
+    Image = import_pillow()
     if not all(picture.size):
         raise UnreadablePicture(f"no pixels: {picture.width} x {picture.height}")
     picture.load()
@@ -268,4 +261,4 @@ def _upright(seen, picture):
     # Damaged EXIF raises whatever its parser stumbled over.
     except Exception:
         turn = None
-    return seen.transpose(_pillow().Transpose[turn]) if turn else seen
+    return seen.transpose(import_pillow().Transpose[turn]) if turn else seen

@@ -58,13 +58,14 @@ def cached_rows(memory, keys, encode, n_features=None):
         Called once at most, with the positions in `keys` (a list of ascending int, the first
         one of each key that was not found). A generator of chunks: pairs of positions, in any
         order, and their rows, array of shape (n_positions, n_features). Each chunk is kept as
-        soon as it comes.
+        soon as it comes. What it cannot encode it leaves out.
     n_features : int, default=None
         Length of a row; rows of other lengths are not read. None takes the first row's.
 
     Returns
     -------
     ndarray of float32 of shape (n_rows, n_features)
+        Rows that `encode` left out are NaN.
 
     Raises
     ------
@@ -162,11 +163,10 @@ class _Rows:
         self.values[position] = values
 
     def finished(self):
-        """All rows, repeated ones as well."""
-        if self.missing:
-            raise ValueError(f"no rows came for positions {list(self.missing.values())}")
+        """All rows, repeated ones as well; those that are still missing are NaN."""
         if self.values is None:
-            return np.empty((0, self.n_features or 0), dtype=np.float32)
+            return np.full((len(self.keys), self.n_features or 0), np.nan, dtype=np.float32)
+        self.values[list(self.missing.values())] = np.nan
         repeated = np.flatnonzero(self.first != np.arange(len(self.first)))
         self.values[repeated] = self.values[self.first[repeated]]
         return self.values

@@ -270,10 +270,27 @@ def test_rows_that_are_not_finite_are_refused_and_not_stored(value, is_cached, l
     assert encoded(log) == ([2, 3] if is_cached else [1, 2, 3])
 
 
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_what_the_encoder_leaves_out_comes_back_as_nan_and_is_asked_for_again(is_cached, folder):
+    def encode_the_first(positions):
+        assert positions == [0, 1]
+        yield [0], np.ones((1, 2))
+
+    def encode_nothing(positions):
+        assert positions == [1] if is_cached else [0, 1]
+        yield from ()
+
+    keys, memory = [key_of(n) for n in [1, 2, 1, 2]], folder if is_cached else None
+    rows = cached_rows(memory, keys, encode_the_first, 2)
+    assert (rows[[0, 2]] == 1).all()
+    assert np.isnan(rows[[1, 3]]).all()
+    again = cached_rows(memory, keys, encode_nothing, 2)
+    assert np.array_equal(again, rows if is_cached else np.full((4, 2), np.nan), equal_nan=True)
+
+
 @pytest.mark.parametrize(
     ("chunks", "message"),
     [
-        ([([0], np.ones((1, 2)))], r"no rows came for positions \[2\]"),
         ([([0, 2], np.ones((1, 2)))], r"2 positions came with rows of shape \(1, 2\)"),
         ([([0, 2], np.ones(2))], r"2 positions came with rows of shape \(2,\)"),
         ([([0, 1], np.ones((2, 2)))], "position 1 was not asked for"),

@@ -1,0 +1,5 @@
+"""``python -m gapremoval`` is the command ``gapremoval``."""
+
+from .cli import main
+
+main()
