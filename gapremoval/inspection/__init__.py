@@ -1,0 +1,5 @@
+"""Look at what was found: pages for people, made of what a search returned."""
+
+from ._results_page import results_page
+
+__all__ = ["results_page"]
