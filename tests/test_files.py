@@ -13,9 +13,14 @@ def test_what_fails_midway_leaves_what_was_there(tmp_path, before, error):
     path = tmp_path / "a.bin"
     if before is not None:
         path.write_bytes(before)
-    with pytest.raises(error), replacing(path) as file:
-        file.write(b"new")
-        raise error
+
+    def fail():
+        with replacing(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert os.listdir(tmp_path) == (["a.bin"] if before else [])
     assert before is None or path.read_bytes() == before
 
@@ -29,6 +34,8 @@ def test_what_is_written_is_there_whole_and_replaces_the_old(tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no folder .*absent to save a.bin in"):
-        with replacing(tmp_path / "absent" / "a.bin"):
-            pass
+    with (
+        pytest.raises(FileNotFoundError, match="no folder .*absent to save a.bin in"),
+        replacing(tmp_path / "absent" / "a.bin"),
+    ):
+        pass

@@ -17,6 +17,10 @@ NAMED = ("model", "fingerprint", "folder", "names")
 MOST_LEARNT = MOST_ROWS  # a score calibration reads no more
 
 
+class _Later(Exception):  # noqa: N818 -- never seen outside
+    """The version that wrote a format of later."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class IndexFile:
     """The encoded files of a folder, and questions that teach the search.
@@ -84,31 +88,30 @@ class IndexFile:
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 header = json.loads(arrays["header"].tobytes())
-                if header["format"] != FORMAT:
-                    raise ValueError("another format")
-                if header["format_version"] == VERSION:
-                    modality = arrays["modalities"][arrays["codes"]]
-                    rows = EmbeddingArray(arrays["values"], modality)
+                if header["format"] == FORMAT and header["format_version"] != VERSION:
+                    raise _Later(header["version"])
+                modality = arrays["modalities"][arrays["codes"]]
+                rows = EmbeddingArray(arrays["values"], modality)
+            n_files = len(header["names"])
+            n_known = n_files + header["n_captions"]
+            if header["format"] != FORMAT or n_known > len(rows):
+                raise ValueError
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"There is no index {path}. 'gapremoval index' makes one."
             ) from None
         except (PermissionError, IsADirectoryError, MemoryError):
             raise
+        except _Later as version:
+            raise ValueError(
+                f"{path} was made by gapremoval {version} in a format that {__version__} does not "
+                "know: make it again, or install that version."
+            ) from None
         # Damage shows as anything from EOFError to what the zip and header parsers raise.
         except Exception as error:
             raise ValueError(
                 f"{path} is no index of gapremoval, or is damaged. 'gapremoval index' makes one."
             ) from error
-        if header["format_version"] != VERSION:
-            raise ValueError(
-                f"{path} was made by gapremoval {header['version']} in a format that "
-                f"{__version__} does not know: make it again, or install that version."
-            )
-        n_files = len(header["names"])
-        n_known = n_files + header["n_captions"]
-        if n_known > len(rows):
-            raise ValueError(f"{path} is damaged: it names {n_known} rows and holds {len(rows)}.")
         return cls(
             *(header[name] for name in NAMED),
             rows[:n_files],

@@ -1,0 +1,88 @@
+"""A folder of drawn scenes and notes, and the command that indexes and searches it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass
+class Done:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capfd, monkeypatch, tmp_path):
+    """Run a command in this process, in a folder of its own."""
+    pytest.importorskip("typer")
+    pytest.importorskip("open_clip")
+    from gapremoval.cli._app import run
+
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments):
+        capfd.readouterr()
+        code = run([os.fspath(argument) for argument in arguments])
+        said = capfd.readouterr()
+        assert "Traceback" not in said.err
+        return Done(code, said.out, said.err)
+
+    return command
+
+
+@pytest.fixture
+def process(tmp_path):
+    """Run a command as a process of its own; streams are bytes."""
+    pytest.importorskip("typer")
+    pytest.importorskip("open_clip")
+
+    def command(*arguments, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "gapremoval", *arguments],
+            **{"cwd": tmp_path, "capture_output": True, "timeout": 120, **options},
+        )
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def scenes():
+    pytest.importorskip("open_clip")
+    from gapremoval.datasets import make_scenes
+
+    return make_scenes(60, random_state=20261)
+
+
+@pytest.fixture
+def photos(tmp_path, scenes):
+    """20 pictures, 20 notes, and 20 pictures with a note of their name."""
+    folder = tmp_path / "photos"
+    (folder / "trip").mkdir(parents=True)
+    for i, (image, captions) in enumerate(zip(scenes.images, scenes.captions)):
+        stem = folder / ("trip" if i % 2 else "") / f"scene {i}"
+        if i % 3 != 1:
+            image.save(f"{stem}.png")
+        if i % 3 != 0:
+            stem.with_suffix(".txt").write_text(captions[0])
+    return folder
+
+
+@pytest.fixture
+def network(tmp_path):
+    """Save a tiny network with random weights under a name; its model is ``local-dir:`` that."""
+    from networks import register, save
+
+    (tmp_path / "architectures").mkdir()
+    register(tmp_path / "architectures")
+
+    def make(name):
+        (tmp_path / name).mkdir()
+        return save("tiny-vit", tmp_path / name)
+
+    return make

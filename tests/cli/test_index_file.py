@@ -1,0 +1,138 @@
+"""IndexFile: what is written comes back, what is damaged is refused, and no code is run."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gapremoval import EmbeddingArray
+from gapremoval.cli._index_file import MOST_LEARNT, IndexFile
+
+names = st.lists(
+    st.binary(min_size=1, max_size=12).filter(lambda name: not set(name) & {0}).map(os.fsdecode),
+    min_size=1,
+    max_size=8,
+    unique=True,
+)
+
+
+def make(files, n_captions=2, n_learnt=3):
+    rng = np.random.default_rng(0)
+
+    def rows(n, modality):
+        return EmbeddingArray(rng.normal(size=(n, 4)).astype("f4"), modality)
+
+    kinds = np.array(["image", "text"])[np.arange(len(files)) % 2]
+    return IndexFile(
+        "pocket",
+        "abc",
+        "/photos",
+        files,
+        rows(len(files), kinds),
+        rows(n_captions, "query:text"),
+        rows(n_learnt, "query:image"),
+    )
+
+
+@given(names, st.integers(0, 3), st.integers(0, 3))
+def test_what_was_saved_comes_back(tmp_path_factory, files, n_captions, n_learnt):
+    path = tmp_path_factory.mktemp("index") / "index.gap"
+    saved = make(files, n_captions, n_learnt)
+    saved.save(path)
+    loaded = IndexFile.load(path)
+    for name in ("model", "fingerprint", "folder", "names", "version"):
+        assert getattr(loaded, name) == getattr(saved, name)
+    for name in ("files", "captions", "learnt"):
+        before, after = getattr(saved, name), getattr(loaded, name)
+        assert (before.modality == after.modality).all()
+        assert np.array_equal(before.values, after.values)
+        assert after.dtype == np.float32
+
+
+def test_equal_indexes_are_equal_files(tmp_path):
+    for name in ("a.gap", "b.gap"):
+        make(["x.jpg"]).save(tmp_path / name)
+    assert (tmp_path / "a.gap").read_bytes() == (tmp_path / "b.gap").read_bytes()
+
+
+def test_files_that_differ_in_the_suffix_are_one_document():
+    index = make(["a.jpg", "a.txt", "b.txt", "sub/a.jpg", "c.tar.gz", "c.tar.bz2", ".x"])
+    assert index.documents() == [[0, 1], [2], [3], [4, 5], [6]]
+
+
+def test_no_more_past_questions_are_kept_than_can_teach():
+    index = make(["x.jpg"], n_learnt=0)
+    rows = EmbeddingArray(np.arange(4.0 * (MOST_LEARNT + 5)).reshape(-1, 4), "query:text")
+    assert np.array_equal(index.with_learnt(rows).learnt.values, rows.values[5:])
+
+
+@pytest.mark.parametrize("keep", [0, 1, 30, 0.2, 0.5, 0.9, -1])
+def test_a_file_that_is_cut_off_is_refused(tmp_path, keep):
+    path = tmp_path / "index.gap"
+    make(["x.jpg", "y.txt"]).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content)) if 0 < keep < 1 else keep])
+    with pytest.raises(ValueError, match=r"index.gap is no index of gapremoval, or is damaged"):
+        IndexFile.load(path)
+
+
+@pytest.mark.parametrize("at", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_file_with_changed_bytes_is_refused_or_the_same(tmp_path, at):
+    path = tmp_path / "index.gap"
+    saved = make(["x.jpg", "y.txt"])
+    saved.save(path)
+    content = bytearray(path.read_bytes())
+    content[int(at * len(content))] ^= 0xFF
+    path.write_bytes(content)
+    try:
+        loaded = IndexFile.load(path)
+    except ValueError:
+        return
+    assert loaded.names == saved.names
+    assert np.array_equal(loaded.files.values, saved.files.values)
+
+
+def rewritten(path, **changes):
+    with np.load(path) as arrays:
+        header = json.loads(arrays["header"].tobytes())
+        kept = {name: arrays[name] for name in arrays.files}
+    kept["header"] = np.frombuffer(json.dumps({**header, **changes}).encode(), dtype=np.uint8)
+    with open(path, "wb") as file:
+        np.savez(file, **kept)
+
+
+def test_a_later_format_is_named_with_its_version(tmp_path):
+    make(["x.jpg"]).save(tmp_path / "index.gap")
+    rewritten(tmp_path / "index.gap", format_version=99, version="7.1")
+    with pytest.raises(ValueError, match=r"made by gapremoval 7.1 in a format"):
+        IndexFile.load(tmp_path / "index.gap")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"format": "something"}, {"names": ["x"] * 9}, {"n_captions": 7}, {"names": 3}]
+)
+def test_a_header_that_does_not_fit_is_refused(tmp_path, changes):
+    make(["x.jpg"]).save(tmp_path / "index.gap")
+    rewritten(tmp_path / "index.gap", **changes)
+    with pytest.raises(ValueError, match="damaged"):
+        IndexFile.load(tmp_path / "index.gap")
+
+
+def test_no_code_is_run_by_opening(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    path = tmp_path / "index.gap"
+    make(["x.jpg"]).save(path)
+    with np.load(path) as arrays:
+        kept = {name: arrays[name] for name in arrays.files}
+    kept["modalities"] = np.array([Trap()], dtype=object)
+    with open(path, "wb") as file:
+        np.savez(file, **kept)
+    with pytest.raises(ValueError, match="damaged"):
+        IndexFile.load(path)
+    assert not (tmp_path / "ran").exists()

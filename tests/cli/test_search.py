@@ -1,0 +1,235 @@
+"""``gapremoval search`` and ``info``: what is found, how it is shown, what is refused."""
+
+import json
+import re
+import shutil
+import sys
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer")
+pytest.importorskip("open_clip")
+
+import torch
+
+from gapremoval import cli
+from gapremoval.cli._index_file import IndexFile
+
+
+@pytest.fixture
+def indexed(run, photos):
+    assert run("index", photos, "--model", "pocket").code == 0
+    return photos
+
+
+def files(done):
+    """The paths of a JSON answer, best first."""
+    results = json.loads(done.out)["results"]
+    return [[file["path"] for file in result["files"]] for result in results]
+
+
+def test_a_text_finds_pictures_and_notes(run, indexed, scenes):
+    hits = []
+    for i in range(0, 60, 5):
+        done = run("search", "index.gap", scenes.captions[i][3], "-n", "3", "--json")
+        assert done.err == ""
+        hits.append(any(f"scene {i}." in path for paths in files(done) for path in paths))
+    assert np.mean(hits) >= 0.8
+
+
+def test_the_table_has_ranks_scores_modalities_and_paths(run, indexed, scenes):
+    done = run("search", "index.gap", scenes.captions[0][1], "-n", "5")
+    head, *lines = done.out.splitlines()
+    assert head.split() == ["rank", "score", "probability", "modality", "file"]
+    assert len(lines) == 5
+    scores = []
+    for rank, line in enumerate(lines, 1):
+        found = re.fullmatch(r" *(\d+) +(-?\d+\.\d{3}) +([\d.]+)% +(\S+) +(photos/.*)", line)
+        assert int(found[1]) == rank
+        scores.append(float(found[2]))
+        suffixes = {"image": "png", "text": "txt", "image+text": "png + txt"}[found[4]]
+        assert " + ".join(part[-3:] for part in found[5].split(" + ")) == suffixes
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_picture_finds_itself_and_both_together_find_what_both_say(run, indexed, scenes):
+    picture = indexed / "scene 12.png"
+    for text in ([], [scenes.captions[12][1]]):
+        done = run("search", "index.gap", *text, "--image", picture, "-n", "1", "--json")
+        assert files(done) == [[str(picture), str(picture.with_suffix(".txt"))]] or files(done) == [
+            [str(picture)]
+        ]
+        asked = json.loads(done.out)["query"]
+        assert asked["text"] == (text[0] if text else None)
+        assert asked["image"]["path"] == str(picture)
+
+
+def test_json_says_what_is_known_of_each_result(run, indexed, scenes):
+    answer = json.loads(run("search", "index.gap", scenes.captions[0][1], "--json").out)
+    assert len(answer["results"]) == 10
+    assert isinstance(answer["evidence"], float)
+    for rank, result in enumerate(answer["results"], 1):
+        assert result["rank"] == rank
+        assert 0 <= result["probability"] <= 1
+        for file in result["files"]:
+            assert file["uri"] == f"file://{file['path'].replace(' ', '%20')}"
+
+
+def test_more_results_than_there_are_documents_are_not_made_up(run, indexed):
+    found = files(run("search", "index.gap", "a ring", "-n", "1000", "--json"))
+    assert len(found) == len({tuple(paths) for paths in found}) == 60
+
+
+@pytest.mark.parametrize("kind", ["image", "text", "image+text"])
+def test_only_one_modality_is_searched_if_asked_for(run, indexed, kind):
+    done = run("search", "index.gap", "a ring", "--only", kind, "--json")
+    assert {result["modality"] for result in json.loads(done.out)["results"]} == {kind}
+
+
+def test_a_modality_that_is_not_there_is_an_error_that_lists_those_that_are(run, indexed):
+    done = run("search", "index.gap", "a ring", "--only", "audio")
+    assert done.code == 1
+    assert "No document has the modality 'audio'; there are " in done.err
+
+
+def test_the_page_shows_thumbnails_and_texts_even_of_files_that_are_gone(run, indexed, scenes):
+    done = run("search", "index.gap", scenes.captions[0][1], "-n", "60", "--html", "out.html")
+    assert done.code == 0
+    assert done.err == "gapremoval: page: out.html\n"
+    with open("out.html", encoding="utf-8") as file:
+        page = file.read()
+    assert page.count("data:image/") >= 40
+    assert scenes.captions[2][0][:60] in page
+    shutil.rmtree(indexed)
+    assert run("search", "index.gap", "a ring", "--html", "out.html").code == 0
+
+
+def test_learning_changes_the_odds_and_nothing_else_does(run, indexed, scenes):
+    question = scenes.captions[0][1]
+    before = run("search", "index.gap", question).out
+    assert run("search", "index.gap", question).out == before
+    for i in range(1, 4):
+        run("search", "index.gap", scenes.captions[i][1], "--learn")
+    assert len(IndexFile.load("index.gap").learnt) == 3
+    assert "0 ordinary captions, 3 learnt" in run("info", "index.gap").out
+    assert run("search", "index.gap", question).out != before
+
+
+def test_what_is_in_an_index(run, indexed):
+    out = run("info", "index.gap").out
+    told = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert told["files"] == "80 (40 image, 40 text)"
+    assert told["documents"] in (
+        "60 (20 image, 20 image+text, 20 text)",
+        "60 (20 image, 20 text, 20 image+text)",
+    )
+    assert told["model"] == "pocket"
+    assert re.fullmatch("[0-9a-f]{64}", told["fingerprint"])
+    assert told["size"].endswith(" bytes")
+    assert told["folder"] == str(indexed)
+
+
+def test_an_index_is_refused_with_other_weights(run, photos, network, tmp_path):
+    run("index", photos, "--model", network("network"))
+    assert run("search", "index.gap", "two dogs").code == 0
+
+    done = run("search", "index.gap", "two dogs", "--model", "pocket")
+    assert done.code == 1
+    assert "with other weights than 'pocket' has now" in done.err
+
+    moved = (tmp_path / "network").rename(tmp_path / "moved")
+    assert run("search", "index.gap", "two dogs").code == 1
+    assert run("search", "index.gap", "two dogs", "--model", f"local-dir:{moved}").code == 0
+
+    weights = moved / "open_clip_pytorch_model.bin"
+    state = torch.load(weights)
+    state["logit_scale"] += 1
+    torch.save(state, weights)
+    done = run("search", "index.gap", "two dogs", "--model", f"local-dir:{moved}")
+    assert done.code == 1
+    assert f"with other weights than 'local-dir:{moved}' has now" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a TEXT or an --image"),
+        ([" "], "TEXT is blank"),
+        (["--image", "absent.png"], "there is no picture absent.png"),
+        (["photos/scene 0.png"], "did you mean --image photos/scene 0.png?"),
+        (["x", "-n", "0"], "-n"),
+        (["x", "-n", "many"], "-n"),
+        (["x", "--nonsense"], "--nonsense"),
+        (["caf\udce9"], "TEXT is not UTF-8"),
+    ],
+)
+def test_wrong_use_is_exit_code_2_and_a_line_that_mends_it(run, indexed, arguments, message):
+    done = run("search", "index.gap", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+
+
+def test_a_text_like_the_name_of_a_picture_that_is_not_there_is_a_text_with_a_warning(run, indexed):
+    done = run("search", "index.gap", "holiday.jpg")
+    assert done.code == 0
+    assert done.err.startswith("gapremoval: warning: did you mean --image holiday.jpg?")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_text_that_begins_with_a_dash(run, indexed):
+    done = run("search", "index.gap", "--json", "--", "-n")
+    assert json.loads(done.out)["query"]["text"] == "-n"
+
+
+@pytest.mark.parametrize(
+    "name", ["absent.gap", "photos", "photos/scene 0.png", "photos/scene 1.txt"]
+)
+@pytest.mark.parametrize("command", ["search", "info"])
+def test_what_is_no_index_is_refused(run, photos, name, command):
+    done = run(command, name, *(["x"] if command == "search" else []))
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("gapremoval: error: ")
+
+
+def test_a_broken_picture_as_a_question_is_one_line(run, indexed):
+    for name, content in (("a.jpg", b"xx"), ("a.HEIC", b"\0\0\0\x18ftypheic" + bytes(500))):
+        (indexed / name).write_bytes(content)
+        done = run("search", "index.gap", "--image", indexed / name)
+        assert done.code == 1
+        assert name in done.err
+        assert len(done.err.splitlines()) == 1
+
+
+def test_where_the_page_cannot_be_written_is_told_before_the_search(run, indexed, monkeypatch):
+    monkeypatch.setattr(IndexFile, "load", None)
+    done = run("search", "index.gap", "x", "--html", "absent/out.html")
+    assert done.code == 1
+    assert "There is no folder absent to write the page in" in done.err
+
+
+def test_version_and_help(run):
+    from gapremoval import __version__
+
+    assert run("--version").out == f"gapremoval {__version__}\n"
+    for command in ([], ["index"], ["search"], ["info"]):
+        done = run(*command, "--help")
+        assert done.code == 0
+        assert "Usage: gapremoval" in done.out
+    assert "Exit codes: 0 done; 1 failed; 2 wrong use; 3 index written" in run("-h").out
+
+
+def test_without_typer_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "typer", None)
+    with pytest.raises(SystemExit, match=r"pip install 'gapremoval\[cli\]'"):
+        cli.main()
+
+
+def test_uris_lead_back_to_files_of_any_name(run, indexed, scenes, tmp_path):
+    path = indexed / "100 %25 #1?.png"
+    scenes.images[3].save(path)
+    run("index", indexed, "--model", "pocket")
+    done = run("search", "index.gap", "--image", path, "-n", "2", "--json")
+    uris = [result["files"][0]["uri"] for result in json.loads(done.out)["results"]]
+    assert path in [type(path)(unquote_to_bytes(uri[7:]).decode()) for uri in uris]
