@@ -2,9 +2,10 @@
 Encode once in a grid search
 ============================
 
-A grid search fits the pipeline for each candidate and each fold, and the encoder with it. You learn
-what ``memory=`` does about that: each text and picture goes through the network once, and later only
-what is new does. How often the network runs is counted here, and the seconds are those of this run.
+A grid search fits the pipeline for each candidate and each fold, and the encoder with it. You
+learn what ``memory=`` does about that: each text and picture goes through the network once, and
+later only what is new does. How often the network runs is counted here, and the seconds are those
+of this run.
 
 It runs offline on the pocket model, which knows drawn scenes of coloured shapes. That network is
 tiny; a real one takes far longer for a row.

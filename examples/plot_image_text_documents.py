@@ -154,3 +154,7 @@ axes.set(
 axes.legend(frameon=False, loc="lower right")
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()
+
+# %%
+# If copied texts are what you expect, weigh the text more, and look at the first curve for what
+# that costs.

@@ -84,9 +84,9 @@ print(f"same answers for {same.sum()} of {len(asked)} questions, scores at most 
 # ------------
 #
 # The network is kept by its name and loaded when it is first used, so it must be there: the pocket
-# model comes with the library, others are downloaded once. The means, the documents' vectors with
-# their ids and what was learnt about scores are in the file. The pictures and texts are not: keep
-# your own way from an id back to them.
+# model comes with the library, others are downloaded once. In the file are the means, the
+# documents' vectors with their ids, and what was learnt about scores, the embeddings of the
+# questions among it. The pictures and texts are not: keep your own way from an id back to them.
 
 sizes = {step: len(pickle.dumps(fitted)) / 1000 for step, fitted in pipe.steps}
 sizes["the pictures"] = sum(len(image.tobytes()) for image in scenes.images[:60]) / 1000

@@ -3,8 +3,9 @@ Search scenes and notes
 =======================
 
 A corpus mixes pictures and notes, and we ask it with a text and with a picture. You learn how to
-fit the recommended search on raw items, how to ask it, and why the search without it looks
-broken: a text finds hardly anything but notes, and a picture nothing but pictures.
+fit the recommended search on raw items and how to ask it; and why the search without it looks
+broken: before the picture that answers a text come notes, before the note that answers a picture
+come other pictures.
 
 All runs offline on the pocket model, a tiny CLIP that knows drawn scenes of coloured shapes. With
 another name in ``CLIPEncoder`` the same lines search photos.
