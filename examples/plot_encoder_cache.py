@@ -29,11 +29,11 @@ from gapremoval.datasets import make_scenes
 # Each document is a picture and a note. Each is asked for twice: in other words, and by its own
 # note, which is a content that has been there before.
 
-scenes = make_scenes(40, random_state=5)
+scenes = make_scenes(30, random_state=5)
 notes = [captions[0] for captions in scenes.captions]
 asked = [captions[1] for captions in scenes.captions] + notes
 items = scenes.images + notes + [Query(text) for text in asked]
-ids = [*range(40)] * 4
+ids = [*range(30)] * 4
 n_distinct = len(scenes.images) + len({*notes, *asked})
 print(f"{len(items)} items, {n_distinct} distinct contents")
 
