@@ -1,0 +1,132 @@
+"""The scripts of the gallery, run as a reader runs them: each shows what it claims."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = sorted((Path(__file__).parent.parent / "examples").glob("plot_*.py"))
+
+each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+
+
+def numbers(pattern, out):
+    """The figures in the one line that fits, where ``#`` stands for a figure."""
+    parts = [re.escape(part) for part in re.sub(" +", " ", pattern).split("#")]
+    (found,) = re.finditer(r"([\d.e+-]*\d)".join(parts), re.sub(" +", " ", out))
+    return [float(number) for number in found.groups()]
+
+
+def the_recommended_search_beats_the_raw_one_across_the_gap(out):
+    raw_texts, raw_pictures = numbers("raw NDCG@10 of texts #, of pictures #", out)
+    texts, pictures = numbers("recommended NDCG@10 of texts #, of pictures #", out)
+    assert texts > max(0.9, raw_texts + 0.2)
+    assert pictures > max(0.9, raw_pictures + 0.5)
+
+
+def the_weight_to_start_with_is_near_the_best_and_copies_are_found(out):
+    _, raw = numbers("raw best weight # with NDCG@10 #", out)
+    weight, removed = numbers("gap removed best weight # with NDCG@10 #", out)
+    least_gain, _ = numbers("removing the gap gains # to #", out)
+    assert 0.4 <= weight <= 0.6
+    assert removed > raw + 0.1
+    assert least_gain > 0.05  # at every weight
+    assert numbers("pages of a note: the copy finds # first", out) == [1]
+    _, in_ten = numbers("pages of both: # first, # among the first ten", out)
+    assert in_ten > 0.9
+
+
+def the_gap_closes_and_posterior_odds_find_more_pictures(out):
+    raw, removed = numbers("distance of the centroids: raw #, gap removed #", out)
+    assert raw > 0.7
+    assert removed < 0.1
+    first = {
+        name: numbers(f"{name}: the right answer is first, image #, text #", out)
+        for name in ("raw", "gap removed", "posterior odds")
+    }
+    image, text = zip(*first.values())
+    assert image[0] < 0.1
+    assert image[0] < image[1] < image[2]
+    assert min(text) > 0.9
+
+
+def a_loaded_search_gives_the_same_answers_without_the_network_in_its_file(out):
+    n_same, n_asked, apart = numbers(
+        "same answers for # of # questions, scores at most # apart", out
+    )
+    assert n_same == n_asked > 0
+    assert apart < 1e-4
+    n_same, n_asked = numbers("fitted again: same answers for # of # questions", out)
+    assert n_same == n_asked
+    assert numbers("clipencoder # kB", out)[0] < 2
+    assert "values: float32" in out
+
+
+def with_memory_each_distinct_content_is_encoded_once(out):
+    n_items, n_distinct = numbers("# items, # distinct contents", out)
+    (no_memory, _), (first_time, _), (again, _) = (
+        numbers(f"{name} # rows encoded in # s", out)
+        for name in ("no memory", "memory, first time", "memory, again")
+    )
+    assert n_distinct < n_items
+    assert no_memory == 7 * n_items  # three candidates in two folds, and the best once more
+    assert first_time == n_distinct
+    assert again == 0
+    n_new, _, encoded = numbers("# new pictures among # items: # rows encoded", out)
+    assert encoded == n_new > 0
+
+
+CLAIMS = {
+    "plot_encoder_cache": with_memory_each_distinct_content_is_encoded_once,
+    "plot_image_text_documents": the_weight_to_start_with_is_near_the_best_and_copies_are_found,
+    "plot_modality_gap": the_gap_closes_and_posterior_odds_find_more_pictures,
+    "plot_save_and_load": a_loaded_search_gives_the_same_answers_without_the_network_in_its_file,
+    "plot_search_scenes_and_notes": the_recommended_search_beats_the_raw_one_across_the_gap,
+}
+
+
+def test_every_script_of_the_gallery_has_a_claim_that_is_checked():
+    assert [script.stem for script in SCRIPTS] == sorted(CLAIMS)
+
+
+@pytest.mark.skipif(not find_spec("open_clip"), reason="needs the extra clip")
+@each_script
+def test_a_script_runs_without_a_warning_leaves_no_file_and_shows_what_it_claims(script, tmp_path):
+    here, temporary = tmp_path / "here", tmp_path / "temporary"
+    here.mkdir()
+    temporary.mkdir()
+    # Without a window plt.show() has nothing to do, and on some systems says so.
+    passed = "ignore:FigureCanvasAgg is non-interactive:UserWarning"
+    settings = {
+        "MPLBACKEND": "Agg",
+        "PYTHONWARNINGS": f"error,{passed}",  # the processes that it starts have it too
+        "TMPDIR": str(temporary),
+    }
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=here,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert list(here.iterdir()) == []
+    assert list(temporary.glob("tmp*")) == []  # torch leaves a folder of its own
+    CLAIMS[script.stem](done.stdout)
+
+
+@each_script
+def test_a_script_has_a_title_an_introduction_and_blocks(script):
+    source = script.read_text(encoding="utf-8")
+    title, line, blank, *introduction = ast.get_docstring(ast.parse(source)).splitlines()
+    assert title
+    assert line == "=" * len(title)
+    assert not blank
+    assert len(" ".join(introduction).split()) > 30
+    assert len(re.findall("^# %%$", source, re.MULTILINE)) >= 3
