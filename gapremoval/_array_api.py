@@ -113,6 +113,17 @@ def _take(values, key, axis):
     return xp.take(values, xp.asarray(positions, device=place), axis=axis)
 
 
+def put_rows(values, at, rows):
+    """Overwrite the rows of an array of any library at the positions of an index array."""
+    if is_numpy_array(values):
+        values[at] = rows
+    elif array_api_compat.is_torch_array(values):
+        values[beside(at, values)] = rows
+    else:  # The standard knows no assignment by an index array.
+        for i, position in enumerate(at.tolist()):
+            values[position, ...] = rows[i, ...]
+
+
 def kth_largest(rows, k):
     """The k-th largest number of each row, shape (n_rows,)."""
     if is_numpy_array(rows):

@@ -37,6 +37,12 @@ def fitted(seed=0, dtype="f8", n_neighbors=100, **odds):
     return retriever, small_corpus(seed + 1, dtype)[1]
 
 
+def lines_of(retriever, query_modality):
+    """The ScoreMap of all documents, in the order of `ids_`."""
+    documents = retriever._documents
+    return documents.in_order(retriever.score_calibration_.score_map(query_modality, documents))
+
+
 def assert_same_results(one, other, atol=0.0):
     """Whether two searches found the same; sums over all documents are made more roughly."""
     np.testing.assert_array_equal(one.ids, other.ids)
@@ -65,7 +71,6 @@ def teaching_scores(rng, counts, n_queries, n_stand_ins, dtype="f8", answers=Non
         stand_ins,
         vectors,
         rng.permutation(n),
-        n,
         segments,
         own,
         [None] * n_queries if answers is None else answers,

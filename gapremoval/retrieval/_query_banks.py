@@ -66,7 +66,6 @@ class QueryBank:
             self.stand_ins,
             documents.vectors[: documents.n_directed, ...],
             documents.number[: documents.n_directed],
-            len(documents),
             documents.segments,
             np.array([vector_of.get(x, -1) for x in self.own], dtype=int),
             answers,
@@ -173,7 +172,7 @@ def _pairs(values, stand_ins, tags, document, fusion_weight):
     for name in tags[beside_them].counts().keys() - asks:
         rows = beside_them[tags.codes[beside_them] == tags.names.index(name)]
         holders, holder = np.unique(place[document[rows]], return_inverse=True)
-        vectors, has_direction, _ = fuse_rows(
+        vectors, has_direction = fuse_rows(
             take_rows(values, rows), tags[rows], holder, len(holders), fusion_weight
         )
         with_it = np.full(len(own), -1)

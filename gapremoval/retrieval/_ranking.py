@@ -6,6 +6,7 @@ import numpy as np
 
 from .._array_api import take_rows
 from .._modality import as_query
+from ._corpus import merge
 
 # How many of the next best documents a lead is taken over.
 N_NEXT = 10
@@ -36,7 +37,7 @@ def rank(documents, calibration, queries, tags, directed, k, *, modality=None, w
 
     Parameters
     ----------
-    documents : Documents
+    documents : Corpus
     calibration : ScoreCalibrator or None
         Fitted on them.
     queries : array of shape (n_queries, n_features)
@@ -87,37 +88,16 @@ def _nearest_with_odds(documents, queries, k, lines, modality):
     if not tops:
         found = Ranking(*np.empty((3, n_queries, 0)), np.full(n_queries, -np.inf))
     else:
-        scores, numbers = merge(tops, k)
+        scores, numbers = merge(tops, k, n_queries)
         odds = probabilities(scores, tops, lines.slope)
         found = Ranking(scores, numbers, odds, evidence(tops, lines.slope))
     rest = np.broadcast_to(rest, (n_queries, len(rest)))[:, : k - found.scores.shape[1]]
     return Ranking(
-        np.concatenate([found.scores, lines.offset[rest]], axis=1),
+        np.concatenate([found.scores, np.full(rest.shape, lines.lowest)], axis=1),
         np.concatenate([found.numbers, rest], axis=1).astype(int),
         np.concatenate([found.probabilities, np.zeros(rest.shape)], axis=1),
         found.evidence,
     )
-
-
-def merge(tops, k):
-    """The `k` best of all modalities.
-
-    Parameters
-    ----------
-    tops : dict of str to TopK
-        The best documents of each modality, at least `k` where it has so many.
-
-    Returns
-    -------
-    scores : ndarray of float64 of shape (n_queries, min(k, number of all))
-        Descending.
-    numbers : ndarray of int of that shape
-        Documents; equal scores in ascending order.
-    """
-    scores = np.concatenate([top.scores for top in tops.values()], axis=1)
-    numbers = np.concatenate([top.indices for top in tops.values()], axis=1)
-    order = np.lexsort((numbers, -scores), axis=1)[:, :k]
-    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(numbers, order, axis=1)
 
 
 def probabilities(scores, tops, slope):
@@ -159,8 +139,8 @@ def evidence(tops, slope):
         Higher where the corpus holds an answer. Where no document is left for a lead, it is
         taken over a score of 0.
     """
-    scores, _ = merge(tops, N_NEXT + 1)
     best = np.stack([top.scores[:, 0] for top in tops.values()])
+    scores, _ = merge(tops, N_NEXT + 1, best.shape[1])
     in_modality = np.stack([_mean_of_next(top.scores) for top in tops.values()])
     own = in_modality[best.argmax(axis=0), np.arange(best.shape[1])]
     first = scores[:, 0]

@@ -17,6 +17,7 @@ from .._validation import check_lengths, check_rows, checked_lengths
 from .._warnings import warn
 from ..metrics import ndcg_at_k
 from ..score_calibration import ScoreCalibrator
+from ._corpus import Corpus
 from ._documents import Documents, group_ids, warn_of_unlike_lengths, warn_of_zero_length
 from ._fusion import check_fusion_weight
 from ._query_banks import make_banks, teaching_scores
@@ -185,21 +186,28 @@ class MixedModalityRetriever(ModalityEstimator):
         """
         check_is_fitted(self)
         is_one = isinstance(ids, str | bytes) or not np.iterable(ids)
-        documents, kept = self._documents.without([ids] if is_one else list(ids))
-        if self.score_calibration_ is not None:
-            self.score_calibration_ = self.score_calibration_.restricted(kept)
+        gone = self._documents.entries.find([ids] if is_one else ids)
+        # What takes memory, and could fail, comes before anything is overwritten, or last.
+        documents, calibration = self._documents.writeable(), self.score_calibration_
+        if calibration is not None:
+            calibration = calibration.writeable()
+        documents, cuts = documents.without(gone)
         self._documents = documents
+        if calibration is not None:
+            self.score_calibration_ = calibration.restricted(cuts)
+            self.score_calibration_ = self.score_calibration_.trimmed()
+        self._documents = documents.trimmed()
         return self
 
     @property
     def ids_(self):
         """The documents' ids."""
-        return self._documents.ids
+        return self._documents.entries.ids
 
     @property
     def document_modality_(self):
         """The documents' modalities."""
-        return self._documents.modality
+        return self._documents.entries.modality
 
     @property
     def n_documents_(self):
@@ -246,7 +254,8 @@ class MixedModalityRetriever(ModalityEstimator):
         indices : ndarray of int of shape (n_queries, n_found)
             Positions in `ids_`.
         """
-        scores, indices = self._rank(X, n_neighbors, modality)[:2]
+        scores, numbers = self._rank(X, n_neighbors, modality)[:2]
+        indices = self._documents.entries.places_of(numbers)
         return (1 - scores, indices) if return_distance else indices
 
     def search(self, X, n_neighbors=None, *, modality=None, document_modality=None):
@@ -278,9 +287,9 @@ class MixedModalityRetriever(ModalityEstimator):
         found = self._rank(X, n_neighbors, modality, document_modality, with_odds=True)
         gives_odds = getattr(self.score_calibration_, "gives_odds", False)
         return SearchResult(
-            self.ids_[found.numbers],
+            self._documents.entries.ids_of(found.numbers),
             found.scores,
-            self.document_modality_[found.numbers],
+            self._documents.entries.modality_of(found.numbers),
             found.probabilities if gives_odds else None,
             found.evidence if gives_odds else None,
         )
@@ -301,7 +310,8 @@ class MixedModalityRetriever(ModalityEstimator):
             The scores of each query's `n_neighbors` best documents (cosines, without a
             score calibration), zeros among them stored, columns as in `ids_`.
         """
-        scores, indices = self._rank(X, None, modality)[:2]
+        scores, numbers = self._rank(X, None, modality)[:2]
+        indices = self._documents.entries.places_of(numbers)
         n_queries, n_found = indices.shape
         starts = np.arange(0, indices.size + 1, n_found)
         shape = (n_queries, self.n_documents_)
@@ -322,9 +332,9 @@ class MixedModalityRetriever(ModalityEstimator):
         Returns
         -------
         vectors : ndarray of float32 of shape (n_documents, n_features + 1)
-            ``[scale * document, offset]``, in the order of `ids_`. Where queries of this
-            modality are not calibrated, scale is 1 and offset 0. A document of length zero
-            gets an offset below all scores.
+            ``[scale * document, offset]``, in the order of `ids_`. Without a score
+            calibration scale is 1 and offset 0. A document of length zero gets an offset
+            below all scores.
         metric : str
             ``"ip"``, inner product.
         appended : float
@@ -333,7 +343,8 @@ class MixedModalityRetriever(ModalityEstimator):
         Raises
         ------
         ValueError
-            If the score calibration ranks by more than a scale and an offset a document.
+            If the score calibration ranks by more than a scale and an offset a document, or
+            has learnt about other query modalities alone.
         """
         check_is_fitted(self)
         calibration, query_modality = self.score_calibration_, as_query(query_modality)
@@ -345,6 +356,12 @@ class MixedModalityRetriever(ModalityEstimator):
         lines = None
         if calibration is not None:
             lines = calibration.score_map(query_modality, self._documents)
+            if lines is None and calibration.learnt_:
+                raise ValueError(
+                    f"The score calibration learnt nothing about {query_modality!r}; it learnt "
+                    f"about {', '.join(map(repr, calibration.learnt_))}. Fit on such queries, or "
+                    "take a retriever without a score calibration."
+                )
         return self._documents.folded(lines), "ip", 1.0
 
     def score(self, X, y, sample_weight=None, *, modality=None):
@@ -404,34 +421,38 @@ class MixedModalityRetriever(ModalityEstimator):
         y = None if y is None else check_y(y, n_rows)
         if len(at):
             ids, tags = self._document_ids(y, at, seen), rows.tags[at]
+            ids, document = group_ids(ids)
+            if not reset:
+                self._documents.entries.check_new(ids)
             values = rows.values if len(at) == n_rows else take_rows(rows.values, at)
-            warn_of_unlike_lengths(to_numpy(lengths)[at], tags, ids)
-            added = Documents.from_rows(values, tags, ids, self.fusion_weight)
-            warn_of_zero_length(added.ids[~added.has_direction].tolist())
-            documents = added if reset else self._documents.extended(added)
+            warn_of_unlike_lengths(to_numpy(lengths)[at], tags, document)
+            added = Documents.from_grouped(values, tags, ids, document, self.fusion_weight)
+            warn_of_zero_length(ids[added.undirected].tolist())
             if reset:
-                self._learn(rows, to_numpy(lengths) > 0, y, ids, added)
-            elif self.score_calibration_ is not None:
-                teaching = teaching_scores(self._banks, added)
-                self.score_calibration_ = self.score_calibration_.extended(teaching)
-            self._documents = documents
+                self._learn(rows, to_numpy(lengths) > 0, y, document, added)
+                self._documents = Corpus.of(added)
+            else:
+                if self.score_calibration_ is not None:
+                    teaching = teaching_scores(self._banks, added)
+                    self.score_calibration_ = self.score_calibration_.extended(teaching)
+                self._documents = self._documents.extended(added)
         self.modalities_ = tuple(dict.fromkeys([*known, *rows.tags.counts()]))
         self._n_rows_seen = None if y is not None or seen is None else seen + n_rows
 
-    def _learn(self, rows, has_direction, y, ids, documents):
+    def _learn(self, rows, has_direction, y, document, documents):
         """Fit a clone of the score calibration to the corpus and its queries."""
         self.score_calibration_, self._banks = None, {}
         if self.score_calibration is None:
             return
         asks = rows.tags.is_query
-        document = np.full(len(asks), -1)
-        document[~asks] = group_ids(ids)[1]
+        document_of_row = np.full(len(asks), -1)
+        document_of_row[~asks] = document
         relevance = {} if y is None else {row: y[row] for row in np.flatnonzero(asks).tolist()}
         self._banks = make_banks(
             rows.values,
             has_direction,
             rows.tags,
-            document,
+            document_of_row,
             relevance,
             documents,
             self.fusion_weight,
@@ -464,7 +485,7 @@ class MixedModalityRetriever(ModalityEstimator):
                 "mean of documents: tag them 'query:text' or the like, or call "
                 "gapremoval.search, which marks them.",
             )
-        queries, lengths = unit_rows(to_double(rows.values, self._documents.vectors))
+        queries, lengths = unit_rows(to_double(rows.values, self._documents.like))
         check_lengths(lengths)
         directed = to_numpy(lengths) > 0
         if n_zero := int((~directed).sum()):
@@ -482,6 +503,15 @@ class MixedModalityRetriever(ModalityEstimator):
             modality=document_modality,
             with_odds=with_odds,
         )
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        # A shallow copy shares the arrays, so whoever changes them first takes a copy.
+        for name in ("_documents", "score_calibration_"):
+            if state.get(name) is not None:
+                setattr(self, name, state[name].shared())
+                state[name] = state[name].shared()
+        return state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

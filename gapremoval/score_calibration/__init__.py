@@ -6,11 +6,12 @@ from ._posterior_odds import PosteriorOdds
 from ._prior_odds import PriorOdds
 from ._rank_fusion import ReciprocalRankFusion
 from ._scales import PseudoPositiveZ, ScoreScale, ScoreZ
-from ._score_map import ScoreMap
+from ._score_map import CorpusScoreMap, ScoreMap
 from ._teaching import TeachingScores
 
 __all__ = [
     "CSLS",
+    "CorpusScoreMap",
     "NearestNeighborNormalization",
     "PosteriorOdds",
     "PriorOdds",

@@ -5,7 +5,8 @@ import copy
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ._score_map import ScoreMap
+from .._growing import Growing
+from ._score_map import CorpusScoreMap, ScoreMap
 
 
 class ScoreCalibrator(BaseEstimator):
@@ -55,26 +56,52 @@ class ScoreCalibrator(BaseEstimator):
             if scores.n_documents and len(scores.queries) + len(scores.stand_ins) > 1:
                 statistics = self._document_statistics(scores)
                 self.learnt_[name] = self._learn(scores, statistics)
-                self._statistics[name] = scores.in_corpus_order(statistics)
+                self._statistics[name] = {
+                    m: Growing.of(statistics[at]) for m, at in scores.segments.items()
+                }
         return self
 
     def extended(self, teaching):
-        """A copy for a corpus to which the documents of `teaching` are added at the end."""
-        learnt_before = self.learnt_
-        longer = self._copied(dict(learnt_before), {})
-        for name, learnt in learnt_before.items():
+        """A copy for a corpus to which the documents of `teaching` are added."""
+        learnt, statistics = dict(self.learnt_), {}
+        for name, learnt_before in self.learnt_.items():
             scores = teaching[name]
-            statistics = self._document_statistics(scores)
-            if scores.segments.keys() - learnt["modalities"].keys():
-                longer.learnt_[name] = self._with_new_modalities(learnt, scores, statistics)
-            added = scores.in_corpus_order(statistics)
-            longer._statistics[name] = np.concatenate([self._statistics[name], added])
-        return longer
+            added = self._document_statistics(scores)
+            if scores.segments.keys() - learnt_before["modalities"].keys():
+                learnt[name] = self._with_new_modalities(learnt_before, scores, added)
+            statistics[name] = mine = dict(self._statistics[name])
+            for m, at in scores.segments.items():
+                mine[m] = mine[m].extended(added[at]) if m in mine else Growing.of(added[at])
+        return self._copied(learnt, statistics)
 
-    def restricted(self, documents):
-        """A copy for a corpus that keeps only some of its documents."""
-        kept = {name: rows[documents] for name, rows in self._statistics.items()}
-        return self._copied(self.learnt_, kept)
+    def restricted(self, cuts):
+        """A copy for a corpus of which documents are taken; this must be writeable.
+
+        Parameters
+        ----------
+        cuts : dict of str to Cut
+            How the rows of each modality are taken away.
+        """
+        return self._with_each(lambda m, rows: rows.without(cuts[m]) if m in cuts else rows)
+
+    def writeable(self):
+        """A copy whose statistics can be overwritten."""
+        return self._with_each(lambda _, rows: rows.writeable())
+
+    def trimmed(self):
+        """A copy without most of the memory that is not in use."""
+        return self._with_each(lambda _, rows: rows.trimmed())
+
+    def shared(self):
+        """A copy for somebody else who may change it."""
+        return self._with_each(lambda _, rows: rows.shared())
+
+    def _with_each(self, change):
+        changed = {
+            name: {m: change(m, rows) for m, rows in of_modality.items()}
+            for name, of_modality in self._statistics.items()
+        }
+        return self._copied(self.learnt_, changed)
 
     def _copied(self, learnt, statistics):
         other = copy.copy(self)
@@ -87,29 +114,23 @@ class ScoreCalibrator(BaseEstimator):
         Parameters
         ----------
         query_modality : str
-        documents : Documents
-            The corpus that was fitted, extended and restricted.
+        documents : Corpus
+            That was fitted, extended and restricted.
 
         Returns
         -------
-        ScoreMap or None
-            Documents of length zero get an offset below all scores of others.
+        CorpusScoreMap or None
         """
         if query_modality not in self.learnt_:
             return None
         if query_modality not in self._maps:
-            directed = np.sort(documents.number[: documents.n_directed])
-            names, codes = np.unique(documents.modality[directed], return_inverse=True)
-            lines = self._score_map(
-                self.learnt_[query_modality],
-                self._statistics[query_modality][directed],
-                names.tolist(),
-                codes,
+            learnt, statistics = self.learnt_[query_modality], self._statistics[query_modality]
+            maps = {m: self._score_map(learnt, statistics[m].rows, m) for m in documents.segments}
+            lowest = [np.min(lines.offset - lines.scale) for lines in maps.values()]
+            slopes = {lines.slope for lines in maps.values()}
+            self._maps[query_modality] = CorpusScoreMap(
+                maps, float(np.min(lowest, initial=0)) - 1, *slopes
             )
-            scale = np.ones(len(documents))
-            offset = np.full(len(documents), np.min(lines.offset - lines.scale, initial=0) - 1)
-            scale[directed], offset[directed] = lines.scale, lines.offset
-            self._maps[query_modality] = ScoreMap(scale, offset, lines.slope)
         return self._maps[query_modality]
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
@@ -125,16 +146,12 @@ class ScoreCalibrator(BaseEstimator):
         """What holds for whole modalities: a dict with ``modalities``, itself a dict."""
         return {"modalities": {name: {} for name in scores.segments}}
 
-    def _score_map(self, learnt, statistics, names, codes):
-        """The ScoreMap of documents, of modality ``names[code]`` each; here plain cosines."""
-        return ScoreMap(np.ones(len(codes)), np.zeros(len(codes)))
+    def _score_map(self, learnt, statistics, modality):
+        """The ScoreMap of all documents of a modality; here plain cosines."""
+        n_documents = len(statistics)
+        return ScoreMap(np.ones(n_documents), np.zeros(n_documents))
 
     def _with_new_modalities(self, learnt, scores, statistics):
         """What was learnt, with modalities that were not there before from their documents."""
         new = self._learn(scores, statistics)["modalities"]
         return {**learnt, "modalities": {**new, **learnt["modalities"]}}
-
-
-def by_modality(learnt, key, names, codes):
-    """A number of each modality, for each document."""
-    return np.array([learnt["modalities"][name][key] for name in names])[codes]

@@ -70,8 +70,8 @@ class NearestNeighborNormalization(ScoreCalibrator):
     def _document_statistics(self, scores):
         return scores.asked().hubness(self.top)[:, None]
 
-    def _score_map(self, learnt, statistics, names, codes):
-        return ScoreMap(np.ones(len(codes)), -self.share * statistics[:, 0])
+    def _score_map(self, learnt, statistics, modality):
+        return ScoreMap(np.ones(len(statistics)), -self.share * statistics[:, 0])
 
 
 class CSLS(ScoreCalibrator):
@@ -129,8 +129,8 @@ class CSLS(ScoreCalibrator):
     def _document_statistics(self, scores):
         return scores.asked().top_means(self.n_neighbors)[:, None]
 
-    def _score_map(self, learnt, statistics, names, codes):
-        return ScoreMap(np.full(len(codes), 2.0), -statistics[:, 0])
+    def _score_map(self, learnt, statistics, modality):
+        return ScoreMap(np.full(len(statistics), 2.0), -statistics[:, 0])
 
 
 class QBNorm(ScoreCalibrator):
@@ -153,7 +153,7 @@ class QBNorm(ScoreCalibrator):
     ----------
     learnt_ : dict of str to dict
         By query modality: ``bank``, the rows that teach, and ``own``, the number of the
-        document that each is a row of, or -1.
+        document that each is a row of, which it keeps for good, or -1.
 
     See Also
     --------
@@ -199,30 +199,22 @@ class QBNorm(ScoreCalibrator):
     def __init__(self, *, beta=20.0):
         self.beta = beta
 
-    def restricted(self, documents):
-        smaller = super().restricted(documents)
-        smaller.learnt_ = {
-            name: {**learnt, "own": _place(learnt["own"], documents, len(self._statistics[name]))}
-            for name, learnt in self.learnt_.items()
-        }
-        return smaller
-
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
         found = documents.nearest(queries, k, modality=modality)
         if query_modality not in self.learnt_:
             return found
         # By the whole corpus, so that what one modality holds is a part of the whole list.
         _, best = found if modality is None else documents.nearest(queries, 1)
-        rows = np.flatnonzero(self._activated(query_modality, documents)[best[:, 0]])
+        rows = np.flatnonzero(np.isin(best[:, 0], self._activated(query_modality, documents)))
         if len(rows):
-            scores, positions = found
-            scores[rows], positions[rows] = super().nearest(
+            scores, numbers = found
+            scores[rows], numbers[rows] = super().nearest(
                 documents, take_rows(queries, rows), k, query_modality, modality=modality
             )
         return found
 
     def _activated(self, query_modality, documents):
-        """Which documents are the best of some row of the bank: a bool array."""
+        """The numbers of the documents that are the best of some row of the bank."""
         # Kept with the lines, which a change of the corpus clears.
         key = "activated", query_modality
         if key not in self._maps:
@@ -230,8 +222,7 @@ class QBNorm(ScoreCalibrator):
             _, best = documents.nearest(bank, 2)
             # A row of a document would be the best of itself.
             first = np.where(best[:, 0] == own, best[:, -1], best[:, 0])
-            self._maps[key] = np.zeros(len(documents), dtype=bool)
-            self._maps[key][first[first != own]] = True
+            self._maps[key] = np.unique(first[first != own])
         return self._maps[key]
 
     def _document_statistics(self, scores):
@@ -244,12 +235,5 @@ class QBNorm(ScoreCalibrator):
         bank = asked.queries if len(asked.queries) else asked.stand_ins
         return {**super()._learn(scores, statistics), "bank": bank, "own": own}
 
-    def _score_map(self, learnt, statistics, names, codes):
-        return ScoreMap(np.ones(len(codes)), -statistics[:, 0])
-
-
-def _place(numbers, kept, n_documents):
-    """Numbers of documents among those `kept`; -1 for what is gone, and for -1."""
-    place = np.full(n_documents + 1, -1)
-    place[kept] = np.arange(len(kept))
-    return place[numbers]
+    def _score_map(self, learnt, statistics, modality):
+        return ScoreMap(np.ones(len(statistics)), -statistics[:, 0])

@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from ._base import ScoreCalibrator, by_modality
+from ._base import ScoreCalibrator
 from ._odds_model import (
     TAIL,
     BestScores,
@@ -184,17 +184,11 @@ class PosteriorOdds(ScoreCalibrator):
         own = _own_spread(statistics[:, 0], spread=spread, credibility=credibility, norm=norm)
         return spread * own**self.hubness
 
-    def _score_map(self, learnt, statistics, names, codes):
-        scale = np.empty(len(codes))
-        for code, name in enumerate(names):
-            members = codes == code
-            scale[members] = 1 / self._spread(statistics[members], **learnt["modalities"][name])
-        counts = np.bincount(codes, minlength=len(names))
-        share = by_modality(learnt, "share", names, codes)
-        shift = by_modality(learnt, "shift", names, codes)
-        excess = shift + statistics[:, 2]
-        offset = np.log(share / counts[codes]) / learnt["slope"] - excess * scale
-        return ScoreMap(scale, offset, learnt["slope"])
+    def _score_map(self, learnt, statistics, modality):
+        mine, slope = learnt["modalities"][modality], learnt["slope"]
+        scale = 1 / self._spread(statistics, **mine)
+        prior = np.log(mine["share"] / len(statistics)) / slope
+        return ScoreMap(scale, prior - (mine["shift"] + statistics[:, 2]) * scale, slope)
 
     def _with_new_modalities(self, learnt, scores, statistics):
         longer = super()._with_new_modalities(learnt, scores, statistics)

@@ -6,7 +6,6 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from ._base import by_modality
 from ._posterior_odds import PosteriorOdds
 from ._score_map import ScoreMap
 
@@ -92,10 +91,8 @@ class PriorOdds(PosteriorOdds):
             learnt["modalities"][name]["deviation"] = float(deviation)
         return {**learnt, "deviation": float(deviations.mean())}
 
-    def _score_map(self, learnt, statistics, names, codes):
-        deviation = by_modality(learnt, "deviation", names, codes)
-        spread = deviation**0.7 * learnt["deviation"] ** 0.3
-        n_documents = np.bincount(codes, minlength=len(names))[codes]
-        share = by_modality(learnt, "share", names, codes)
-        offset = 0.3 * np.log(share / n_documents) - statistics[:, -1] / 4 / spread
-        return ScoreMap(1 / spread, offset)
+    def _score_map(self, learnt, statistics, modality):
+        mine, n_documents = learnt["modalities"][modality], len(statistics)
+        spread = mine["deviation"] ** 0.7 * learnt["deviation"] ** 0.3
+        prior = 0.3 * np.log(mine["share"] / n_documents)
+        return ScoreMap(np.full(n_documents, 1 / spread), prior - statistics[:, -1] / 4 / spread)

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from ._base import ScoreCalibrator
-from ._score_map import ScoreMap
+from ._score_map import CorpusScoreMap, ScoreMap
 
 
 class ReciprocalRankFusion(ScoreCalibrator):
@@ -66,21 +66,22 @@ class ReciprocalRankFusion(ScoreCalibrator):
 
     def score_map(self, query_modality, documents):
         """Cosines as they are, for every query modality: ranks need no teaching."""
-        return ScoreMap(np.ones(len(documents)), np.zeros(len(documents)))
+        ones = {m: np.ones(len(rows)) for m, rows in documents.segments.items()}
+        return CorpusScoreMap({m: ScoreMap(one, 0 * one) for m, one in ones.items()}, -2.0)
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
         """The best documents by reciprocal rank; as ``documents.nearest`` returns them."""
         tops = documents.nearest_by_modality(queries, k, modality=modality).values()
         nothing = np.empty((queries.shape[0], 0))
         cosines = np.concatenate([nothing, *(top.scores for top in tops)], axis=1)
-        positions = np.concatenate([nothing.astype(int), *(top.indices for top in tops)], axis=1)
+        numbers = np.concatenate([nothing.astype(int), *(top.indices for top in tops)], axis=1)
         rank = np.concatenate([[], *(1 + np.arange(top.scores.shape[1]) for top in tops)])
         rank = np.broadcast_to(rank, cosines.shape)
-        order = np.lexsort((positions, -cosines, rank), axis=1)[:, :k]
+        order = np.lexsort((numbers, -cosines, rank), axis=1)[:, :k]
         scores = 1 / (self.constant + np.take_along_axis(rank, order, axis=1))
         rest = documents.undirected(modality)[: k - order.shape[1]]
         rest = np.broadcast_to(rest, (len(order), len(rest)))
         return (
             np.concatenate([scores, np.zeros(rest.shape)], axis=1),
-            np.concatenate([np.take_along_axis(positions, order, axis=1), rest], axis=1),
+            np.concatenate([np.take_along_axis(numbers, order, axis=1), rest], axis=1),
         )

@@ -1,6 +1,8 @@
 """Score calibrations by a mean and a deviation for each modality of documents."""
 
-from ._base import ScoreCalibrator, by_modality
+import numpy as np
+
+from ._base import ScoreCalibrator
 from ._score_map import ScoreMap
 
 
@@ -52,9 +54,9 @@ class ScoreScale(ScoreCalibrator):
     def _learn(self, scores, statistics):
         return _moments(scores, *scores.asked().moments())
 
-    def _score_map(self, learnt, statistics, names, codes):
-        scale = 1 / by_modality(learnt, "deviation", names, codes)
-        return ScoreMap(scale, 0 * scale)
+    def _score_map(self, learnt, statistics, modality):
+        scale = np.full(len(statistics), 1 / learnt["modalities"][modality]["deviation"])
+        return ScoreMap(scale, np.zeros(len(statistics)))
 
 
 class ScoreZ(ScoreScale):
@@ -103,9 +105,9 @@ class ScoreZ(ScoreScale):
     ['image', 'image+text', 'text']
     """
 
-    def _score_map(self, learnt, statistics, names, codes):
-        scale = 1 / by_modality(learnt, "deviation", names, codes)
-        return ScoreMap(scale, -scale * by_modality(learnt, "mean", names, codes))
+    def _score_map(self, learnt, statistics, modality):
+        lines = super()._score_map(learnt, statistics, modality)
+        return ScoreMap(lines.scale, -lines.scale * learnt["modalities"][modality]["mean"])
 
 
 class PseudoPositiveZ(ScoreZ):

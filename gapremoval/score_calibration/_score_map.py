@@ -1,4 +1,4 @@
-"""ScoreMap: what makes the scores of documents comparable, as one line a document."""
+"""Score maps: what makes the scores of documents comparable, as one line a document."""
 
 from dataclasses import dataclass
 
@@ -21,4 +21,23 @@ class ScoreMap:
 
     scale: np.ndarray
     offset: np.ndarray
+    slope: float | None = None
+
+
+@dataclass(frozen=True)
+class CorpusScoreMap:
+    """The score maps of a whole corpus.
+
+    Attributes
+    ----------
+    of : dict of str to ScoreMap
+        By modality, of the documents with a direction, in the order in which they lie.
+    lowest : float
+        The score of documents of length zero, below that of all others.
+    slope : float or None
+        That of all.
+    """
+
+    of: dict
+    lowest: float
     slope: float | None = None

@@ -44,8 +44,7 @@ class TeachingScores:
     vectors : array of shape (n_documents, n_features), of any library
         Documents of unit length, those of one modality one after the other.
     number : ndarray of int of shape (n_documents,)
-        The place of each among all `n_corpus` documents; those of length zero are not here.
-    n_corpus : int
+        That of each in the corpus.
     segments : dict of str to slice
         Which documents are of which modality.
     own : ndarray of int of shape (n_stand_ins,)
@@ -62,7 +61,6 @@ class TeachingScores:
     stand_ins: np.ndarray
     vectors: object
     number: np.ndarray
-    n_corpus: int
     segments: dict
     own: np.ndarray
     answers: list
@@ -77,12 +75,6 @@ class TeachingScores:
     def counts(self):
         """The number of documents of each modality: a dict."""
         return {name: segment.stop - segment.start for name, segment in self.segments.items()}
-
-    def in_corpus_order(self, statistics):
-        """Statistics of documents, in the order of the corpus; NaN for what is not here."""
-        ordered = np.full((self.n_corpus, *statistics.shape[1:]), np.nan)
-        ordered[self.number] = statistics
-        return ordered
 
     def asked(self):
         """The queries alone; where there are none, the stand-ins."""

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from mixed_cases import assert_same_results, fitted, small_corpus
+from mixed_cases import assert_same_results, fitted, lines_of, small_corpus
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -54,11 +54,11 @@ def test_the_calibration_passed_in_is_cloned_and_has_parameters_of_the_retriever
 
 def test_without_hubness_all_documents_of_a_modality_have_one_scale():
     retriever, _ = fitted(hubness=0)
-    lines = retriever.score_calibration_.score_map("query:text", retriever._documents)
+    lines = lines_of(retriever, "query:text")
     for kind in ("text", "image", "image+text"):
         np.testing.assert_allclose(np.ptp(lines.scale[retriever.document_modality_ == kind]), 0)
     spread = fitted(hubness=1)[0]
-    lines = spread.score_calibration_.score_map("query:text", spread._documents)
+    lines = lines_of(spread, "query:text")
     assert np.ptp(lines.scale[spread.document_modality_ == "text"]) > 0
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixed_cases import N_FEATURES, assert_same_results, fitted, small_corpus, unit
+from mixed_cases import N_FEATURES, assert_same_results, fitted, lines_of, small_corpus, unit
 from scipy.special import softmax
 from sklearn.base import clone
 
@@ -21,11 +21,12 @@ def by_hand(retriever, queries):
     """Calibrated scores of all documents in float64, from the lines of each query modality."""
     documents = retriever._documents
     vectors = np.empty((len(documents), N_FEATURES))
-    vectors[documents.number] = np.asarray(documents.vectors, float)
+    for segment in documents.segments.values():
+        vectors[segment.number.rows] = segment.vectors.rows
     scores = unit(queries.values.astype(float)) @ vectors.T
     slopes = np.empty((len(queries), 1))
     for i, asks in enumerate(queries.modality):
-        lines = retriever.score_calibration_.score_map(asks, documents)
+        lines = lines_of(retriever, asks)
         scores[i] = lines.scale * scores[i] + lines.offset
         slopes[i] = retriever.score_calibration_.learnt_[asks]["slope"]
     return scores, slopes
@@ -99,7 +100,7 @@ def test_neither_batch_nor_order_nor_block_size_matters(seed, dtype, blocks):
     tolerance = 1e-4 if dtype == "f4" else 1e-9
     for asks in ("query:text", "query:image"):
         for key in ("scale", "offset"):
-            lines = (r.score_calibration_.score_map(asks, r._documents) for r in (want, other))
+            lines = (lines_of(r, asks) for r in (want, other))
             np.testing.assert_allclose(*(getattr(x, key) for x in lines), rtol=tolerance)
     order = np.random.default_rng(seed).permutation(len(queries))
     shuffled = want.search(queries[order])

@@ -61,10 +61,15 @@ def test_without_a_score_calibration_scale_is_one_and_offset_zero():
     vectors, _, _ = MixedModalityRetriever().fit(documents, ids).fold()
     np.testing.assert_array_equal(vectors[:, -1], 0)
     np.testing.assert_allclose(np.linalg.norm(vectors[:, :-1], axis=1), 1, atol=1e-6)
-    # So too for a query modality that was not taught.
+    assert (fitted()[0].fold("query:text")[0][:, -1] != 0).any()
+
+
+def test_a_query_modality_that_taught_nothing_is_refused_and_those_that_did_are_named():
     calibrated, _ = fitted()
-    np.testing.assert_allclose(calibrated.fold("query:audio")[0], vectors, atol=1e-7)
-    assert (calibrated.fold("query:text")[0][:, -1] != 0).any()
+    with pytest.raises(ValueError, match="nothing about 'query:txet'.*'query:image', 'query:text'"):
+        calibrated.fold("txet")
+    documents, _, ids, _ = small_corpus()
+    assert MixedModalityRetriever().fit(documents, ids).fold("txet")[0].shape[0] == 27
 
 
 def test_each_query_modality_has_vectors_of_its_own():

@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixed_cases import N_FEATURES, assert_same_results, fitted, slow_spreads, small_corpus
+from mixed_cases import (
+    N_FEATURES,
+    assert_same_results,
+    fitted,
+    lines_of,
+    slow_spreads,
+    small_corpus,
+)
 from sklearn.base import clone
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
+from gapremoval.retrieval._documents import Documents
 from gapremoval.retrieval._query_banks import teaching_scores
 from gapremoval.score_calibration._odds_model import certain_center
 
@@ -37,11 +45,12 @@ def chosen(X, rows_of, documents):
 def with_what_was_learnt(living, X, ids):
     """An index fitted to the documents that there are, with what the living one learnt."""
     fresh = clone(living).fit(X, ids)
-    fresh._banks = living._banks
-    teaching = teaching_scores(fresh._banks, fresh._documents)
-    fresh.score_calibration_ = clone(living.score_calibration).fit(teaching)
-    fresh.score_calibration_.learnt_ = living.score_calibration_.learnt_
-    fresh.score_calibration_._maps = {}
+    documents = Documents.from_rows(
+        X.values, X._tags, fresh._document_ids(ids, np.arange(len(ids)), 0), living.fusion_weight
+    )
+    learnt = living.score_calibration_.learnt_
+    untold = living.score_calibration_._copied(learnt, {name: {} for name in learnt})
+    fresh.score_calibration_ = untold.extended(teaching_scores(living._banks, documents))
     return fresh
 
 
@@ -107,20 +116,20 @@ def test_a_new_document_gets_the_scale_that_the_kept_rows_give_it():
         learnt = odds.learnt_[name]["modalities"]["text"]
         ratio = 1 + learnt["credibility"] * (variance / learnt["spread"] ** 2 - 1)
         spread = learnt["spread"] * np.sqrt(max(ratio, 0.05)) / learnt["norm"]
-        lines = retriever.score_calibration_.score_map(name, retriever._documents)
+        lines = lines_of(retriever, name)
         assert lines.scale[-1] == pytest.approx(1 / spread)
-        before = odds.score_map(name, fitted(hubness=1)[0]._documents)
+        before = lines_of(fitted(hubness=1)[0], name)
         np.testing.assert_allclose(lines.scale[:-1], before.scale, rtol=1e-12)
 
 
 def test_the_number_of_documents_of_a_modality_follows_the_corpus():
     retriever, _ = fitted()
-    lines = retriever.score_calibration_.score_map("query:text", retriever._documents)
+    lines = lines_of(retriever, "query:text")
     kind = retriever.document_modality_
     gone = retriever.ids_[kind == "text"][:9]
     kept = ~np.isin(retriever.ids_, gone)
     retriever.remove(gone)
-    after = retriever.score_calibration_.score_map("query:text", retriever._documents)
+    after = lines_of(retriever, "query:text")
     np.testing.assert_array_equal(after.scale, lines.scale[kept])
     change = np.where(kind[kept] == "text", np.log(12 / 3) / lines.slope, 0)
     np.testing.assert_allclose(after.offset - lines.offset[kept], change, atol=1e-12)

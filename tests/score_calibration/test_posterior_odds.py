@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixed_cases import all_scores, slow_spreads, teaching_scores, unit
+from mixed_cases import all_scores, lines_of, slow_spreads, teaching_scores, unit
 from mixed_corpora import SETTINGS, mixed_corpora
 from real_data import DEFAULT
 
@@ -40,8 +40,7 @@ def as_in_the_reference():
 
 
 def learnt_lines(pipe, query_modality):
-    retriever = pipe[-1]
-    return retriever.score_calibration_.score_map(query_modality, retriever._documents)
+    return lines_of(pipe[-1], query_modality)
 
 
 def reference_lines(reference, pipe, documents, ids, queries, asks, answers=None):
@@ -139,7 +138,7 @@ def test_without_queries_scale_and_offset_follow_from_spreads_and_sizes(
         assert 0 <= believed <= strength / (strength + strength)
         own = np.sqrt(np.maximum(1 + believed * (of_modality / of_modality.mean() - 1), 0.05))
         own /= np.sqrt((own**2).mean())
-        statistics = odds._statistics["query:text"][scores.number[scores.segments[name]]]
+        statistics = odds._statistics["query:text"][name].rows
         spread = odds._spread(statistics, **modality)
         np.testing.assert_allclose(spread, modality["spread"] * own**hubness, rtol=1e-9)
 
@@ -248,9 +247,10 @@ def test_a_mean_that_queries_should_not_have_is_taken_off_every_score():
         PosteriorOdds().fit({"query:text": replace(scores, queries=queries)})
         for queries in (centred, centred + drift)
     )
-    assert own._statistics["query:text"][:, 2] == pytest.approx(0)
-    excess = drifted._statistics["query:text"][:, 2]
-    np.testing.assert_allclose(excess[scores.number], scores.vectors @ drift, atol=0.01)
+    for name, segment in scores.segments.items():
+        assert own._statistics["query:text"][name].rows[:, 2] == pytest.approx(0)
+        excess = drifted._statistics["query:text"][name].rows[:, 2]
+        np.testing.assert_allclose(excess, scores.vectors[segment] @ drift, atol=0.01)
     one, other = (odds.learnt_["query:text"] for odds in (own, drifted))
     assert other["slope"] == pytest.approx(one["slope"], rel=0.01)
     for name, values in one["modalities"].items():

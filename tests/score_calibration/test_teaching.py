@@ -125,13 +125,6 @@ def test_scores_of_a_query_and_some_documents_are_inner_products(scores):
         np.testing.assert_allclose(got, table[query, documents], atol=1e-12)
 
 
-def test_statistics_come_in_the_order_of_the_corpus_with_gaps_for_what_has_no_direction():
-    scores = teaching_scores(np.random.default_rng(0), {"image": 2, "text": 2}, 3, 0)
-    scores = replace(scores, number=np.array([1, 5, 0, 2]), n_corpus=6)
-    ordered = scores.in_corpus_order(np.array([[1.0], [5], [0], [2]]))
-    np.testing.assert_array_equal(ordered.ravel(), [0, 1, 2, np.nan, np.nan, 5])
-
-
 def test_where_queries_ask_the_stand_ins_are_left_out():
     rng = np.random.default_rng(0)
     asked = teaching_scores(rng, {"text": 5}, 3, 4).asked()
