@@ -1,8 +1,11 @@
 """Small mixed corpora for score calibrations, and slow ways to compute what these learn."""
 
 import numpy as np
+from sklearn.base import clone
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
+from gapremoval.retrieval._documents import Documents
+from gapremoval.retrieval._query_banks import teaching_scores as teaching_scores_of
 from gapremoval.score_calibration import TeachingScores
 
 N_FEATURES = 8
@@ -41,6 +44,16 @@ def lines_of(retriever, query_modality):
     """The ScoreMap of all documents, in the order of `ids_`."""
     documents = retriever._documents
     return documents.in_order(retriever.score_calibration_.score_map(query_modality, documents))
+
+
+def with_what_was_learnt(living, X, ids):
+    """An index fitted to some documents, with what a living one learnt."""
+    fresh = clone(living).fit(X, ids)
+    documents = Documents.from_rows(X.values, X._tags, np.array(ids), living.fusion_weight)
+    learnt = living.score_calibration_.learnt_
+    untold = living.score_calibration_._copied(learnt, {name: {} for name in learnt})
+    fresh.score_calibration_ = untold.extended(teaching_scores_of(living._banks, documents))
+    return fresh
 
 
 def assert_same_results(one, other, atol=0.0):

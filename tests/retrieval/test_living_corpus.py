@@ -11,12 +11,10 @@ from mixed_cases import (
     lines_of,
     slow_spreads,
     small_corpus,
+    with_what_was_learnt,
 )
-from sklearn.base import clone
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
-from gapremoval.retrieval._documents import Documents
-from gapremoval.retrieval._query_banks import teaching_scores
 from gapremoval.score_calibration._odds_model import certain_center
 
 pytestmark = [
@@ -40,18 +38,6 @@ def chosen(X, rows_of, documents):
     """The rows and ids of some documents, one after the other."""
     rows = [row for id_ in documents for row in rows_of[id_]]
     return X[rows], [id_ for id_ in documents for _ in rows_of[id_]]
-
-
-def with_what_was_learnt(living, X, ids):
-    """An index fitted to the documents that there are, with what the living one learnt."""
-    fresh = clone(living).fit(X, ids)
-    documents = Documents.from_rows(
-        X.values, X._tags, fresh._document_ids(ids, np.arange(len(ids)), 0), living.fusion_weight
-    )
-    learnt = living.score_calibration_.learnt_
-    untold = living.score_calibration_._copied(learnt, {name: {} for name in learnt})
-    fresh.score_calibration_ = untold.extended(teaching_scores(living._banks, documents))
-    return fresh
 
 
 @given(st.data())
