@@ -1,5 +1,6 @@
 """Calibrators: what lays the clouds of the modalities over each other."""
 
+from ._drift import drift
 from ._gap_remover import ModalityGapRemover
 
-__all__ = ["ModalityGapRemover"]
+__all__ = ["ModalityGapRemover", "drift"]

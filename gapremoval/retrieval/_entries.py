@@ -64,8 +64,8 @@ class Entries:
         """
         if len(self) and self.id.held.dtype.kind != ids.dtype.kind:
             raise ValueError(
-                f"The new ids are of another type ({ids[0]!r}) than those of the corpus "
-                f"({self.ids[0]!r}): use the same type."
+                f"The new ids are of another type ({ids.tolist()[0]!r}) than those of the corpus "
+                f"({self.ids[:1].tolist()[0]!r}): use the same type."
             )
         numbers = self._numbers()
         if twice := [x for x in ids.tolist() if x in numbers]:

@@ -1,5 +1,9 @@
 """Documents come and go; what a score calibration learnt stays."""
 
+import copy
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +19,7 @@ from mixed_cases import (
 )
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
+from gapremoval._growing import Growing
 from gapremoval.score_calibration._odds_model import certain_center
 
 pytestmark = [
@@ -170,3 +175,80 @@ def test_copies_do_not_share_what_changes():
     retriever.partial_fit(EmbeddingArray(np.eye(3, N_FEATURES), "audio"), [*"abc"]).remove("d0")
     assert {name: set(x["modalities"]) for name, x in odds.learnt_.items()} == shares
     np.testing.assert_array_equal(fitted()[0].search(queries).scores, want.scores)
+
+
+# In place.
+
+
+@pytest.mark.parametrize("calibration", [None, PosteriorOdds()])
+def test_a_document_comes_and_goes_without_memory_in_proportion_to_the_corpus(calibration):
+    n_documents, n_features = 20_000, 64
+    rng = np.random.default_rng(0)
+    tags = [*["text", "image"] * (n_documents // 2), *["query:text"] * 20]
+    X = EmbeddingArray(rng.normal(size=(len(tags), n_features)).astype("f4"), tags)
+    retriever = MixedModalityRetriever(score_calibration=calibration).fit(X)
+    new = X[:100]
+    # The first change makes room for more, and looks up the ids.
+    retriever.partial_fit(new[:2], [-1, -2]).remove([0, 1])
+    tracemalloc.start()
+    for i in range(2, 100):
+        retriever.partial_fit(new[i : i + 1], [-1 - i]).remove([i])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < n_documents * n_features * 4 / 3
+    assert retriever.n_documents_ == n_documents
+
+
+@pytest.mark.parametrize("calibration", [None, PosteriorOdds()])
+@pytest.mark.parametrize("change", ["partial_fit", "remove"])
+@pytest.mark.parametrize("from_a_copy", [False, True])
+def test_where_memory_runs_out_the_corpus_stays_as_it_was(
+    monkeypatch, calibration, change, from_a_copy
+):
+    X, queries, rows_of = pool()
+    documents, ids = chosen(X, rows_of, [f"d{i}" for i in range(20)])
+    rows, y = EmbeddingArray.concatenate([documents, queries]), [*ids, *[None] * len(queries)]
+    whole, moved = Growing._moved, [0, np.inf]
+
+    def fails(*args):
+        moved[0] += 1
+        if moved[0] > moved[1]:
+            raise MemoryError
+        return whole(*args)
+
+    monkeypatch.setattr(Growing, "_moved", fails)
+    for n_done in range(100):
+        moved[1] = np.inf
+        living = MixedModalityRetriever(50, score_calibration=calibration).fit(rows, y)
+        keep = copy.copy(living) if from_a_copy else None
+        want = living.search(queries)
+        what = [["d1", "d13"]] if change == "remove" else chosen(X, rows_of, ["d22", "a0", "d21"])
+        moved[:] = 0, n_done
+        try:
+            getattr(living, change)(*what)
+        except MemoryError:
+            moved[1] = np.inf
+            np.testing.assert_array_equal(living.search(queries).scores, want.scores)
+            np.testing.assert_array_equal(living.search(queries).ids, want.ids)
+            assert getattr(living, change)(*what).n_documents_ == (18 if change == "remove" else 23)
+        else:
+            break
+    assert n_done == moved[0]
+    assert n_done > 4 or (change == "remove" and not from_a_copy)
+    if keep is not None:
+        np.testing.assert_array_equal(keep.search(queries).ids, want.ids)
+
+
+@pytest.mark.parametrize("calibration", [None, PosteriorOdds()])
+def test_a_corpus_that_has_changed_answers_many_threads_alike(calibration):
+    retriever, queries = fitted()
+    retriever.set_params(score_calibration=calibration)
+    documents, _, ids, _ = small_corpus(3)
+    retriever.fit(EmbeddingArray.concatenate([documents, queries]), [*ids, *[None] * 9])
+    want = copy.deepcopy(retriever).remove(["d3", "d20"]).kneighbors(queries)
+    for _ in range(5):
+        living = copy.deepcopy(retriever).remove(["d3", "d20"])
+        with ThreadPoolExecutor(8) as threads:
+            for found in threads.map(living.kneighbors, [queries] * 16):
+                np.testing.assert_array_equal(found[1], want[1])
+                np.testing.assert_array_equal(found[0], want[0])

@@ -200,5 +200,7 @@ class TensorCorpus(LivingCorpus):
 TestLivingCorpus = LivingCorpus.TestCase
 TestCalibratedCorpus = CalibratedCorpus.TestCase
 TestTensorCorpus = TensorCorpus.TestCase
-for case in (TestLivingCorpus, TestCalibratedCorpus, TestTensorCorpus):
-    case.settings = settings(max_examples=30, stateful_step_count=25)
+TestLivingCorpus.settings = settings(max_examples=60, stateful_step_count=25)
+TestCalibratedCorpus.settings = TestTensorCorpus.settings = settings(
+    TestLivingCorpus.settings, max_examples=30
+)

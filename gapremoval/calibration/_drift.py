@@ -1,0 +1,115 @@
+"""How far the means of new rows lie from those that a remover was fitted on."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._array_api import to_numpy
+from .._modality import parts_of
+from .._validation import check_rows, checked_lengths
+from ._moments import unit_moments
+
+
+def drift(remover, X, *, modality=None):
+    """How far the means of new rows lie from the fitted ones, in standard errors.
+
+    A remover's means stay as fitted while a corpus grows. This tells when to fit it again:
+    about 1 is what chance gives, however many rows there are; far above, the new rows come
+    from elsewhere.
+
+    Parameters
+    ----------
+    remover : ModalityGapRemover
+        Fitted.
+    X : EmbeddingArray or array-like of shape (n_rows, n_features)
+        New rows, as the remover takes them: not corrected.
+    modality : str or sequence of str of shape (n_rows,), default=None
+        Their modalities; not needed for an EmbeddingArray.
+
+    Returns
+    -------
+    dict of str to float
+        For each modality among the rows a number of at least 0: the distance of the means, in
+        standard errors of their difference. NaN where there is nothing to compare: the
+        modality was not fitted (a prior alone is no fit; nor do queries take the documents'
+        mean here), all its rows have length zero, or nothing tells their spread
+        (one row on either side; one row of several parts).
+
+    Raises
+    ------
+    NotFittedError
+        If the remover is not fitted.
+    ValueError
+        If rows hold NaN or infinity, have another number of features, or nothing says their
+        modalities.
+
+    Notes
+    -----
+    With n rows of mean m and n' fitted rows of mean m' the drift is ::
+
+        |m - m'| / sqrt(v / n + v' / n'),    v = (q - |m|^2) n / (n - 1)
+
+    with q the mean squared length of the rows, so that v is the trace of their covariance,
+    and v' likewise. Rows count as the remover counts them: at unit length, so that q is 1 and
+    v' follows from the fitted mean, and without those of length zero. Rows of several parts
+    (``query:image+text``) keep their lengths; for these v stands in for v', and so it does
+    where one row was fitted. Where there is one new row, v' stands in for v. In expectation
+    its square is 1 where both are drawn alike. It changes neither with the scale of a row nor
+    under rotation.
+
+    It says whether the means differ, not how much it costs: of many rows a small difference
+    is many standard errors.
+
+    References
+    ----------
+    .. [1] Bai and Saranadasa, "Effect of high dimension: by an example of a two sample
+       problem", Statistica Sinica 6, 1996: the distance of two means beside its expectation,
+       by traces alone; here without a common covariance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gapremoval import EmbeddingArray, ModalityGapRemover
+    >>> from gapremoval.calibration import drift
+    >>> rng = np.random.default_rng(0)
+    >>> X = EmbeddingArray(rng.normal(size=(3000, 64)) + 1, "image")
+    >>> remover = ModalityGapRemover().fit(X[:2000])
+    >>> round(drift(remover, X[2000:])["image"], 1)
+    1.1
+    >>> elsewhere = EmbeddingArray(X.values[2000:] + np.eye(64)[0], "image")
+    >>> round(drift(remover, elsewhere)["image"], 1)
+    3.7
+    """
+    check_is_fitted(remover)
+    checked = check_rows(remover, X, modality, known=remover.counts_)
+    tags = checked.tags
+    is_unit = np.array([len(parts_of(name)) == 1 for name in tags.names])
+    counts, means, _ = unit_moments(checked.values, tags.codes, is_unit)
+    squares = np.ones(len(counts))
+    if not is_unit.all():
+        lengths = to_numpy(checked_lengths(checked.values)).astype(float)
+        sums = np.bincount(tags.codes, lengths**2, minlength=len(counts))
+        squares = np.where(is_unit, 1, sums / np.maximum(counts, 1))
+    found = {}
+    for name in tags.counts():
+        at, n_fitted = tags.names.index(name), remover.counts_.get(name, 0)
+        if not (counts[at] and n_fitted):
+            found[name] = np.nan
+            continue
+        fitted = remover.means_[name]
+        spread = _spread(counts[at], means[at], squares[at])
+        of_fitted = _spread(n_fitted, fitted, 1 if is_unit[at] else np.nan)
+        spread, of_fitted = (
+            other if np.isnan(one) else one
+            for one, other in ((spread, of_fitted), (of_fitted, spread))
+        )
+        error = np.sqrt(spread / counts[at] + of_fitted / n_fitted)
+        found[name] = float(np.linalg.norm(means[at] - fitted) / error)
+    return found
+
+
+def _spread(n_rows, mean, square):
+    """The trace of the covariance of rows of some mean squared length; NaN where unknown."""
+    if n_rows < 2:
+        return np.nan
+    # No less than rounding leaves of equal rows.
+    return max(square - mean @ mean, 1e-15 * square) * n_rows / (n_rows - 1)
