@@ -10,7 +10,7 @@ from ..retrieval._results import SearchResult
 from ._html import show_item, show_text
 
 THUMBNAIL, FIGURE = 200, 1600  # pixels, of the longer edge
-MAX_SNIPPET, MAX_TEXT = 160, 400  # characters, of a document's text and of a query or an id
+MAX_SNIPPET, MAX_TEXT = 200, 400  # characters, of a document's text and of a query or an id
 MAX_PARTS = 4  # of a document, in its card
 
 
@@ -199,8 +199,8 @@ def _ask(query, number):
     ]
     asked = " ".join(texts) or "A picture"
     return (
-        f'<h2 dir="auto"><span class="label">Query {number + 1}</span> {asked}</h2>'
-        f"{''.join(pictures)}"
+        f'<div class="asked"><h2 dir="auto"><span class="label">Query {number + 1}</span> '
+        f"{asked}</h2>{''.join(pictures)}</div>"
     )
 
 
@@ -264,7 +264,7 @@ _STYLE = """
 body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 72rem; background: var(--page);
   color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { margin: 0 0 .75rem; font-size: 1.7rem; line-height: 1.2; }
-h2 { margin: 0; flex: 1 1 20rem; font-size: 1.1rem; line-height: 1.4; }
+h2 { margin: 0; font-size: 1.1rem; line-height: 1.4; }
 h3 { margin: 0 0 .5rem; font-size: .95rem; }
 p { margin: 0; }
 header > p { max-width: 46rem; margin-bottom: .75rem; white-space: pre-line; }
@@ -273,10 +273,14 @@ header > img { display: block; max-width: 100%; height: auto; margin-bottom: 1re
 table { border-collapse: collapse; margin: 1rem 0; font-size: .95rem; }
 caption { text-align: left; font-weight: 600; padding-bottom: .25rem; }
 thead th { font-weight: 400; color: var(--quiet); }
-th, td { padding: .2rem 1.5rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line); }
+th, td { padding: .2rem 1rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line); }
+td { white-space: nowrap; }
+tbody th { max-width: 10rem; overflow-wrap: break-word; }
 .query { display: flex; flex-wrap: wrap; gap: .75rem 1.5rem; align-items: flex-start;
   padding: 1.5rem 0; border-top: 1px solid var(--line); }
-.query > img { max-width: 8rem; height: auto; border-radius: .4rem; }
+.asked { flex: 1 1 20rem; min-width: 0; }
+.asked img { height: 7rem; width: auto; max-width: 100%; object-fit: contain; margin-top: .4rem;
+  border-radius: .3rem; }
 .label { display: block; font-size: .8rem; font-weight: 400; color: var(--quiet); }
 .answer { flex: 0 1 22rem; }
 .columns { flex: 1 0 100%; display: grid; gap: 1.25rem;
@@ -294,9 +298,10 @@ li::before { content: counter(place); align-self: flex-start; color: var(--quiet
 li.right { background: var(--good-card); border-color: var(--good);
   box-shadow: 0 0 0 1px var(--good); }
 .mark { color: var(--good); white-space: nowrap; }
-.pictures { display: flex; flex: none; gap: .3rem; max-width: 50%; flex-wrap: wrap; }
+.pictures { display: flex; flex: none; gap: .3rem; max-width: 40%; flex-wrap: wrap; }
 .pictures img { height: 4.5rem; width: auto; max-width: 100%; object-fit: contain;
   border-radius: .3rem; }
+.pictures img:not(:only-child) { height: 2.6rem; max-width: 47%; }
 .card p { font-size: .9rem; line-height: 1.35; }
 .card .facts, .card .note { font-size: .8rem; color: var(--quiet); }
 .facts { margin-top: .2rem; }

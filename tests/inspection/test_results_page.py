@@ -308,7 +308,7 @@ def test_a_browser_shows_the_page_with_all_its_pictures_and_no_complaint(tmp_pat
     page.write_text(
         results_page(
             [NASTY[1], tmp_path / names[0]],
-            {"before": found(first), "after": found(second)},
+            {"before": found(first), "after" * 30: found(second)},
             contents,
             answers=[2, 5],
             introduction=["words", picture("green", (1500, 300))],
