@@ -128,9 +128,8 @@ def test_a_page_has_a_language_an_encoding_headings_and_nothing_from_elsewhere()
     )
     policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
     assert "default-src 'none'" in policy
-    style = page.said[[tag for tag, _, _ in page.elements].index("style")]
     assert "url(" not in page.text
-    assert "@import" not in style
+    assert "@import" not in page.text
 
 
 def test_the_right_answer_is_marked_and_counted_in_each_column():
@@ -188,9 +187,9 @@ def test_one_query_and_a_lone_part_need_no_list():
         ({"queries": ["a", "b"]}, ValueError, "those of 1 queries, but 2 queries"),
         ({"answers": ["a", "b"]}, ValueError, "2 answers to 1 queries"),
         ({"contents": [["a"]]}, TypeError, "contents must be a dict"),
-        ({"contents": {"a": 5}}, TypeError, "A int cannot be shown: 5"),
-        ({"contents": {"a": [np.ones((4, 4, 3))]}}, TypeError, "A ndarray cannot be shown"),
-        ({"queries": [None]}, TypeError, "A NoneType cannot be shown"),
+        ({"contents": {"a": 5}}, TypeError, "This int cannot be shown: 5"),
+        ({"contents": {"a": [np.ones((4, 4, 3))]}}, TypeError, "This ndarray cannot be shown"),
+        ({"queries": [None]}, TypeError, "This NoneType cannot be shown"),
     ],
 )
 def test_what_cannot_be_shown_is_an_error_that_says_how_to_mend_it(changed, error, message):
