@@ -62,8 +62,8 @@ def show_item(item, *, name, edge, up_to):
         return f'<p dir="auto">{show_text(item, up_to)}</p>'
     if not is_picture(item):
         raise TypeError(
-            f"This {type(item).__name__} cannot be shown: {repr(item)[:60]}. Give a text (str) or a "
-            "picture: a Path, a PIL image or a uint8 array of shape (H, W, 3)."
+            f"This {type(item).__name__} cannot be shown: {repr(item)[:60]}. Give a text (str) or "
+            "a picture: a Path, a PIL image or a uint8 array of shape (H, W, 3)."
         )
     name = show_text(item.name if isinstance(item, Path) else name, 200)
     try:
