@@ -5,7 +5,7 @@ DATA ?=
 RUFF := ruff==0.17.6
 BIN := .venv/bin
 
-.PHONY: demo test test-core lint format clean
+.PHONY: demo test test-core browser lint format clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py $(if $(DATA),"$(DATA)")
@@ -19,6 +19,15 @@ test: .venv/test.stamp
 # Without torch and open_clip where .venv is new: what needs them is skipped.
 test-core: .venv/test-core.stamp
 	$(PYTEST) $(TESTS)
+
+# For the test that opens a page in a browser; without one it is skipped.
+SUDO = $(if $(filter-out 0,$(shell id -u)),$(shell command -v sudo))
+browser:
+	@if command -v chromium >/dev/null; then chromium --version; \
+	elif command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || [ -n "$(SUDO)" ]; }; then \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q chromium; \
+	else echo "make browser installs chromium with apt-get, as root or with sudo. Here, put a" \
+		"chromium on the PATH by hand." >&2; exit 1; fi
 
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .
@@ -35,7 +44,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/demo.stamp: .venv/pyvenv.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[plot]'
+	$(BIN)/python -m pip install --quiet --editable '.[plot,clip]'
 	touch $@
 
 .venv/test-core.stamp: .venv/pyvenv.cfg pyproject.toml
