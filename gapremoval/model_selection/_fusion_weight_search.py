@@ -148,6 +148,8 @@ class FusionWeightSearchCV(BaseSearchCV):
                 f"scoring={self.scoring!r} must be None or come from make_ranking_scorer, such as "
                 "make_ranking_scorer('recall@5'). GridSearchCV takes any other."
             )
+        if y is None:
+            raise ValueError("The search needs y: the ids of documents, the relevance of queries.")
         path, retriever = _split_path(self.estimator)
         fold = stand_in = _EveryWeight(retriever, weights)
         if path:

@@ -20,8 +20,8 @@ MARGIN = 1e-5 / SHORTEST
 # Below any cosine: documents without a direction come last.
 LAST = -2
 
-# Scores held at once, but for a single query's: 16 MiB in float32.
-BLOCK_SIZE = 2**22
+# How many scores are held at once, unless a single query has more: 8 MiB in float32.
+BLOCK_SIZE = 2**21
 
 
 class Parts:
