@@ -1,6 +1,7 @@
 """FusionWeightSearchCV: tune how the parts of documents are weighed."""
 
 import time
+from itertools import chain
 from numbers import Integral
 
 import numpy as np
@@ -233,9 +234,10 @@ class _EveryWeight(BaseEstimator):
         if only_asks and self.retriever.score_calibration is None:
             scores = self._from_parts(X, y, sample_weight, **options)
         else:
+            others = map(self._fitted, self.fusion_weights[1:])
             scores = (
-                score_queries(self._fitted(weight), X, y, sample_weight, **options)
-                for weight in self.fusion_weights
+                score_queries(retriever, X, y, sample_weight, **options)
+                for retriever in chain([self.retriever_], others)
             )
         return dict(enumerate(scores))
 
