@@ -1,0 +1,96 @@
+"""Threads that work with one BLAS thread each, as many as BLAS may use here."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from threading import Lock
+
+import joblib
+from threadpoolctl import ThreadpoolController
+
+
+def in_threads(work):
+    """Call `work()` in each of several threads at once.
+
+    There are as many as the limit of BLAS in force and the processor allow; with a limit of
+    one, as in a worker of joblib, the calling thread does it. Meanwhile BLAS is limited to
+    one thread, in the whole process; concurrent calls share the threads, and the last to
+    end restores the limit.
+
+    Parameters
+    ----------
+    work : callable
+        Without parameters; the calls share out what is to be done.
+
+    Returns
+    -------
+    list
+        What each call returned.
+    """
+    with _threads.borrowed() as (pool, n_threads):
+        if n_threads < 2:
+            return [work()]
+        calls = [pool.submit(work) for _ in range(n_threads)]
+        wait(calls)
+        return [call.result() for call in calls]
+
+
+class _Threads:
+    """The threads of this process, and the limit of BLAS while they are in use.
+
+    The limit holds for the whole process, so two users that each saved and restored it would
+    leave it at one: the users are counted, and only the first saves it.
+    """
+
+    def __init__(self):
+        self.lock = Lock()
+        self.n_users = 0
+        self.blas = self.limit = self.pool = None
+        self.n_threads = 1
+
+    @contextmanager
+    def borrowed(self):
+        """The pool and its number of threads, while BLAS has one thread."""
+        with self.lock:
+            if self.n_users == 0:
+                self._limit_blas()
+            self.n_users += 1
+            borrowed = self.pool, self.n_threads
+        try:
+            yield borrowed
+        finally:
+            with self.lock:
+                self.n_users -= 1
+                if self.n_users == 0:
+                    self._restore_blas()
+
+    def _limit_blas(self):
+        # To look for the libraries takes longer than a small search.
+        self.blas = self.blas or ThreadpoolController().select(user_api="blas")
+        allowed = [library["num_threads"] for library in self.blas.info()]
+        n_threads = min([*allowed, joblib.cpu_count()]) if allowed else 1
+        if n_threads > 1:
+            if self.pool is None or n_threads != self.n_threads:
+                self.pool = ThreadPoolExecutor(n_threads, "gapremoval")
+            self.limit = self.blas.limit(limits=1)
+        self.n_threads = n_threads
+
+    def _restore_blas(self):
+        if self.limit is not None:
+            self.limit.restore_original_limits()
+            self.limit = None
+
+    def start_anew(self):
+        """In a forked child: none of the threads is there, and none of their users."""
+        self._restore_blas()
+        self.__init__()
+
+
+_threads = _Threads()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _threads.lock.acquire(),
+        after_in_parent=lambda: _threads.lock.release(),
+        after_in_child=_threads.start_anew,
+    )
