@@ -18,11 +18,16 @@ SCORES = 2**20
 # At least so many groups of documents, whose maxima give a floor under the k-th score.
 N_GROUPS = 256
 
-# Candidates that wait, times k: more in a block call for a closer look.
+# More candidates than so many times k a query, in a block, call for a closer look.
 CROWD = 4
+
+# At so many candidates a thread scores those that wait, and keeps the best.
 MANY_WAITING = 2**20
 
-# More than what a float64 product of unit vectors may be off, both ways.
+# Documents that are compared, or multiplied in float64, at once.
+ROWS_AT_ONCE = 256
+
+# More than a float64 product of unit vectors may be off, both ways.
 DOUBLE_MARGIN = 1e-12
 
 
@@ -75,7 +80,7 @@ def numpy_top_k(queries, documents, k, margin, numbers, lines, slope):
             size = min(size, DOCUMENT_BLOCK)
     search.cut(max(size, 1))
     found = in_threads(search.scan) if is_worth else [search.scan()]
-    query, place, exact = search.best(*map(np.concatenate, zip(*(best for best, _ in found))))
+    _, place, exact = search.best(*map(np.concatenate, zip(*(best for best, _ in found))))
     shape = len(queries), k
     log_sums = None if slope is None else np.logaddexp.reduce(search.log_sums)
     error = max(error for _, error in found)
@@ -256,11 +261,10 @@ class _Candidates:
         places = np.flatnonzero(is_near[crowded].any(axis=0))
         scores = np.empty((len(crowded), len(places)))
         queries = search.queries[crowded]
-        step = max(DOCUMENT_BLOCK // 8, 1)
-        for start in range(0, len(places), step):
-            some = places[start : start + step]
-            vectors = search.documents[rows][some].astype(np.float64)
-            np.matmul(queries, vectors.T, out=scores[:, start : start + step])
+        for start in range(0, len(places), ROWS_AT_ONCE):
+            some = slice(start, start + ROWS_AT_ONCE)
+            vectors = search.documents[rows][places[some]].astype(np.float64)
+            scores[:, some] = queries @ vectors.T
         if search.lines is not None:
             scores *= search.lines.scale[rows][places]
             scores += search.lines.offset[rows][places]
@@ -282,21 +286,12 @@ def _log_sums(rough, slope):
 
 
 def _equal_to_last(documents, places):
-    """Whether each of some rows is, bit by bit, the one before it in that order."""
+    """Whether each of some documents is, bit by bit, the one before it in that order."""
     equal = np.zeros(len(places), dtype=bool)
-    if np.array_equal(places, np.arange(places[0], places[0] + len(places))):
-        places = slice(places[0], places[0] + len(places))
-    step = max(DOCUMENT_BLOCK // 16, 1)
-    n_rows = len(equal)
-    for start in range(0, n_rows - 1, step):
-        stop = min(start + step + 1, n_rows)
-        if isinstance(places, slice):
-            rows = documents[places.start + start : places.start + stop]
-        else:
-            rows = documents[places[start:stop]]
-        bits = np.ascontiguousarray(rows)
-        bits = bits.view(
-            np.uint64 if bits.shape[1] * bits.itemsize % 8 == 0 else f"u{bits.itemsize}"
-        )
-        equal[start + 1 : stop] = (bits[1:] == bits[:-1]).all(axis=1)
+    is_slice = (np.diff(places) == 1).all()
+    for start in range(0, len(places) - 1, ROWS_AT_ONCE):
+        some = places[start : start + ROWS_AT_ONCE + 1]
+        rows = documents[some[0] : some[-1] + 1] if is_slice else documents[some]
+        bits = np.ascontiguousarray(rows).view(f"u{rows.itemsize}")
+        equal[start + 1 : start + len(some)] = (bits[1:] == bits[:-1]).all(axis=1)
     return equal

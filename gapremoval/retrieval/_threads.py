@@ -39,14 +39,16 @@ class _Threads:
     """The threads of this process, and the limit of BLAS while they are in use.
 
     The limit holds for the whole process, so two users that each saved and restored it would
-    leave it at one: the users are counted, and only the first saves it.
+    leave it at one: the users are counted, and only the first saves it. threadpoolctl lets
+    one thread at a time set it, so one thread sets and restores it for all. Where another
+    holds it, BLAS keeps its own threads and there are none of ours.
     """
 
     def __init__(self):
         self.lock = Lock()
-        self.n_users = 0
+        self.n_users, self.n_threads = 0, 1
         self.blas = self.limit = self.pool = None
-        self.n_threads = 1
+        self.keeper = ThreadPoolExecutor(1, "gapremoval-limit")
 
     @contextmanager
     def borrowed(self):
@@ -67,23 +69,38 @@ class _Threads:
     def _limit_blas(self):
         # To look for the libraries takes longer than a small search.
         self.blas = self.blas or ThreadpoolController().select(user_api="blas")
-        allowed = [library["num_threads"] for library in self.blas.info()]
-        n_threads = min([*allowed, joblib.cpu_count()]) if allowed else 1
-        if n_threads > 1:
-            if self.pool is None or n_threads != self.n_threads:
-                self.pool = ThreadPoolExecutor(n_threads, "gapremoval")
-            self.limit = self.blas.limit(limits=1)
-        self.n_threads = n_threads
+        allowed, before = self._allowed(), self.n_threads
+        self.n_threads = min(allowed, joblib.cpu_count())
+        if self.n_threads > 1:
+            if self.pool is None or self.n_threads != before:
+                self.pool = ThreadPoolExecutor(self.n_threads, "gapremoval", self._limit_own)
+            self.limit = self.keeper.submit(self._held_limit).result()
+            if self.keeper.submit(self._allowed).result() > 1:
+                self._restore_blas()
+                self.n_threads = 1
+
+    def _allowed(self):
+        """How many threads BLAS may use; 1 where its libraries are not known."""
+        return min((library["num_threads"] for library in self.blas.info()), default=1)
+
+    def _held_limit(self):
+        return self.blas.limit(limits=1).__enter__()
+
+    def _limit_own(self):
+        """Limit this thread, where the limit is one of each thread."""
+        self.blas.select(threading_layer="openmp").limit(limits=1, user_api="blas")
 
     def _restore_blas(self):
         if self.limit is not None:
-            self.limit.restore_original_limits()
+            self.keeper.submit(self.limit.__exit__, None, None, None).result()
             self.limit = None
 
     def start_anew(self):
         """In a forked child: none of the threads is there, and none of their users."""
-        self._restore_blas()
+        limit = self.limit
         self.__init__()
+        if limit is not None:
+            self.keeper.submit(limit.__exit__, None, None, None).result()
 
 
 _threads = _Threads()
