@@ -12,7 +12,7 @@ from ._threads import in_threads
 WORTH_THREADS = 2**28
 
 # Documents that a thread scores at once, which fit its cache; scores without threads.
-DOCUMENT_BLOCK = 4096
+DOCUMENT_BLOCK = 2048
 SCORES = 2**20
 
 # At least so many groups of documents, whose maxima give a floor under the k-th score.
@@ -21,7 +21,7 @@ N_GROUPS = 256
 # More candidates than so many times k a query, in a block, call for a closer look.
 CROWD = 4
 
-# At so many candidates a thread scores those that wait, and keeps the best.
+# At so many candidates, or as many as are asked for, a thread scores those that wait.
 MANY_WAITING = 2**20
 
 # Documents that are compared, or multiplied in float64, at once.
@@ -79,7 +79,10 @@ def numpy_top_k(queries, documents, k, margin, numbers, lines, slope):
         if documents.dtype == np.float16:
             size = min(size, DOCUMENT_BLOCK)
     search.cut(max(size, 1))
-    found = in_threads(search.scan) if is_worth else [search.scan()]
+    try:
+        found = in_threads(search.scan) if is_worth else [search.scan()]
+    finally:
+        search.blocks.clear()  # Threads end soon after an interrupt.
     _, place, exact = search.best(*map(np.concatenate, zip(*(best for best, _ in found))))
     shape = len(queries), k
     log_sums = None if slope is None else np.logaddexp.reduce(search.log_sums)
@@ -128,17 +131,16 @@ class _Search:
         candidates = _Candidates(self)
         n_queries, n_features = self.cast.shape
         scores = np.empty(n_queries * self.size, self.cast.dtype)
-        is_half = self.documents.dtype != self.cast.dtype
-        widened = np.empty((self.size, n_features), self.cast.dtype) if is_half else None
+        is_narrow = self.documents.dtype != self.cast.dtype
+        widened = np.empty((self.size, n_features), self.cast.dtype) if is_narrow else None
         while self.blocks:
             try:
                 i, rows = self.blocks.popleft()
             except IndexError:  # Another thread took the last.
                 break
             block = self.documents[rows]
-            if is_half:
-                np.copyto(widened[: len(block)], block)
-                block = widened[: len(block)]
+            if is_narrow:
+                block = _widened(block, widened[: len(block)])
             rough = scores[: n_queries * len(block)].reshape(n_queries, len(block))
             np.matmul(self.cast, block.T, out=rough)
             if self.lines is not None:
@@ -202,7 +204,7 @@ class _Candidates:
         self._raise_floor()
         self.waiting.append((query, place + rows.start, score))
         self.n_waiting += len(query)
-        if self.n_waiting > MANY_WAITING:
+        if self.n_waiting > max(MANY_WAITING, self.search.k * len(rough)):
             self.settle()
 
     def settle(self):
@@ -273,6 +275,19 @@ class _Candidates:
         search.exact_floor[crowded] = floor
         search.floor[crowded] = np.maximum(search.floor[crowded], floor)
         is_near[np.ix_(crowded, places)] &= scores >= floor[:, None] - search.double_margin
+
+
+def _widened(narrow, out):
+    """Write rows of float16, all finite, in a wider dtype: five times as fast as a cast."""
+    if narrow.dtype != np.float16:
+        np.copyto(out, narrow)
+        return out
+    # Sign, exponent and fraction go to their places; the exponent then counts from elsewhere.
+    bits = out.view(np.int32)
+    np.left_shift(narrow.view(np.int16), 13, out=bits, dtype=np.int32)
+    bits &= np.int32(-0x70000001)
+    out *= np.float32(2**112)
+    return out
 
 
 def _log_sums(rough, slope):

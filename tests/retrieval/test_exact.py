@@ -126,6 +126,14 @@ def test_documents_on_disk_are_searched_where_they_lie(tmp_path, dtype):
     np.testing.assert_allclose(got.scores, stored, atol=1e-15)
 
 
+def test_every_float16_is_searched_by_its_value():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    documents = every[np.abs(every) <= 1][:, None]
+    got = top_k(np.ones((2, 1)), documents, len(documents))
+    want = np.sort(documents.astype(float).ravel())[::-1]
+    np.testing.assert_array_equal(got.scores, [want, want])
+
+
 def crowds(name, n_documents=40_000, n_features=24):
     """Documents and near-equal queries to which very many documents score nearly the same."""
     rng = np.random.default_rng(0)
