@@ -15,8 +15,10 @@ WORTH_THREADS = 2**28
 DOCUMENT_BLOCK = 2048
 SCORES = 2**20
 
-# At least so many groups of documents, whose maxima give a floor under the k-th score.
+# At least so many groups of documents, and so many times k, give a floor under the k-th score
+# by their maxima.
 N_GROUPS = 256
+N_GROUPS_OF_K = 4
 
 # More candidates than so many times k a query, in a block, call for a closer look.
 CROWD = 4
@@ -73,12 +75,9 @@ def numpy_top_k(queries, documents, k, margin, numbers, lines, slope):
     """
     search = _Search(queries, documents, k, margin, numbers, lines, slope)
     is_worth = len(queries) > 1 and queries.size * len(documents) > WORTH_THREADS
-    size = DOCUMENT_BLOCK
-    if not is_worth:
-        size = SCORES // len(queries)
-        if documents.dtype == np.float16:
-            size = min(size, DOCUMENT_BLOCK)
-    search.cut(max(size, 1))
+    is_half = documents.dtype == np.float16
+    size = DOCUMENT_BLOCK if is_worth or is_half else SCORES // len(queries)
+    search.cut(max(size, N_GROUPS_OF_K * k, 1))
     try:
         found = in_threads(search.scan) if is_worth else [search.scan()]
     finally:
@@ -177,7 +176,7 @@ class _Candidates:
         self.search = search
         n_queries = len(search.queries)
         # Any two groups have different documents, so k of them give a floor.
-        n_groups = min(max(N_GROUPS, 4 * search.k), search.size)
+        n_groups = min(max(N_GROUPS, N_GROUPS_OF_K * search.k), search.size)
         self.maxima = np.full((n_queries, n_groups), -np.inf, search.cast.dtype)
         self.waiting, self.n_waiting = [], 0
         self.settled = np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0)

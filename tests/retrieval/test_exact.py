@@ -42,6 +42,7 @@ def cut_otherwise(data):
         for name in ("DOCUMENT_BLOCK", "SCORES", "N_GROUPS", "MANY_WAITING", "ROWS_AT_ONCE"):
             patch.setattr(_exact_numpy, name, data.draw(size, label=name))
         patch.setattr(_exact_numpy, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
+        patch.setattr(_exact_numpy, "N_GROUPS_OF_K", data.draw(st.sampled_from([0, 1, 4])))
         patch.setattr(_exact_numpy, "WORTH_THREADS", 0 if n_threads else np.inf)
         patch.setattr(_exact_numpy, "in_threads", in_threads)
         patch.setattr("gapremoval._array_api.BLOCK_SIZE", data.draw(st.integers(1, 500)))
