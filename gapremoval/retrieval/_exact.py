@@ -62,12 +62,16 @@ def top_k(queries, documents, k, *, numbers=None, scale=None, offset=None, slope
     library or on the device. All is computed where the documents lie; on MPS, which has no
     float64, candidates are scored again on the host.
 
+    In numpy, searches that take longer than a few milliseconds run in as many threads as BLAS
+    may use, with one BLAS thread each.
+
     Parameters
     ----------
     queries : array of shape (n_queries, n_features), float32 or float64
         Of unit length; of the library of `documents`.
     documents : array of shape (n_documents, n_features), float32 or float64
-        Of unit length; of any library that follows the array API standard.
+        Of unit length; of any library that follows the array API standard. In numpy float16
+        too, which is multiplied in float32, and memory-mapped files, read block by block.
     k : int
         At least 1 and at most `n_documents`.
     numbers : ndarray of int of shape (n_documents,), default=None
@@ -76,7 +80,7 @@ def top_k(queries, documents, k, *, numbers=None, scale=None, offset=None, slope
         Makes a score ``scale * inner product + offset``.
     slope : float, default=None
         If given, exponentials of the scores are summed up as well, which costs about a
-        third of the product.
+        tenth of the product.
 
     Returns
     -------

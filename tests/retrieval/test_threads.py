@@ -18,8 +18,9 @@ from gapremoval.retrieval._threads import in_threads
 
 
 def blas_limits():
-    """The number of threads that each BLAS library may use now."""
-    return {x["num_threads"] for x in ThreadpoolController().info() if x["user_api"] == "blas"}
+    """How many threads each BLAS may use that has one limit for the whole process."""
+    libraries = ThreadpoolController().select(user_api="blas").info()
+    return {x["num_threads"] for x in libraries if x.get("threading_layer") != "openmp"}
 
 
 @contextmanager
