@@ -215,6 +215,12 @@ class _Candidates:
         self.waiting, self.n_waiting = [], 0
         near = rough >= (search.floor - search.margin)[query]
         query, place, rough = query[near], place[near], rough[near]
+        if len(query) > CROWD * search.k * len(search.queries):
+            places, at = np.unique(place, return_inverse=True)
+            one = np.zeros(len(places), dtype=np.intp)
+            scores = inner_products(search.queries, one, search.documents, places)
+            keep = ~self._is_surplus(places, scores)[at]
+            query, place, rough = query[keep], place[keep], rough[keep]
         exact = inner_products(search.queries, query, search.documents, place)
         if search.lines is not None:
             exact = exact * search.lines.scale[place] + search.lines.offset[place]
@@ -236,24 +242,29 @@ class _Candidates:
 
     def _drop_repeats(self, is_near, rough, rows):
         """Leave the first k of equal documents: no other can be among the best."""
-        search = self.search
         places = np.flatnonzero(is_near.any(axis=0))
-        number = search.numbers[rows][places]
         # Equal documents have almost always equal scores; where not, fewer are dropped.
         crowded = np.count_nonzero(is_near, axis=1).argmax()
-        order = np.lexsort((number, rough[crowded, places]))
-        places, number = places[order], number[order]
-        repeats = _equal_to_last(search.documents[rows], places)
+        keep = np.ones(rough.shape[1], dtype=bool)
+        keep[places] = ~self._is_surplus(places + rows.start, rough[crowded, places])
+        is_near &= keep
+
+    def _is_surplus(self, places, scores):
+        """Which documents have k equal ones before them, found among those of equal scores."""
+        search = self.search
+        order = np.lexsort((search.numbers[places], scores))
+        places = places[order]
+        number = search.numbers[places]
+        repeats = _equal_to_last(search.documents, places)
         repeats[1:] &= number[1:] > number[:-1]
         if search.lines is not None:
-            for line in (search.lines.scale, search.lines.offset):
-                values = line[rows][places]
-                repeats[1:] &= values[1:] == values[:-1]
+            for line in (search.lines.scale[places], search.lines.offset[places]):
+                repeats[1:] &= line[1:] == line[:-1]
         first = np.flatnonzero(~repeats)
         rank = np.arange(len(places)) - np.repeat(first, np.diff(first, append=len(places)))
-        keep = np.ones(rough.shape[1], dtype=bool)
-        keep[places[rank >= search.k]] = False
-        is_near &= keep
+        is_surplus = np.empty(len(places), dtype=bool)
+        is_surplus[order] = rank >= search.k
+        return is_surplus
 
     def _look_in_double(self, is_near, rows):
         """Leave what is near the k-th score in a float64 product."""

@@ -67,21 +67,20 @@ class _Threads:
                     self._restore_blas()
 
     def _limit_blas(self):
-        # To look for the libraries takes longer than a small search.
-        self.blas = self.blas or ThreadpoolController().select(user_api="blas")
-        allowed, before = self._allowed(), self.n_threads
-        self.n_threads = min(allowed, joblib.cpu_count())
+        # To look for the library takes longer than a small search.
+        self.blas = self.blas or _blas_of_numpy()
+        before = self.n_threads
+        self.n_threads = min([*self._limits(), joblib.cpu_count()]) if self._limits() else 1
         if self.n_threads > 1:
             if self.pool is None or self.n_threads != before:
                 self.pool = ThreadPoolExecutor(self.n_threads, "gapremoval", self._limit_own)
             self.limit = self.keeper.submit(self._held_limit).result()
-            if self.keeper.submit(self._allowed).result() > 1:
+            if max(self.keeper.submit(self._limits).result()) > 1:
                 self._restore_blas()
                 self.n_threads = 1
 
-    def _allowed(self):
-        """How many threads BLAS may use; 1 where its libraries are not known."""
-        return min((library["num_threads"] for library in self.blas.info()), default=1)
+    def _limits(self):
+        return [library["num_threads"] for library in self.blas.info()]
 
     def _held_limit(self):
         return self.blas.limit(limits=1).__enter__()
@@ -101,6 +100,15 @@ class _Threads:
         self.__init__()
         if limit is not None:
             self.keeper.submit(limit.__exit__, None, None, None).result()
+
+
+def _blas_of_numpy():
+    """The BLAS that came with numpy, or all there are, where it came from elsewhere."""
+    blas = ThreadpoolController().select(user_api="blas")
+    folders = "numpy.libs", ".dylibs"
+    paths = [library["filepath"] for library in blas.info()]
+    bundled = [path for path in paths if "numpy" in path and any(x in path for x in folders)]
+    return blas.select(filepath=bundled) if bundled else blas
 
 
 _threads = _Threads()
