@@ -80,6 +80,9 @@ class MixedModalityRetriever(ModalityEstimator):
     the index, to calibrate documents that are added. Nothing is learnt from rows that ask,
     so an answer does not depend on the other queries of a batch.
 
+    In numpy, a search that takes longer than a few milliseconds runs in threads: as many as
+    BLAS may use, which threadpoolctl or the workers of joblib limit. BLAS has one thread then.
+
     Fitted on tensors, the corpus lies on their device, in float32 or float64, and is searched
     there, with the same answers as in numpy; only the best documents come to the host.
     Queries may come from any library or device: they follow the corpus. A pickle holds numpy,
