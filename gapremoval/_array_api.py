@@ -10,6 +10,8 @@ from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy
 # of at most one output and 64 MiB. An accelerator wants few and large steps.
 BLOCK_SIZE = 2**18
 ACCELERATOR_BLOCK_SIZE = 2**24
+# What a thread works on at a time, block by block.
+SPAN_SIZE = ACCELERATOR_BLOCK_SIZE
 
 
 def is_device_array(values):
@@ -83,11 +85,23 @@ def full_precision(values):
     return context
 
 
-def row_blocks(values):
-    """Slices that cut the rows of a 2-D array into blocks of about `BLOCK_SIZE` numbers."""
-    n_rows, n_features = values.shape
+def row_blocks(values, multiple=1):
+    """Slices that cut the rows of a 2-D array into blocks of about `BLOCK_SIZE` numbers.
+
+    A block has a multiple of so many rows, but for the last.
+    """
     size = ACCELERATOR_BLOCK_SIZE if is_on_accelerator(values) else BLOCK_SIZE
-    step = max(size // max(n_features, 1), 1)
+    return _cuts(values, size, multiple)
+
+
+def row_spans(values, multiple=1):
+    """Slices that cut the rows of a 2-D array into pieces of work for threads."""
+    return _cuts(values, SPAN_SIZE, multiple)
+
+
+def _cuts(values, size, multiple):
+    n_rows, n_features = values.shape
+    step = max(size // max(n_features, 1) // multiple, 1) * multiple
     return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
 
 
@@ -178,12 +192,10 @@ def unit_rows(rows):
         passes the largest number of the dtype.
     """
     xp = array_namespace(rows)
-    limits = xp.finfo(rows.dtype)
-    small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
     # What overflows, and what is not finite, is dealt with below or told by the lengths.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = squared_lengths(rows)
-        in_range = (squares > small) & (squares < large)
+        in_range = _in_range(squares)
         lengths = xp.sqrt(squares)
         unit = rows / _no_zero(lengths)[:, None]
         if bool(xp.all(in_range)):
@@ -195,6 +207,61 @@ def unit_rows(rows):
         unit = xp.where(in_range[:, None], unit, scaled / _no_zero(relative)[:, None])
         exact = xp.where(xp.isfinite(largest), largest * relative, largest)
         return unit, xp.where(in_range, lengths, exact)
+
+
+def row_lengths(rows):
+    """The Euclidean length of each row, as from `unit_rows`, without the unit rows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = squared_lengths(rows)
+    if bool(array_namespace(rows).all(_in_range(squares))):
+        return array_namespace(rows).sqrt(squares)
+    return unit_rows(rows)[1]
+
+
+def divisible_rows(rows, kept):
+    """What rows are to be divided by for unit length, without the pass that divides them.
+
+    Parameters
+    ----------
+    rows : array of shape (n_rows, n_features), floating
+        Of any library that follows the array API standard.
+    kept : array of bool of shape (n_rows,)
+        The rows that keep their length.
+
+    Returns
+    -------
+    rows : array of shape (n_rows, n_features)
+        As given, unless a square leaves the dtype's range: then the rows are divided here.
+    divisors : array of shape (n_rows,)
+        The lengths of `rows`, or 1 where they are kept or divided; 0 for rows of zeros.
+    lengths : array of shape (n_rows,)
+        As from `unit_rows`, of the rows given.
+    """
+    xp = array_namespace(rows)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = squared_lengths(rows)
+    if bool(xp.all(_in_range(squares))):
+        lengths = divisors = xp.sqrt(squares)
+    else:
+        unit, lengths = unit_rows(rows)
+        rows = xp.where(kept[:, None], rows, unit)
+        divisors = xp.astype(lengths > 0, rows.dtype)
+    return rows, xp.where(kept, xp.astype(lengths > 0, rows.dtype), divisors), lengths
+
+
+def divide_rows(rows, divisors, out):
+    """Write each row, divided by a number of its own, into the rows of `out`."""
+    if is_numpy_array(rows):
+        np.divide(rows, divisors[:, None], out=out, casting="same_kind")
+    else:
+        out[...] = array_namespace(rows).astype(rows / divisors[:, None], out.dtype, copy=False)
+
+
+def _in_range(squares):
+    """Which squared lengths are neither so small nor so large that digits are lost."""
+    limits = array_namespace(squares).finfo(squares.dtype)
+    small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
+    return (squares > small) & (squares < large)
 
 
 def _no_zero(divisors):
