@@ -3,15 +3,24 @@
 from contextlib import ExitStack
 
 import array_api_compat
+import array_api_compat.numpy
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_array
+from array_api_compat import device, is_array_api_obj, is_numpy_array
 
-# Temporaries hold this many numbers: small enough for a core's cache, and for the promise
-# of at most one output and 64 MiB. An accelerator wants few and large steps.
-BLOCK_SIZE = 2**18
+# Temporaries hold this many numbers: small enough for the caches and for the promise of at
+# most one output and 64 MiB, large enough that Python's steps between them cost little. An
+# accelerator wants few and large steps.
+BLOCK_SIZE = 2**19
 ACCELERATOR_BLOCK_SIZE = 2**24
 # What a thread works on at a time, block by block.
 SPAN_SIZE = ACCELERATOR_BLOCK_SIZE
+
+
+def array_namespace(*arrays):
+    """As in array_api_compat, which takes longer than much of what is done in a block."""
+    if all(type(array) is np.ndarray for array in arrays):
+        return array_api_compat.numpy
+    return array_api_compat.array_namespace(*arrays)
 
 
 def is_device_array(values):
@@ -195,7 +204,8 @@ def unit_rows(rows):
     # What overflows, and what is not finite, is dealt with below or told by the lengths.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = squared_lengths(rows)
-        in_range = _in_range(squares)
+        small, large = _range_of_squares(xp, rows.dtype)
+        in_range = (squares > small) & (squares < large)
         lengths = xp.sqrt(squares)
         unit = rows / _no_zero(lengths)[:, None]
         if bool(xp.all(in_range)):
@@ -211,42 +221,41 @@ def unit_rows(rows):
 
 def row_lengths(rows):
     """The Euclidean length of each row, as from `unit_rows`, without the unit rows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = squared_lengths(rows)
-    if bool(array_namespace(rows).all(_in_range(squares))):
-        return array_namespace(rows).sqrt(squares)
-    return unit_rows(rows)[1]
+    squares = _squares_in_range(rows)
+    return unit_rows(rows)[1] if squares is None else array_namespace(rows).sqrt(squares)
 
 
-def divisible_rows(rows, kept):
+def divisible_rows(rows, kept=None):
     """What rows are to be divided by for unit length, without the pass that divides them.
 
     Parameters
     ----------
     rows : array of shape (n_rows, n_features), floating
         Of any library that follows the array API standard.
-    kept : array of bool of shape (n_rows,)
-        The rows that keep their length.
+    kept : array of bool of shape (n_rows,), default=None
+        The rows that keep their length; none by default.
 
     Returns
     -------
     rows : array of shape (n_rows, n_features)
         As given, unless a square leaves the dtype's range: then the rows are divided here.
     divisors : array of shape (n_rows,)
-        The lengths of `rows`, or 1 where they are kept or divided; 0 for rows of zeros.
+        The lengths of `rows`, or 1 where they are kept, divided here, or of unit length but
+        for rounding; 0 for rows of zeros.
     lengths : array of shape (n_rows,)
         As from `unit_rows`, of the rows given.
     """
     xp = array_namespace(rows)
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = squared_lengths(rows)
-    if bool(xp.all(_in_range(squares))):
-        lengths = divisors = xp.sqrt(squares)
-    else:
+    squares = _squares_in_range(rows)
+    if squares is None:
         unit, lengths = unit_rows(rows)
-        rows = xp.where(kept[:, None], rows, unit)
-        divisors = xp.astype(lengths > 0, rows.dtype)
-    return rows, xp.where(kept, xp.astype(lengths > 0, rows.dtype), divisors), lengths
+        rows = unit if kept is None else xp.where(kept[:, None], rows, unit)
+        return rows, xp.astype(lengths > 0, rows.dtype), lengths
+    lengths = xp.sqrt(squares)
+    is_one = xp.abs(lengths - 1) <= 4 * xp.finfo(rows.dtype).eps
+    if kept is not None:
+        is_one |= kept
+    return rows, xp.where(is_one, xp.ones_like(lengths), lengths), lengths
 
 
 def divide_rows(rows, divisors, out):
@@ -257,11 +266,20 @@ def divide_rows(rows, divisors, out):
         out[...] = array_namespace(rows).astype(rows / divisors[:, None], out.dtype, copy=False)
 
 
-def _in_range(squares):
-    """Which squared lengths are neither so small nor so large that digits are lost."""
-    limits = array_namespace(squares).finfo(squares.dtype)
-    small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
-    return (squares > small) & (squares < large)
+def _range_of_squares(xp, dtype):
+    """Between what numbers a squared length loses no digits."""
+    limits = xp.finfo(dtype)
+    return limits.smallest_normal / limits.eps**2, limits.max * limits.eps
+
+
+def _squares_in_range(rows):
+    """The squared lengths, or None if the square of a row leaves the dtype's range."""
+    xp = array_namespace(rows)
+    # What overflows, and what is not finite, is dealt with by `unit_rows`.
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = squared_lengths(rows)
+    small, large = _range_of_squares(xp, rows.dtype)
+    return squares if bool(xp.all((squares > small) & (squares < large))) else None
 
 
 def _no_zero(divisors):

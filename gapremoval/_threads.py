@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 
 # More do not make memory faster, and each holds a block or two.
-MAX_THREADS = 8
+MAX_THREADS = 4
 
 
 def n_threads():

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from array_api_compat import array_namespace
 from sklearn.utils.validation import validate_data
 
-from ._array_api import is_device_array, namespace_and_device, row_blocks, row_lengths
+from ._array_api import (
+    array_namespace,
+    is_device_array,
+    namespace_and_device,
+    row_blocks,
+    row_lengths,
+)
 from ._embeddings import EmbeddingArray
 from ._items import Query
 from ._modality import Tags

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import is_numpy_array
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import (
+    array_namespace,
     divide_rows,
     divisible_rows,
     is_writeable,
@@ -17,6 +18,7 @@ from .._array_api import (
     row_blocks,
     row_lengths,
     row_spans,
+    squared_lengths,
     to_numpy,
     unit_rows,
 )
@@ -68,11 +70,12 @@ def subtract_means(rows, codes, means, *, divisors=None, norm="l2", out=None):
     out = xp.empty_like(rows) if out is None else out
     # -(e - mean) times the divisor, in one array that stays in the cache.
     residual = xp.take(means, codes, axis=0)
-    residual *= divisors[:, None]
+    if not bool(xp.all(divisors == 1)):
+        residual *= divisors[:, None]
     residual -= rows
     lengths = row_lengths(residual)
-    subtracted = divisors * xp.take(row_lengths(means), codes)
-    has_direction = (divisors > 0) & (lengths > 32 * xp.finfo(rows.dtype).eps * subtracted)
+    rounding = 32 * xp.finfo(rows.dtype).eps * xp.sqrt(squared_lengths(means))
+    has_direction = lengths > divisors * xp.take(rounding, codes)
     scale = divisors if norm is None else lengths
     divide_rows(residual, xp.where(has_direction, -scale, xp.full_like(scale, xp.inf)), out)
     return out
@@ -307,7 +310,8 @@ class ModalityGapRemover(Calibrator):
             if name in present:
                 centers[code] = self.strength * self._center(name)
         centers = xp.asarray(centers, dtype=dtype, device=place)
-        fused = xp.asarray([len(parts_of(name)) > 1 for name in tags.names], device=place)
+        kept = [len(parts_of(name)) > 1 for name in tags.names]
+        kept = xp.asarray(kept, device=place) if any(kept) else None
         is_floating = xp.isdtype(values.dtype, "real floating")
         in_place = not self.copy and is_floating and is_writeable(values)
         if in_place:  # All rows are checked before the first is overwritten.
@@ -323,7 +327,9 @@ class ModalityGapRemover(Calibrator):
                 rows = slice(span.start + block.start, span.start + block.stop)
                 codes = xp.asarray(tags.codes[rows].astype(np.int64), device=place)
                 taken = xp.astype(values[rows, ...], dtype, copy=False)
-                taken, divisors, lengths = divisible_rows(taken, xp.take(fused, codes))
+                taken, divisors, lengths = divisible_rows(
+                    taken, None if kept is None else xp.take(kept, codes)
+                )
                 check_lengths(lengths, first_row=rows.start)
                 n_zero += int(xp.count_nonzero(lengths == 0))
                 corrected = out[rows, ...]

@@ -71,7 +71,8 @@ def _grouped_moments(values, codes, scaled, first_row):
     sums = np.zeros((1, n_modalities, values.shape[1]))
     for rows in row_blocks(values, multiple=GROUP):
         block, code = values[rows].astype(dtype, copy=False), codes[rows].astype(np.int32)
-        block, divisors, lengths = divisible_rows(block, keeps_length[code])
+        kept = None if all(scaled) else keeps_length[code]
+        block, divisors, lengths = divisible_rows(block, kept)
         check_lengths(lengths, first_row=first_row + rows.start)
         counts += np.bincount(code[lengths > 0], minlength=n_modalities)
         weights = np.divide(1, divisors, out=np.zeros_like(divisors), where=divisors > 0)
