@@ -1,6 +1,7 @@
-"""Data to try things on: generated here, and small enough to look at."""
+"""Data to try things on, generated here and small enough to look at; and readers of files."""
 
 from ._mixed_modality import make_mixed_modality
+from ._parquet import iter_parquet
 from ._scenes import make_scenes
 
-__all__ = ["make_mixed_modality", "make_scenes"]
+__all__ = ["iter_parquet", "make_mixed_modality", "make_scenes"]
