@@ -201,11 +201,9 @@ def unit_rows(rows):
         passes the largest number of the dtype.
     """
     xp = array_namespace(rows)
+    squares, in_range = _squares(rows)
     # What overflows, and what is not finite, is dealt with below or told by the lengths.
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = squared_lengths(rows)
-        small, large = _range_of_squares(xp, rows.dtype)
-        in_range = (squares > small) & (squares < large)
         lengths = xp.sqrt(squares)
         unit = rows / _no_zero(lengths)[:, None]
         if bool(xp.all(in_range)):
@@ -221,8 +219,9 @@ def unit_rows(rows):
 
 def row_lengths(rows):
     """The Euclidean length of each row, as from `unit_rows`, without the unit rows."""
-    squares = _squares_in_range(rows)
-    return unit_rows(rows)[1] if squares is None else array_namespace(rows).sqrt(squares)
+    xp = array_namespace(rows)
+    squares, in_range = _squares(rows)
+    return xp.sqrt(squares) if bool(xp.all(in_range)) else unit_rows(rows)[1]
 
 
 def divisible_rows(rows, kept=None):
@@ -238,7 +237,7 @@ def divisible_rows(rows, kept=None):
     Returns
     -------
     rows : array of shape (n_rows, n_features)
-        As given, unless a square leaves the dtype's range: then the rows are divided here.
+        As given, but that rows whose squares leave the dtype's range are divided here.
     divisors : array of shape (n_rows,)
         The lengths of `rows`, or 1 where they are kept, divided here, or of unit length but
         for rounding; 0 for rows of zeros.
@@ -246,15 +245,18 @@ def divisible_rows(rows, kept=None):
         As from `unit_rows`, of the rows given.
     """
     xp = array_namespace(rows)
-    squares = _squares_in_range(rows)
-    if squares is None:
+    squares, in_range = _squares(rows)
+    divided = None if bool(xp.all(in_range)) else ~in_range
+    if divided is None:
+        lengths = xp.sqrt(squares)
+    else:
         unit, lengths = unit_rows(rows)
-        rows = unit if kept is None else xp.where(kept[:, None], rows, unit)
-        return rows, xp.astype(lengths > 0, rows.dtype), lengths
-    lengths = xp.sqrt(squares)
+        divided = divided if kept is None else divided & ~kept
+        rows = xp.where(divided[:, None], unit, rows)
     is_one = xp.abs(lengths - 1) <= 4 * xp.finfo(rows.dtype).eps
-    if kept is not None:
-        is_one |= kept
+    for others in (kept, divided):
+        if others is not None:
+            is_one |= others & (lengths > 0)
     return rows, xp.where(is_one, xp.ones_like(lengths), lengths), lengths
 
 
@@ -266,20 +268,14 @@ def divide_rows(rows, divisors, out):
         out[...] = array_namespace(rows).astype(rows / divisors[:, None], out.dtype, copy=False)
 
 
-def _range_of_squares(xp, dtype):
-    """Between what numbers a squared length loses no digits."""
-    limits = xp.finfo(dtype)
-    return limits.smallest_normal / limits.eps**2, limits.max * limits.eps
-
-
-def _squares_in_range(rows):
-    """The squared lengths, or None if the square of a row leaves the dtype's range."""
-    xp = array_namespace(rows)
+def _squares(rows):
+    """The squared lengths, and which of them lie in the dtype's range with all their digits."""
+    limits = array_namespace(rows).finfo(rows.dtype)
+    small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
     # What overflows, and what is not finite, is dealt with by `unit_rows`.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = squared_lengths(rows)
-    small, large = _range_of_squares(xp, rows.dtype)
-    return squares if bool(xp.all((squares > small) & (squares < large))) else None
+    return squares, (squares > small) & (squares < large)
 
 
 def _no_zero(divisors):

@@ -18,7 +18,6 @@ from .._array_api import (
     row_blocks,
     row_lengths,
     row_spans,
-    squared_lengths,
     to_numpy,
     unit_rows,
 )
@@ -74,7 +73,7 @@ def subtract_means(rows, codes, means, *, divisors=None, norm="l2", out=None):
         residual *= divisors[:, None]
     residual -= rows
     lengths = row_lengths(residual)
-    rounding = 32 * xp.finfo(rows.dtype).eps * xp.sqrt(squared_lengths(means))
+    rounding = 32 * xp.finfo(rows.dtype).eps * row_lengths(means)
     has_direction = lengths > divisors * xp.take(rounding, codes)
     scale = divisors if norm is None else lengths
     divide_rows(residual, xp.where(has_direction, -scale, xp.full_like(scale, xp.inf)), out)

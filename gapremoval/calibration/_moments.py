@@ -70,7 +70,8 @@ def _grouped_moments(values, codes, scaled, first_row):
     counts = np.zeros(n_modalities, dtype=np.int64)
     sums = np.zeros((1, n_modalities, values.shape[1]))
     for rows in row_blocks(values, multiple=GROUP):
-        block, code = values[rows].astype(dtype, copy=False), codes[rows].astype(np.int32)
+        block = np.ascontiguousarray(values[rows], dtype)
+        code = codes[rows].astype(np.int32)
         kept = None if all(scaled) else keeps_length[code]
         block, divisors, lengths = divisible_rows(block, kept)
         check_lengths(lengths, first_row=first_row + rows.start)
@@ -94,7 +95,7 @@ def _exact_moments(values, codes, scaled, first_row):
     keeps_length = xp.asarray(~np.asarray(scaled, bool), device=place)
     sums = xp.zeros((len(scaled), values.shape[1]), dtype=xp.float64, device=place)
     counts = np.zeros(len(scaled), dtype=np.int64)
-    for rows in row_blocks(values):
+    for rows in row_blocks(values, multiple=GROUP):
         block = to_double(values[rows, ...], values)
         code = xp.asarray(codes[rows].astype(np.int64), device=place)
         unit, lengths = unit_rows(block)
