@@ -58,7 +58,7 @@ def measure(n_rows, rounds):
         "X.sum(0)": lambda: rows.sum(0),
         "fit": lambda: ModalityGapRemover().fit(X),
         "fit, strings as tags": lambda: ModalityGapRemover().fit(rows, modality=tags),
-        "copy into an array that is there": lambda: np.copyto(warm, rows),
+        "copy into a warm array": lambda: np.copyto(warm, rows),
         "copy into a new array": rows.copy,
         "transform": lambda: remover.transform(X),
         "the formula in numpy": lambda: naive(rows, codes, means),
@@ -73,9 +73,7 @@ def measure(n_rows, rounds):
             took[name].append(
                 seconds * (n_rows / rows[few].shape[0] if name == "row by row" else 1)
             )
-    read, copied = (
-        np.array(took[name]) for name in ("X.sum(0)", "copy into an array that is there")
-    )
+    read, copied = (np.array(took[name]) for name in ("X.sum(0)", "copy into a warm array"))
     for name, seconds in took.items():
         low, middle, high = np.quantile(seconds, [0, 0.5, 1]) * 1000
         memory = "" if name == "row by row" else f"{extra_memory(calls[name]):.0f}"

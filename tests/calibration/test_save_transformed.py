@@ -12,8 +12,8 @@ from gapremoval import EmbeddingArray, ModalityGapRemover
 from gapremoval.calibration import save_transformed
 
 
-@pytest.fixture
-def X():
+@pytest.fixture(name="X")
+def tagged_rows():
     rng = np.random.default_rng(0)
     values = rng.normal(1, 1, size=(300, 5)).astype("f4")
     return EmbeddingArray(values, rng.choice(["text", "image", "query:text"], 300))
