@@ -1,7 +1,8 @@
 """What does removing the gap cost beside reading and copying the rows?
 
 Drawn unit rows in float32, half texts and half images in random order. Everything is timed in
-turn, round after round; the memory is what numpy holds beyond its result at the most.
+turn, round after round; CPU is the processor's time over all threads, which other work on the
+machine lengthens less; the memory is what numpy holds beyond its result at the most.
 
 usage: python benchmarks/calibration_speed.py [--rows 10000 100000 1000000] [--rounds 7]
 """
@@ -64,22 +65,22 @@ def measure(n_rows, rounds):
         "the formula in numpy": lambda: naive(rows, codes, means),
         "row by row": lambda: row_by_row(rows[few], codes[few], means),
     }
-    took = {name: [] for name in calls}
+    took, busy = ({name: [] for name in calls} for _ in range(2))
     for _ in range(rounds):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             call()
-            seconds = time.perf_counter() - start
-            took[name].append(
-                seconds * (n_rows / rows[few].shape[0] if name == "row by row" else 1)
-            )
+            scale = n_rows / len(rows[few]) if name == "row by row" else 1
+            took[name].append((time.perf_counter() - start) * scale)
+            busy[name].append((time.process_time() - cpu) * scale)
     read, copied = (np.array(took[name]) for name in ("X.sum(0)", "copy into a warm array"))
     for name, seconds in took.items():
         low, middle, high = np.quantile(seconds, [0, 0.5, 1]) * 1000
         memory = "" if name == "row by row" else f"{extra_memory(calls[name]):.0f}"
         print(
             f"| {n_rows:,} | {name} | {middle:.1f} | {low:.1f} to {high:.1f} | "
-            f"{np.median(seconds / read):.1f} | {np.median(seconds / copied):.1f} | {memory} |",
+            f"{np.median(busy[name]) * 1000:.1f} | {np.median(seconds / read):.1f} | "
+            f"{np.median(seconds / copied):.1f} | {memory} |",
             flush=True,
         )
 
@@ -89,8 +90,8 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    print("| rows | what | ms, median | ms, range | / sum | / copy | extra MiB |")
-    print("|---|---|---|---|---|---|---|")
+    print("| rows | what | ms, median | ms, range | CPU ms | / sum | / copy | extra MiB |")
+    print("|---|---|---|---|---|---|---|---|")
     for n_rows in options.rows:
         measure(n_rows, options.rounds)
 
