@@ -57,11 +57,12 @@ def unit_moments(values, codes, scaled):
     def of_span(rows):
         return _grouped_moments(values[rows], codes[rows], scaled, rows.start)
 
-    pieces = [*threaded_map(of_span, row_spans(values[:in_groups, ...], multiple=GROUP))]
-    pieces.append(_exact_moments(values[in_groups:, ...], codes[in_groups:], scaled, in_groups))
-    for more_counts, more_sums in pieces:
+    spans = threaded_map(of_span, row_spans(values[:in_groups, ...], multiple=GROUP))
+    for more_counts, more_sums in spans:
         counts += more_counts
         sums += more_sums
+    rest = _exact_moments(values[in_groups:, ...], codes[in_groups:], scaled, in_groups)
+    counts, sums = counts + rest[0], sums + rest[1]
     means = sums / np.maximum(counts, 1)[:, None]
     return counts, means, int(values.shape[0] - counts.sum())
 
