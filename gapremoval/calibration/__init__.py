@@ -1,5 +1,6 @@
 """Calibrators: what lays the clouds of the modalities over each other."""
 
 from ._gap_remover import ModalityGapRemover
+from ._save_transformed import save_transformed
 
-__all__ = ["ModalityGapRemover"]
+__all__ = ["ModalityGapRemover", "save_transformed"]
