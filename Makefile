@@ -2,7 +2,7 @@
 # that the second time: the stamps are newer than pyproject.toml.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DATA ?=
-RUFF := ruff==0.17.6
+LINTERS := ruff==0.17.6 import-linter==2.17
 BIN := .venv/bin
 
 .PHONY: demo test test-core browser lint format clean
@@ -32,6 +32,7 @@ browser:
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 format: .venv/lint.stamp
 	$(BIN)/ruff check --fix .
@@ -56,5 +57,5 @@ clean:
 	touch $@
 
 .venv/lint.stamp: .venv/pyvenv.cfg Makefile
-	$(BIN)/python -m pip install --quiet $(RUFF)
+	$(BIN)/python -m pip install --quiet $(LINTERS)
 	touch $@
