@@ -3,6 +3,9 @@
 import inspect
 import re
 
+from docutils import nodes
+from sphinx_gallery.sorting import ExplicitOrder
+
 from gapremoval import __version__
 
 project = "gapremoval"
@@ -28,7 +31,9 @@ default_role = "literal"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
+autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 autosummary_generate_overwrite = True
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {
@@ -50,6 +55,14 @@ numpydoc_validation_exclude = {
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
+    "within_subsection_order": ExplicitOrder(
+        [
+            "plot_modality_gap.py",
+            "plot_search_scenes_and_notes.py",
+            "plot_image_text_documents.py",
+            "*",
+        ]
+    ),
     "ignore_pattern": r"(^|/)(?!plot_)\w+\.py$",
     "backreferences_dir": "api/examples",
     "doc_module": "gapremoval",
@@ -67,7 +80,19 @@ html_logo = html_favicon = "images/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
-html_sidebars = {"index": [], "getting_started": [], "theory": []}
+# Pages that have no others below them.
+html_sidebars = dict.fromkeys(
+    [
+        "index",
+        "getting_started",
+        "theory",
+        "benchmarks",
+        "citing",
+        "contributing",
+        "changelog",
+    ],
+    [],
+)
 html_theme_options = {
     "logo": {"text": "gapremoval"},
     "navbar_align": "left",
@@ -77,8 +102,6 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
-    "pygments_light_style": "tango",
-    "pygments_dark_style": "github-dark",
 }
 
 # What pages link to in the checkout, and the page that shows it here.
@@ -103,6 +126,15 @@ def skip_foreign_members(app, what, name, member, skip, options):
     return None
 
 
+def strip_code(app, doctree):
+    """Take off the blank line that ends the output of an example in Markdown."""
+    for block in doctree.findall(nodes.literal_block):
+        if block.rawsource == block.astext():
+            block.rawsource = block.rawsource.rstrip()
+            block.children = [nodes.Text(block.rawsource)]
+
+
 def setup(app):
     app.connect("source-read", link_to_pages)
     app.connect("autodoc-skip-member", skip_foreign_members)
+    app.connect("doctree-read", strip_code)

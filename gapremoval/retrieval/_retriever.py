@@ -205,12 +205,12 @@ class MixedModalityRetriever(ModalityEstimator):
 
     @property
     def ids_(self):
-        """The documents' ids."""
+        """The documents' ids in the order of their first row: int64, str or object."""
         return self._documents.ids
 
     @property
     def document_modality_(self):
-        """The documents' modalities."""
+        """The documents' modalities, sorted and joined by ``+``."""
         return self._documents.modality
 
     @property
