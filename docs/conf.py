@@ -80,19 +80,9 @@ html_logo = html_favicon = "images/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
-# Pages that have no others below them.
-html_sidebars = dict.fromkeys(
-    [
-        "index",
-        "getting_started",
-        "theory",
-        "benchmarks",
-        "citing",
-        "contributing",
-        "changelog",
-    ],
-    [],
-)
+# With no others below them.
+LONE_PAGES = "index getting_started theory benchmarks citing contributing changelog"
+html_sidebars = {page: [] for page in LONE_PAGES.split()}
 html_theme_options = {
     "logo": {"text": "gapremoval"},
     "navbar_align": "left",
