@@ -16,8 +16,9 @@ from ._index_file import IndexFile, cache_folder
 from ._output import counted, tell
 from ._searching import fitted
 
-# With fewer texts than this their mean says little of what texts are like.
-FEW_TEXTS = 16
+# Two texts tell more of what questions are like than captions from elsewhere do
+# (benchmarks/few_notes.py).
+FEW_TEXTS = 2
 
 
 def make_index(folder, model, out, *, hidden):

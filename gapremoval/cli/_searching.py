@@ -28,7 +28,7 @@ def fitted(index):
         document[rows] = number
     pipe = make_search_pipeline()
     if len(index.captions):
-        # Few texts have no mean of their own: one would lie on it, and never be found.
+        # A single text is its own mean: it would lie on it, and never be found.
         pipe[0].set_params(prior={"text": index.captions.values.mean(axis=0)})
     asked = [None] * (len(index.captions) + len(index.learnt))
     X = EmbeddingArray.concatenate([index.files, index.captions, index.learnt])

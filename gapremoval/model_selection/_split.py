@@ -26,6 +26,7 @@ class QueryKFold(BaseCrossValidator):
 
     See Also
     --------
+    FusionWeightSearchCV : Has these folds by default.
     make_ranking_scorer : Scores by another metric than NDCG@10.
 
     Examples

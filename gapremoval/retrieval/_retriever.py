@@ -15,7 +15,6 @@ from .._modality import as_query, is_query
 from .._relevance import check_ids, check_y
 from .._validation import check_lengths, check_rows, checked_lengths
 from .._warnings import warn
-from ..metrics import ndcg_at_k
 from ..score_calibration import ScoreCalibrator
 from ._documents import Documents, group_ids, warn_of_unlike_lengths, warn_of_zero_length
 from ._fusion import check_fusion_weight
@@ -390,15 +389,10 @@ class MixedModalityRetriever(ModalityEstimator):
             If no query is judged, or a document is named that is not in the corpus.
         """
         check_is_fitted(self)
-        return score_queries(
-            self,
-            X,
-            y,
-            metric=ndcg_at_k,
-            k=10,
-            sample_weight=sample_weight,
-            modality=modality,
-        )
+        return self._score_queries(X, y, sample_weight, modality=modality)
+
+    # What stands in for a retriever in a search over weights scores all of them here.
+    _score_queries = score_queries
 
     def _index(self, X, y, modality, *, reset):
         """Add the document rows to an empty or the present corpus."""
@@ -468,6 +462,28 @@ class MixedModalityRetriever(ModalityEstimator):
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
+        queries, tags, directed = self._check_queries(X, modality)
+        return rank(
+            self._documents,
+            self.score_calibration_,
+            queries,
+            tags,
+            directed,
+            k,
+            modality=document_modality,
+            with_odds=with_odds,
+        )
+
+    def _check_queries(self, X, modality):
+        """Rows that are all queries, of unit length beside the documents or zero.
+
+        Returns
+        -------
+        queries : array of shape (n_queries, n_features), float64
+        tags : Tags
+        directed : ndarray of bool of shape (n_queries,)
+            Which are not zero.
+        """
         rows = check_rows(self, X, modality, known=self.modalities_)
         asked_before = any(map(is_query, self.modalities_))
         if asked_before and not rows.tags.is_query.any():
@@ -484,16 +500,7 @@ class MixedModalityRetriever(ModalityEstimator):
                 f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
                 "direction: the answer is the corpus in its own order, with score 0.",
             )
-        return rank(
-            self._documents,
-            self.score_calibration_,
-            queries,
-            rows.tags,
-            directed,
-            k,
-            modality=document_modality,
-            with_odds=with_odds,
-        )
+        return queries, rows.tags, directed
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
