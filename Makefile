@@ -29,9 +29,9 @@ browser:
 	else echo "make browser installs chromium with apt-get, as root or with sudo. Here, put a" \
 		"chromium on the PATH by hand." >&2; exit 1; fi
 
-# The site, into docs/_build/html; a warning is an error, and so is a link that leads nowhere. An
-# example runs again when it has changed.
-SPHINX = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -n -q -b html
+# The site, into docs/_build/html; a warning is an error, and so is a link that leads nowhere. All
+# pages are read anew, or old warnings would go unseen; an example runs again when it has changed.
+SPHINX = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m sphinx -E -W --keep-going -n -q -b html
 docs: .venv/docs.stamp
 	$(SPHINX) docs docs/_build/html
 

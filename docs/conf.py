@@ -35,6 +35,13 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 toc_object_entries_show_parents = "hide"
 autosummary_generate_overwrite = True
+# Other libraries' pages lie on the network, and the site is built without one.
+nitpick_ignore_regex = [
+    ("py:.*", r"(sklearn|numpy|scipy|pandas|torch|joblib|pyarrow)\..*"),
+    # In docstrings that are inherited from scikit-learn.
+    ("py:obj", "n_features_in_"),
+    ("term", "fit"),
+]
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {
     "all",
