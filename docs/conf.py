@@ -78,7 +78,6 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "min_reported_time": 600,
     "abort_on_example_error": True,
-    "copyfile_regex": "",
 }
 
 html_theme = "pydata_sphinx_theme"
@@ -97,7 +96,6 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
 }
 
@@ -105,7 +103,6 @@ html_theme_options = {
 PAGES_OF_FILES = {
     r"\.\./benchmarks/README\.md": "benchmarks.md",
     r"\.\./examples/(plot_\w+)\.py": r"gallery/\1.rst",
-    r"\.\./CITATION\.cff": "citing.md",
 }
 
 
@@ -123,15 +120,18 @@ def skip_foreign_members(app, what, name, member, skip, options):
     return None
 
 
-def strip_code(app, doctree):
-    """Take off the blank line that ends the output of an example in Markdown."""
+def mend_texts(app, doctree):
+    """Take off the blank line that ends an example in Markdown; NDCG@10 is no mail address."""
     for block in doctree.findall(nodes.literal_block):
         if block.rawsource == block.astext():
             block.rawsource = block.rawsource.rstrip()
             block.children = [nodes.Text(block.rawsource)]
+    for link in list(doctree.findall(nodes.reference)):
+        if link.get("refuri", "").startswith("mailto:"):
+            link.replace_self(link.children)
 
 
 def setup(app):
     app.connect("source-read", link_to_pages)
     app.connect("autodoc-skip-member", skip_foreign_members)
-    app.connect("doctree-read", strip_code)
+    app.connect("doctree-read", mend_texts)
