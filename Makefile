@@ -5,7 +5,7 @@ DATA ?=
 LINTERS := ruff==0.17.6 import-linter==2.17
 BIN := .venv/bin
 
-.PHONY: demo test test-core browser lint format clean
+.PHONY: demo test test-core browser docs docs-quick lint format clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py $(if $(DATA),"$(DATA)")
@@ -29,6 +29,16 @@ browser:
 	else echo "make browser installs chromium with apt-get, as root or with sudo. Here, put a" \
 		"chromium on the PATH by hand." >&2; exit 1; fi
 
+# The site, into docs/_build/html; a warning is an error, and so is a link that leads nowhere. All
+# pages are read anew, or old warnings would go unseen; an example runs again when it has changed.
+SPHINX = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m sphinx -E -W --keep-going -n -q -b html
+docs: .venv/docs.stamp
+	$(SPHINX) docs docs/_build/html
+
+# Without running the examples, and beside the site.
+docs-quick: .venv/docs.stamp
+	$(SPHINX) -D plot_gallery=0 docs docs/_build/quick
+
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,7 +49,7 @@ format: .venv/lint.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv
+	rm -rf .venv docs/_build docs/api docs/gallery
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -54,6 +64,10 @@ clean:
 
 .venv/test.stamp: .venv/pyvenv.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test,cli]'
+	touch $@
+
+.venv/docs.stamp: .venv/pyvenv.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 .venv/lint.stamp: .venv/pyvenv.cfg Makefile

@@ -185,7 +185,8 @@ class ModalityGapRemover(Calibrator):
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
             Documents and, where there are any, queries.
-        y : ignored
+        y : object, default=None
+            Ignored.
         modality : str or sequence of str of shape (n_rows,), default=None
             The rows' modalities; not needed for an EmbeddingArray.
 
@@ -209,12 +210,25 @@ class ModalityGapRemover(Calibrator):
     def partial_fit(self, X, y=None, *, modality=None):
         """Add rows to those already seen; the order and the chunks do not matter.
 
-        Parameters and errors are those of `fit`. Nothing is said about few rows, since
-        more may come.
+        Nothing is said about few rows, since more may come.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            Documents and, where there are any, queries.
+        y : object, default=None
+            Ignored.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
         """
         first = not hasattr(self, "counts_")
         with self._all_or_nothing():
@@ -269,29 +283,43 @@ class ModalityGapRemover(Calibrator):
             What was given, corrected: the same kind of array, dtype and device. Integers
             become float64 (float32 as tensors).
 
-        Warns
-        -----
-        UserWarning
-            If rows have length zero (they stay zero), or the queries' center is the
-            prior's alone.
-
         Raises
         ------
         ValueError
             If a modality was not fitted and nothing stands behind it, or rows hold NaN or
             infinity.
+
+        Warns
+        -----
+        UserWarning
+            If rows have length zero (they stay zero), or the queries' center is the
+            prior's alone.
         """
         transformed, n_zero = self._subtract(X, modality)
         _warn_of_zero_rows(n_zero)
         return transformed
 
     def fit_transform(self, X, y=None, *, modality=None):
-        """Fit to the rows and transform them; parameters and errors are those of both.
+        """Fit to the rows and transform them.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            Documents and, where there are any, queries.
+        y : object, default=None
+            Ignored.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
 
         Returns
         -------
         EmbeddingArray or array of shape (n_rows, n_features)
             As from `transform`.
+
+        Raises
+        ------
+        ValueError
+            As `fit` and `transform`.
         """
         # Rows of length zero have been told of by fit.
         return self.fit(X, y, modality=modality)._subtract(X, modality)[0]

@@ -55,8 +55,27 @@ def ndcg_at_k(relevance, ranking, k=10):
 def recall_at_k(relevance, ranking, k=10):
     """Share of the relevant documents that are among the top `k`.
 
-    Parameters, values and errors as in `ndcg_at_k`; the gains' sizes do not matter.
-    trec_eval's ``recall``.
+    The gains' sizes do not matter. trec_eval's ``recall``.
+
+    Parameters
+    ----------
+    relevance : sequence of length n_queries
+        What answers each query: an id, a collection of ids or a dict id -> gain, where a
+        gain of 0 or less means not relevant. None, NaN or ``pandas.NA`` means unknown.
+    ranking : array or sequence of sequences of length n_queries
+        The ids found for each query, best first, none twice.
+    k : int, default=10
+        How many of them count, at least 1.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_queries,)
+        In [0, 1]; NaN where the relevance is unknown, 0 where nothing is relevant.
+
+    Raises
+    ------
+    ValueError
+        As `ndcg_at_k`.
 
     Examples
     --------
@@ -70,8 +89,27 @@ def recall_at_k(relevance, ranking, k=10):
 def mrr_at_k(relevance, ranking, k=10):
     """Reciprocal rank of the first relevant document among the top `k`, else 0.
 
-    Parameters, values and errors as in `ndcg_at_k`; the gains' sizes do not matter.
-    trec_eval's ``recip_rank`` on the top `k`.
+    The gains' sizes do not matter. trec_eval's ``recip_rank`` on the top `k`.
+
+    Parameters
+    ----------
+    relevance : sequence of length n_queries
+        What answers each query: an id, a collection of ids or a dict id -> gain, where a
+        gain of 0 or less means not relevant. None, NaN or ``pandas.NA`` means unknown.
+    ranking : array or sequence of sequences of length n_queries
+        The ids found for each query, best first, none twice.
+    k : int, default=10
+        How many of them count, at least 1.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_queries,)
+        In [0, 1]; NaN where the relevance is unknown, 0 where nothing is relevant.
+
+    Raises
+    ------
+    ValueError
+        As `ndcg_at_k`.
 
     Examples
     --------
@@ -85,8 +123,27 @@ def mrr_at_k(relevance, ranking, k=10):
 def precision_at_k(relevance, ranking, k=10):
     """Share of the top `k` that is relevant; a shorter ranking is still divided by `k`.
 
-    Parameters, values and errors as in `ndcg_at_k`; the gains' sizes do not matter.
-    trec_eval's ``P``.
+    The gains' sizes do not matter. trec_eval's ``P``.
+
+    Parameters
+    ----------
+    relevance : sequence of length n_queries
+        What answers each query: an id, a collection of ids or a dict id -> gain, where a
+        gain of 0 or less means not relevant. None, NaN or ``pandas.NA`` means unknown.
+    ranking : array or sequence of sequences of length n_queries
+        The ids found for each query, best first, none twice.
+    k : int, default=10
+        How many of them count, at least 1.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_queries,)
+        In [0, 1]; NaN where the relevance is unknown, 0 where nothing is relevant.
+
+    Raises
+    ------
+    ValueError
+        As `ndcg_at_k`.
 
     Examples
     --------

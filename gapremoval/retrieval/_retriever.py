@@ -155,14 +155,26 @@ class MixedModalityRetriever(ModalityEstimator):
     def partial_fit(self, X, y=None, *, modality=None):
         """Add documents.
 
-        All parts of a document come in one call. Parameters and errors are those of `fit`;
-        besides, an id that is already there is an error. Without `y`, row numbers go on
-        from the rows seen so far. A score calibration learns at the first call alone; query
-        rows that come later teach it nothing.
+        All parts of a document come in one call. A score calibration learns at the first
+        call alone; query rows that come later teach it nothing.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            The documents' rows; query rows are not indexed.
+        y : sequence of length n_rows, default=None
+            As `fit` takes it. Without it, row numbers go on from the rows seen so far.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As `fit`; besides, if an id is already there.
         """
         with self._all_or_nothing():
             self._index(X, y, modality, reset=not hasattr(self, "_documents"))
@@ -195,12 +207,12 @@ class MixedModalityRetriever(ModalityEstimator):
 
     @property
     def ids_(self):
-        """The documents' ids."""
+        """The documents' ids in the order of their first row: int64, str or object."""
         return self._documents.ids
 
     @property
     def document_modality_(self):
-        """The documents' modalities."""
+        """The documents' modalities, sorted and joined by ``+``."""
         return self._documents.modality
 
     @property

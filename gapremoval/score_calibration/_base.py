@@ -59,7 +59,18 @@ class ScoreCalibrator(BaseEstimator):
         return self
 
     def extended(self, teaching):
-        """A copy for a corpus to which the documents of `teaching` are added at the end."""
+        """A copy for a corpus to which the documents of `teaching` are added at the end.
+
+        Parameters
+        ----------
+        teaching : dict of str to TeachingScores
+            By query modality, of the new documents and the rows that taught at `fit`.
+
+        Returns
+        -------
+        ScoreCalibrator
+            What was learnt is the same but for modalities that are new.
+        """
         learnt_before = self.learnt_
         longer = self._copied(dict(learnt_before), {})
         for name, learnt in learnt_before.items():
@@ -72,7 +83,18 @@ class ScoreCalibrator(BaseEstimator):
         return longer
 
     def restricted(self, documents):
-        """A copy for a corpus that keeps only some of its documents."""
+        """A copy for a corpus that keeps only some of its documents.
+
+        Parameters
+        ----------
+        documents : ndarray of int of shape (n_kept,)
+            The numbers of those that stay.
+
+        Returns
+        -------
+        ScoreCalibrator
+            What was learnt is the same.
+        """
         kept = {name: rows[documents] for name, rows in self._statistics.items()}
         return self._copied(self.learnt_, kept)
 
@@ -87,6 +109,7 @@ class ScoreCalibrator(BaseEstimator):
         Parameters
         ----------
         query_modality : str
+            What asks.
         documents : Documents
             The corpus that was fitted, extended and restricted.
 
@@ -113,7 +136,28 @@ class ScoreCalibrator(BaseEstimator):
         return self._maps[query_modality]
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
-        """The best documents by calibrated scores; as ``documents.nearest`` returns them."""
+        """The best documents by calibrated scores.
+
+        Parameters
+        ----------
+        documents : Documents
+            The corpus that was fitted, extended and restricted.
+        queries : array of shape (n_queries, n_features)
+            Of unit length, of the library that holds the documents.
+        k : int
+            How many documents.
+        query_modality : str
+            What asks.
+        modality : str, default=None
+            Search only documents of this modality.
+
+        Returns
+        -------
+        scores : ndarray of float64 of shape (n_queries, n_found)
+            Best first.
+        positions : ndarray of int of shape (n_queries, n_found)
+            Numbers of the documents in the corpus.
+        """
         score_map = self.score_map(query_modality, documents)
         return documents.nearest(queries, k, modality=modality, score_map=score_map)
 

@@ -39,7 +39,7 @@ class PriorOdds(PosteriorOdds):
 
     See Also
     --------
-    PosteriorOdds : Learns what is constant here, and gives probabilities.
+    gapremoval.PosteriorOdds : Learns what is constant here, and gives probabilities.
 
     Notes
     -----
