@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._blas_threads import in_threads
 from ._rescoring import group_maxima, inner_products
-from ._threads import in_threads
 
 # Threads pay where the product takes more multiplications than this.
 WORTH_THREADS = 2**28

@@ -13,8 +13,8 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever
-from gapremoval.retrieval import _exact_numpy, _threads
-from gapremoval.retrieval._threads import in_threads
+from gapremoval.retrieval import _blas_threads, _exact_numpy
+from gapremoval.retrieval._blas_threads import in_threads
 
 
 def blas_limits():
@@ -194,7 +194,7 @@ warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
 joblib.cpu_count = lambda: 4
 from gapremoval.retrieval import _exact_numpy
 from gapremoval.retrieval._exact import top_k
-from gapremoval.retrieval._threads import in_threads
+from gapremoval.retrieval._blas_threads import in_threads
 
 def limit_blas():  # from a thread that ends: threadpoolctl heeds but one living thread
     threadpool_limits(2, user_api="blas")
@@ -248,4 +248,4 @@ def test_a_forked_child_searches_with_threads_of_its_own(when):
 
 
 def test_nothing_is_left_in_use():
-    assert _threads._threads.n_users == 0
+    assert _blas_threads._threads.n_users == 0
