@@ -1,12 +1,24 @@
 """Runs every code block of README.md and docs/ as a test, in a folder of its own."""
 
 import os
+import subprocess
+import sys
 import tempfile
-from doctest import NORMALIZE_WHITESPACE
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from importlib.util import find_spec
 
 from sybil import Sybil
-from sybil.parsers.myst import PythonCodeBlockParser
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
+
+# How the site is built, and what is made then.
+collect_ignore = ["docs/conf.py", "docs/_build", "docs/api", "docs/gallery"]
+
+NEED_CLIP = [
+    "docs/getting_started.md",
+    "docs/encoder.md",
+    "docs/pocket_model.md",
+    "docs/command_line.md",
+]
 
 
 def enter_a_folder(namespace):
@@ -19,10 +31,34 @@ def leave_the_folder(namespace):
     namespace["_folder"].cleanup()
 
 
-pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(doctest_optionflags=NORMALIZE_WHITESPACE)],
+def run_the_session(example):
+    """Type the lines that begin with ``$``, and compare what comes with the lines below."""
+    environment = os.environ | {
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    }
+    for typed in example.parsed.strip().removeprefix("$ ").split("\n$ "):
+        command, _, wanted = typed.partition("\n")
+        done = subprocess.run(
+            ["bash", "-c", f"({command}) 2>&1"], env=environment, capture_output=True, text=True
+        )
+        wanted = f"{wanted}\n" if wanted else ""
+        if not OutputChecker().check_output(wanted, done.stdout, ELLIPSIS | NORMALIZE_WHITESPACE):
+            return f"$ {command}\nwanted:\n{wanted}\ngot:\n{done.stdout}"
+    return None
+
+
+pythons = [PythonCodeBlockParser(doctest_optionflags=NORMALIZE_WHITESPACE)]
+folder = {"setup": enter_a_folder, "teardown": leave_the_folder}
+sybils = Sybil(
+    parsers=pythons,
     patterns=["README.md", "docs/*.md"],
-    excludes=[] if find_spec("open_clip") else ["docs/encoder.md", "docs/pocket_model.md"],
-    setup=enter_a_folder,
-    teardown=leave_the_folder,
-).pytest()
+    excludes=["docs/command_line.md", *([] if find_spec("open_clip") else NEED_CLIP)],
+    **folder,
+)
+if find_spec("typer"):
+    sybils += Sybil(
+        parsers=[*pythons, CodeBlockParser("console", evaluator=run_the_session)],
+        patterns=["docs/command_line.md"],
+        **folder,
+    )
+pytest_collect_file = sybils.pytest()

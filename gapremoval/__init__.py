@@ -8,13 +8,14 @@ from ._search_pipeline import make_search_pipeline
 from ._version import __version__
 from .calibration import ModalityGapRemover
 from .encoders import CLIPEncoder
-from .model_selection import QueryKFold, make_ranking_scorer
+from .model_selection import FusionWeightSearchCV, QueryKFold, make_ranking_scorer
 from .retrieval import MixedModalityRetriever
 from .score_calibration import PosteriorOdds
 
 __all__ = [
     "CLIPEncoder",
     "EmbeddingArray",
+    "FusionWeightSearchCV",
     "MixedModalityRetriever",
     "ModalityGapRemover",
     "PosteriorOdds",

@@ -3,13 +3,24 @@
 from contextlib import ExitStack
 
 import array_api_compat
+import array_api_compat.numpy
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_array
+from array_api_compat import device, is_array_api_obj, is_numpy_array
 
-# Temporaries hold this many numbers: small enough for a core's cache, and for the promise
-# of at most one output and 64 MiB. An accelerator wants few and large steps.
-BLOCK_SIZE = 2**18
+# Temporaries hold this many numbers: small enough for the caches and for the promise of at
+# most one output and 64 MiB, large enough that Python's steps between them cost little. An
+# accelerator wants few and large steps.
+BLOCK_SIZE = 2**19
 ACCELERATOR_BLOCK_SIZE = 2**24
+# What a thread works on at a time, block by block.
+SPAN_SIZE = ACCELERATOR_BLOCK_SIZE
+
+
+def array_namespace(*arrays):
+    """As in array_api_compat, which takes longer than much of what is done in a block."""
+    if all(type(array) is np.ndarray for array in arrays):
+        return array_api_compat.numpy
+    return array_api_compat.array_namespace(*arrays)
 
 
 def is_device_array(values):
@@ -83,11 +94,23 @@ def full_precision(values):
     return context
 
 
-def row_blocks(values):
-    """Slices that cut the rows of a 2-D array into blocks of about `BLOCK_SIZE` numbers."""
-    n_rows, n_features = values.shape
+def row_blocks(values, multiple=1):
+    """Slices that cut the rows of a 2-D array into blocks of about `BLOCK_SIZE` numbers.
+
+    A block has a multiple of so many rows, but for the last.
+    """
     size = ACCELERATOR_BLOCK_SIZE if is_on_accelerator(values) else BLOCK_SIZE
-    step = max(size // max(n_features, 1), 1)
+    return _cuts(values, size, multiple)
+
+
+def row_spans(values, multiple=1):
+    """Slices that cut the rows of a 2-D array into pieces of work for threads."""
+    return _cuts(values, SPAN_SIZE, multiple)
+
+
+def _cuts(values, size, multiple):
+    n_rows, n_features = values.shape
+    step = max(size // max(n_features, 1) // multiple, 1) * multiple
     return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
 
 
@@ -189,12 +212,9 @@ def unit_rows(rows):
         passes the largest number of the dtype.
     """
     xp = array_namespace(rows)
-    limits = xp.finfo(rows.dtype)
-    small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
+    squares, in_range = _squares(rows)
     # What overflows, and what is not finite, is dealt with below or told by the lengths.
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = squared_lengths(rows)
-        in_range = (squares > small) & (squares < large)
         lengths = xp.sqrt(squares)
         unit = rows / _no_zero(lengths)[:, None]
         if bool(xp.all(in_range)):
@@ -206,6 +226,67 @@ def unit_rows(rows):
         unit = xp.where(in_range[:, None], unit, scaled / _no_zero(relative)[:, None])
         exact = xp.where(xp.isfinite(largest), largest * relative, largest)
         return unit, xp.where(in_range, lengths, exact)
+
+
+def row_lengths(rows):
+    """The Euclidean length of each row, as from `unit_rows`, without the unit rows."""
+    xp = array_namespace(rows)
+    squares, in_range = _squares(rows)
+    return xp.sqrt(squares) if bool(xp.all(in_range)) else unit_rows(rows)[1]
+
+
+def divisible_rows(rows, kept=None):
+    """What rows are to be divided by for unit length, without the pass that divides them.
+
+    Parameters
+    ----------
+    rows : array of shape (n_rows, n_features), floating
+        Of any library that follows the array API standard.
+    kept : array of bool of shape (n_rows,), default=None
+        The rows that keep their length; none by default.
+
+    Returns
+    -------
+    rows : array of shape (n_rows, n_features)
+        As given, but that rows whose squares leave the dtype's range are divided here.
+    divisors : array of shape (n_rows,)
+        The lengths of `rows`, or 1 where they are kept, divided here, or of unit length but
+        for rounding; 0 for rows of zeros.
+    lengths : array of shape (n_rows,)
+        As from `unit_rows`, of the rows given.
+    """
+    xp = array_namespace(rows)
+    squares, in_range = _squares(rows)
+    divided = None if bool(xp.all(in_range)) else ~in_range
+    if divided is None:
+        lengths = xp.sqrt(squares)
+    else:
+        unit, lengths = unit_rows(rows)
+        divided = divided if kept is None else divided & ~kept
+        rows = xp.where(divided[:, None], unit, rows)
+    is_one = xp.abs(lengths - 1) <= 4 * xp.finfo(rows.dtype).eps
+    for others in (kept, divided):
+        if others is not None:
+            is_one |= others & (lengths > 0)
+    return rows, xp.where(is_one, xp.ones_like(lengths), lengths), lengths
+
+
+def divide_rows(rows, divisors, out):
+    """Write each row, divided by a number of its own, into the rows of `out`."""
+    if is_numpy_array(rows):
+        np.divide(rows, divisors[:, None], out=out, casting="same_kind")
+    else:
+        out[...] = array_namespace(rows).astype(rows / divisors[:, None], out.dtype, copy=False)
+
+
+def _squares(rows):
+    """The squared lengths, and which of them lie in the dtype's range with all their digits."""
+    limits = array_namespace(rows).finfo(rows.dtype)
+    small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
+    # What overflows, and what is not finite, is dealt with by `unit_rows`.
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = squared_lengths(rows)
+    return squares, (squares > small) & (squares < large)
 
 
 def _no_zero(divisors):

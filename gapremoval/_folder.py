@@ -1,5 +1,6 @@
 """A folder of pictures and text files as items and ids."""
 
+import codecs
 import os
 from collections import Counter
 from pathlib import Path
@@ -19,7 +20,9 @@ PICTURES = frozenset({
 # Pillow reads these only with a plugin or where it was built with the codec.
 NEEDS = {".avif": "pip install -U pillow"}
 NEEDS |= dict.fromkeys((".heic", ".heif", ".hif"), "pip install pillow-heif")
+KINDS = PICTURES | TEXTS | NEEDS.keys()
 BLANK = "blank"
+MOST_BYTES = 2**17  # of a text: many times what a network reads
 # Kept beside people's files by Windows, macOS, network storage and package managers.
 SYSTEM = frozenset(
     {
@@ -72,11 +75,22 @@ class LeftOut(NamedTuple):
     reason: str | None
 
     @property
+    def needs_plugin(self):
+        """Whether it is a picture that Pillow would open with a plugin."""
+        return self.reason in NEEDS.values()
+
+    @property
+    def is_loss(self):
+        """Whether a picture or a text, or a folder that may hold some, is missing."""
+        wanted = self.name.endswith("/") or suffix_of(self.name) in KINDS
+        return wanted and self.reason not in (None, BLANK)
+
+    @property
     def label(self):
         """What it is counted as: its suffix, and the reason."""
         if self.name.endswith("/"):
             return f"folder ({self.reason})"
-        suffix = os.path.splitext(self.name)[1].lower()
+        suffix = suffix_of(self.name)
         # What follows the last dot of "Dr. Who to call" is no suffix.
         if not (suffix[1:].isalnum() and len(suffix) <= 12):
             suffix = "other"
@@ -91,9 +105,9 @@ def read_folder(path, *, hidden=False):
     names in two folders are two documents.
 
     Taken are the pictures that Pillow opens (``.heic`` where pillow-heif is installed) and
-    ``.txt`` and ``.md`` files in UTF-8, whatever the case of the suffix; pictures are not
-    opened yet. Links are followed, but no file is taken twice and no link to a folder that
-    holds the link or `path`.
+    ``.txt`` and ``.md`` files in UTF-8 (their first 128 KiB), whatever the case of the suffix;
+    pictures are not opened yet. Links are followed, but no file is taken twice and no link to
+    a folder that holds the link or `path`.
 
     Parameters
     ----------
@@ -180,7 +194,7 @@ def list_folder(path, *, hidden=False, except_for=()):
     pictures = PICTURES | _suffixes_of_pillow()
     files, left_out = [], []
     for name, file in sorted(_files(root, hidden, except_for, left_out)):
-        kind = os.path.splitext(name)[1].lower()
+        kind = suffix_of(name)
         if kind in pictures:
             files.append(FolderFile(name, file))
         elif kind not in TEXTS:
@@ -263,10 +277,21 @@ def _suffixes_of_pillow():
     return NEEDS.keys() & Image.registered_extensions().keys()
 
 
-def read_text(file):
-    """A file's text and None, or None and the reason why there is none."""
+def suffix_of(name):
+    """What a file's kind is told by: ``.jpg`` of ``IMG_1.JPG``."""
+    return os.path.splitext(name)[1].lower()
+
+
+def read_text(path):
+    """The beginning of a file's text and None, or None and the reason why there is none."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        if not path.is_file():
+            return None, "not a regular file" if path.exists() else "no such file"
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES)
+        # A letter that is cut in two at the end is left out.
+        text = decoder.decode(content, final=len(content) < MOST_BYTES)
     except UnicodeDecodeError:
         return None, "not UTF-8"
     except OSError as error:
@@ -274,6 +299,7 @@ def read_text(file):
     # UTF-16 without a mark passes for UTF-8 with a null beside each letter.
     if "\0" in text:
         return None, "not UTF-8"
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     return (text, None) if text.strip() else (None, BLANK)
 
 

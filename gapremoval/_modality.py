@@ -1,11 +1,15 @@
 """Modality tags: what a tag may be, and how the tags of many rows are stored."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
 QUERY = "query:"
+# Up to so many, an array of strings is compared with each.
+FEW_NAMES = 16
 
 GRAMMAR = (
     "A modality is a non-empty string without ':' and '+', such as 'text' or 'image'; "
@@ -53,6 +57,41 @@ def check_tag(name):
     return str.__str__(name)
 
 
+def _encode_few(modality):
+    """Names and codes of an array of strings by comparing it with each name in turn.
+
+    None where it is no such array, or has so many names that a dict is faster.
+    """
+    if not isinstance(modality, np.ndarray) or modality.dtype.kind != "U" or modality.ndim != 1:
+        return None
+    names, codes = [], np.empty(len(modality), np.uint8)
+    for start in range(0, len(modality), 2**16):
+        block = modality[start : start + 2**16]
+        missing, code = np.ones(len(block), bool), 0
+        while missing.any():
+            if code == len(names):
+                names.append(check_tag(str(block[missing.argmax()])))
+                if code == FEW_NAMES:
+                    return None
+            found = block == names[code]
+            codes[start : start + 2**16][found] = code
+            missing &= ~found
+            code += 1
+    return tuple(names), codes
+
+
+def _encode_list(tags):
+    """Names and codes of a list of strings."""
+    code = defaultdict(count().__next__)
+    try:
+        codes = np.fromiter(map(code.__getitem__, tags), np.uint32, len(tags))
+    except TypeError:  # an unhashable tag, such as a list
+        for tag in tags:
+            check_tag(tag)
+        raise
+    return tuple(map(check_tag, code)), codes.astype(np.min_scalar_type(max(len(code) - 1, 0)))
+
+
 @dataclass(frozen=True, eq=False)
 class Tags:
     """The modality of each row: a tuple of names and a small integer code a row.
@@ -75,6 +114,8 @@ class Tags:
         """
         if isinstance(modality, Tags):
             tags = modality
+        elif few := _encode_few(modality):
+            tags = cls(*few)
         else:
             # An array made of a list would turn None and NaN into 'None' and 'nan'.
             listed = modality.tolist() if hasattr(modality, "tolist") else modality
@@ -86,16 +127,7 @@ class Tags:
                     f"modality must be a string or a sequence with a string a row; got "
                     f"{type(modality).__name__}: {str(modality)[:60]}. {GRAMMAR}"
                 )
-            listed = list(listed)
-            try:
-                distinct = dict.fromkeys(listed)
-            except TypeError:  # an unhashable tag, such as a list
-                distinct = listed
-            names = tuple(map(check_tag, distinct))
-            code = {tag: i for i, tag in enumerate(distinct)}
-            dtype = np.min_scalar_type(max(len(code) - 1, 0))
-            codes = np.fromiter(map(code.__getitem__, listed), dtype, len(listed))
-            tags = cls(names, codes)
+            tags = cls(*_encode_list(list(listed)))
         if len(tags) != n_rows:
             raise ValueError(
                 f"modality has {len(tags)} tags for {n_rows} rows: give one a row, or one "

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from array_api_compat import array_namespace
 from sklearn.utils.validation import validate_data
 
-from ._array_api import is_device_array, namespace_and_device, row_blocks, unit_rows
+from ._array_api import (
+    array_namespace,
+    is_device_array,
+    namespace_and_device,
+    row_blocks,
+    row_lengths,
+)
 from ._embeddings import EmbeddingArray
 from ._items import Query
 from ._modality import Tags
@@ -198,6 +203,6 @@ def checked_lengths(values):
     dtype = compute_dtype(values)
     lengths = xp.empty(values.shape[0], dtype=dtype, device=place)
     for rows in row_blocks(values):
-        lengths[rows] = unit_rows(xp.astype(values[rows, ...], dtype, copy=False))[1]
+        lengths[rows] = row_lengths(xp.astype(values[rows, ...], dtype, copy=False))
         check_lengths(lengths[rows], first_row=rows.start)
     return lengths

@@ -29,17 +29,26 @@ def rng():
     return np.random.default_rng(0)
 
 
+@needs_clip
 def test_the_demo_shows_the_gap_disappear(tmp_path):
     done = run("demo.py", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.split()}
     n_queries, raw, removed, recommended = map(float, lines["image"])
-    assert n_queries == 100
+    assert n_queries == 200
     assert raw < 0.05
-    assert removed > 0.3
-    assert recommended > removed + 0.2
+    assert removed > 0.75
+    assert recommended > removed + 0.03
     assert done.stdout.count("<- the answer") >= 2
     assert (tmp_path / "gap_removed.png").read_bytes().startswith(b"\x89PNG")
+    assert "Page: demo.html" in done.stdout
+    page = (tmp_path / "demo.html").read_text(encoding="utf-8")
+    assert page.count("<h2") == 12
+    assert page.count("<li") == 12 * 2 * 5
+    assert page.count('src="data:image/') > 24
+    assert page.count("src=") == page.count('src="data:image/')
+    assert 4 <= page.count("right answer not among") < 12  # raw, where pictures answer
+    assert 12 <= page.count("✓ right answer") < 24
 
 
 def test_the_demo_takes_a_file_with_a_text_an_item(tmp_path, rng):
@@ -50,6 +59,7 @@ def test_the_demo_takes_a_file_with_a_text_an_item(tmp_path, rng):
     assert done.returncode == 0, done.stderr
     assert "30 text, 30 image, 30 query:text, 30 query:image" in done.stdout
     assert (tmp_path / "x.png").exists()
+    assert not (tmp_path / "demo.html").exists()
 
 
 def test_the_demo_takes_a_file_with_several_texts_an_item(tmp_path, rng):

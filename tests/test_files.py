@@ -1,5 +1,6 @@
 """replacing: a file is complete, or what was there before."""
 
+import errno
 import os
 
 import pytest
@@ -39,3 +40,28 @@ def test_a_missing_folder_is_named(tmp_path):
         replacing(tmp_path / "absent" / "a.bin"),
     ):
         pass
+
+
+def test_permissions_are_kept_and_links_followed(tmp_path):
+    real, link = tmp_path / "real.bin", tmp_path / "link.bin"
+    real.write_bytes(b"old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    with replacing(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_longest_names_can_be_written_and_errors_name_the_file(tmp_path):
+    with replacing(tmp_path / ("x" * 255)) as file:
+        file.write(b"content")
+    with pytest.raises(OSError, match="xxx") as caught:
+        full_disk(tmp_path / "xxx")
+    assert caught.value.filename == str(tmp_path / "xxx")
+
+
+def full_disk(path):
+    with replacing(path):
+        raise OSError(errno.ENOSPC, "No space left on device")

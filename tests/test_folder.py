@@ -319,3 +319,31 @@ def test_a_folder_with_nothing_to_take_is_refused(tmp_path):
     write(tmp_path, "a.docx")
     with pytest.raises(ValueError, match=r"1 file was not taken: 1 .docx. Taken are .*\.webp"):
         read_folder(tmp_path)
+
+
+class TestLongTexts:
+    def test_of_a_huge_text_the_beginning_is_read(self, tmp_path):
+        with open(tmp_path / "huge.txt", "wb") as file:
+            file.write("é".encode() * 70_000)  # the limit falls between the letters' bytes
+            file.write(b"\xff")
+        items, _ = read_folder(tmp_path)
+        assert items == ["é" * 65_536]
+
+    def test_a_letter_that_the_limit_cuts_in_two_is_left_out(self, tmp_path):
+        write(tmp_path, "huge.txt", "x" + "é" * 70_000)
+        items, _ = read_folder(tmp_path)
+        assert items == ["x" + "é" * 65_535]
+
+    def test_a_text_that_ends_within_a_letter_is_not_utf_8(self, tmp_path):
+        write(tmp_path, "a.jpg")
+        write(tmp_path, "cut.txt", "é".encode()[:1])
+        with pytest.warns(UserWarning, match=r"1 \.txt \(not UTF-8\)"):
+            assert read_folder(tmp_path)[1] == ["a"]
+
+
+def test_hidden_names_are_taken_if_asked_for(tmp_path):
+    for name in ("a.jpg", ".b.jpg", ".album/c.jpg", "@eaDir/d.jpg", "node_modules/e.png"):
+        write(tmp_path, name)
+    assert read_folder(tmp_path)[1] == ["a"]
+    found = read_folder(tmp_path, hidden=True)[1]
+    assert found == [".album/c", ".b", "@eaDir/d", "a", "node_modules/e"]

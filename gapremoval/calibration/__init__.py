@@ -2,5 +2,6 @@
 
 from ._drift import drift
 from ._gap_remover import ModalityGapRemover
+from ._save_transformed import save_transformed
 
-__all__ = ["ModalityGapRemover", "drift"]
+__all__ = ["ModalityGapRemover", "drift", "save_transformed"]

@@ -4,22 +4,27 @@ from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import is_numpy_array
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import (
+    array_namespace,
+    divide_rows,
+    divisible_rows,
     is_writeable,
     namespace_and_device,
     row_blocks,
-    squared_lengths,
+    row_lengths,
+    row_spans,
     to_numpy,
     unit_rows,
 )
 from .._base import Calibrator
 from .._embeddings import EmbeddingArray
 from .._modality import check_tag, is_query, parts_of
+from .._threads import threaded_map
 from .._validation import UNTAGGED, check_lengths, check_rows, checked_lengths, compute_dtype
 from .._warnings import warn
 from ._centers import shrunk_centers, standing_for
@@ -29,7 +34,7 @@ from ._moments import pool_means, unit_moments
 FEW_ROWS = 16
 
 
-def subtract_means(rows, codes, means, *, norm="l2"):
+def subtract_means(rows, codes, means, *, divisors=None, norm="l2", out=None):
     """Subtract from each row the mean of its modality, and bring it to unit length again.
 
     e' = e - mean, then e' / |e'|: equation of GR-CLIP, arXiv 2507.19054, section 4. Adding
@@ -39,27 +44,40 @@ def subtract_means(rows, codes, means, *, norm="l2"):
     ----------
     rows : array of shape (n_rows, n_features), floating
         Of any library that follows the array API standard.
-    codes : array of int of shape (n_rows,)
+    codes : array of int64 of shape (n_rows,)
         The modality of each row, below ``len(means)``.
     means : array of shape (n_modalities, n_features)
         What is subtracted, in the dtype of `rows`.
+    divisors : array of shape (n_rows,), default=None
+        e is a row divided by this, its length as a rule; 0 for rows of zeros. By default e is
+        the row as it is.
     norm : {"l2", None}, default="l2"
         Whether the result has unit length, or keeps what the subtraction leaves.
+    out : array of shape (n_rows, n_features), default=None
+        Where the result is written, which may be `rows` and of another floating dtype; by
+        default a new array.
 
     Returns
     -------
     array of shape (n_rows, n_features)
-        Rows of length zero stay zero, and rows that equal their mean but for rounding
+        `out`. Rows of length zero stay zero, and rows that equal their mean but for rounding
         become zero: the direction of a rounding error means nothing.
     """
     xp = array_namespace(rows)
-    centred = rows - xp.take(means, codes, axis=0)
-    unit, lengths = unit_rows(centred)
-    before = xp.sqrt(squared_lengths(rows))
-    rounding = 32 * xp.finfo(rows.dtype).eps * before
-    has_direction = (before > 0) & (lengths > rounding)
-    kept = centred if norm is None else unit
-    return xp.where(has_direction[:, None], kept, xp.zeros_like(kept))
+    if divisors is None:
+        divisors = xp.astype(unit_rows(rows)[1] > 0, rows.dtype)
+    out = xp.empty_like(rows) if out is None else out
+    # -(e - mean) times the divisor, in one array that stays in the cache.
+    residual = xp.take(means, codes, axis=0)
+    if not bool(xp.all(divisors == 1)):
+        residual *= divisors[:, None]
+    residual -= rows
+    lengths = row_lengths(residual)
+    rounding = 32 * xp.finfo(rows.dtype).eps * row_lengths(means)
+    has_direction = lengths > divisors * xp.take(rounding, codes)
+    scale = divisors if norm is None else lengths
+    divide_rows(residual, xp.where(has_direction, -scale, xp.full_like(scale, xp.inf)), out)
+    return out
 
 
 class ModalityGapRemover(Calibrator):
@@ -167,7 +185,8 @@ class ModalityGapRemover(Calibrator):
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
             Documents and, where there are any, queries.
-        y : ignored
+        y : object, default=None
+            Ignored.
         modality : str or sequence of str of shape (n_rows,), default=None
             The rows' modalities; not needed for an EmbeddingArray.
 
@@ -191,12 +210,25 @@ class ModalityGapRemover(Calibrator):
     def partial_fit(self, X, y=None, *, modality=None):
         """Add rows to those already seen; the order and the chunks do not matter.
 
-        Parameters and errors are those of `fit`. Nothing is said about few rows, since
-        more may come.
+        Nothing is said about few rows, since more may come.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            Documents and, where there are any, queries.
+        y : object, default=None
+            Ignored.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
         """
         first = not hasattr(self, "counts_")
         with self._all_or_nothing():
@@ -251,29 +283,43 @@ class ModalityGapRemover(Calibrator):
             What was given, corrected: the same kind of array, dtype and device. Integers
             become float64 (float32 as tensors).
 
-        Warns
-        -----
-        UserWarning
-            If rows have length zero (they stay zero), or the queries' center is the
-            prior's alone.
-
         Raises
         ------
         ValueError
             If a modality was not fitted and nothing stands behind it, or rows hold NaN or
             infinity.
+
+        Warns
+        -----
+        UserWarning
+            If rows have length zero (they stay zero), or the queries' center is the
+            prior's alone.
         """
         transformed, n_zero = self._subtract(X, modality)
         _warn_of_zero_rows(n_zero)
         return transformed
 
     def fit_transform(self, X, y=None, *, modality=None):
-        """Fit to the rows and transform them; parameters and errors are those of both.
+        """Fit to the rows and transform them.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            Documents and, where there are any, queries.
+        y : object, default=None
+            Ignored.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
 
         Returns
         -------
         EmbeddingArray or array of shape (n_rows, n_features)
             As from `transform`.
+
+        Raises
+        ------
+        ValueError
+            As `fit` and `transform`.
         """
         # Rows of length zero have been told of by fit.
         return self.fit(X, y, modality=modality)._subtract(X, modality)[0]
@@ -291,7 +337,8 @@ class ModalityGapRemover(Calibrator):
             if name in present:
                 centers[code] = self.strength * self._center(name)
         centers = xp.asarray(centers, dtype=dtype, device=place)
-        fused = xp.asarray([len(parts_of(name)) > 1 for name in tags.names], device=place)
+        kept = [len(parts_of(name)) > 1 for name in tags.names]
+        kept = xp.asarray(kept, device=place) if any(kept) else None
         is_floating = xp.isdtype(values.dtype, "real floating")
         in_place = not self.copy and is_floating and is_writeable(values)
         if in_place:  # All rows are checked before the first is overwritten.
@@ -299,16 +346,27 @@ class ModalityGapRemover(Calibrator):
             out = values
         else:
             out = xp.empty_like(values, dtype=None if is_floating else dtype)
-        n_zero = 0
-        for rows in row_blocks(values):
-            block = xp.astype(values[rows, ...], dtype, copy=False)
-            codes = xp.asarray(tags.codes[rows].astype(np.int64), device=place)
-            unit, lengths = unit_rows(block)
-            check_lengths(lengths, first_row=rows.start)
-            n_zero += int(xp.count_nonzero(lengths == 0))
-            unit = xp.where(xp.take(fused, codes)[:, None], block, unit)
-            corrected = subtract_means(unit, codes, centers, norm=self.norm)
-            out[rows, ...] = xp.astype(corrected, out.dtype, copy=False)
+
+        def correct(span):
+            """Correct the rows of a span; returns how many have length zero."""
+            n_zero = 0
+            for block in row_blocks(values[span, ...]):
+                rows = slice(span.start + block.start, span.start + block.stop)
+                codes = xp.asarray(tags.codes[rows].astype(np.int64), device=place)
+                taken = xp.astype(values[rows, ...], dtype, copy=False)
+                taken, divisors, lengths = divisible_rows(
+                    taken, None if kept is None else xp.take(kept, codes)
+                )
+                check_lengths(lengths, first_row=rows.start)
+                n_zero += int(xp.count_nonzero(lengths == 0))
+                corrected = out[rows, ...]
+                subtract_means(
+                    taken, codes, centers, divisors=divisors, norm=self.norm, out=corrected
+                )
+            return n_zero
+
+        each = threaded_map if is_numpy_array(values) else map
+        n_zero = sum(each(correct, row_spans(values)))
         return (EmbeddingArray(out, tags) if isinstance(X, EmbeddingArray) else out), n_zero
 
     def _moments(self, X, modality, *, reset):

@@ -1,9 +1,25 @@
 """Streaming, mergeable per-modality statistics: what every calibrator is fitted from."""
 
 import numpy as np
+from array_api_compat import is_numpy_array
+from scipy.sparse import csc_array
 
-from .._array_api import namespace_and_device, row_blocks, to_double, to_numpy, unit_rows
-from .._validation import check_lengths
+from .._array_api import (
+    divisible_rows,
+    namespace_and_device,
+    row_blocks,
+    row_spans,
+    to_double,
+    to_numpy,
+    unit_rows,
+)
+from .._threads import threaded_map
+from .._validation import check_lengths, compute_dtype
+
+# So many rows of a numpy array are summed in the dtype in which they are computed, and the
+# sums of groups in double precision. Groups begin at fixed rows, so that neither blocks nor
+# threads change a bit.
+GROUP = 64
 
 
 def unit_moments(values, codes, scaled):
@@ -32,24 +48,73 @@ def unit_moments(values, codes, scaled):
     ValueError
         If a row holds NaN or infinity.
     """
-    # float64 throughout, so that the result is the same however the rows are cut.
+    # With many modalities the sums of groups would be as large as the rows.
+    by_group = is_numpy_array(values) and len(scaled) <= GROUP // 4
+    in_groups = values.shape[0] // GROUP * GROUP if by_group else 0
+    counts = np.zeros(len(scaled), dtype=np.int64)
+    sums = np.zeros((len(scaled), values.shape[1]))
+
+    def of_span(rows):
+        return _grouped_moments(values[rows], codes[rows], scaled, rows.start)
+
+    spans = threaded_map(of_span, row_spans(values[:in_groups, ...], multiple=GROUP))
+    for more_counts, more_sums in spans:
+        counts += more_counts
+        sums += more_sums
+    rest = _exact_moments(values[in_groups:, ...], codes[in_groups:], scaled, in_groups)
+    counts, sums = counts + rest[0], sums + rest[1]
+    means = sums / np.maximum(counts, 1)[:, None]
+    return counts, means, int(values.shape[0] - counts.sum())
+
+
+def _grouped_moments(values, codes, scaled, first_row):
+    """Counts and sums of whole groups of rows, which do not depend on the size of blocks."""
+    n_modalities, dtype = len(scaled), compute_dtype(values)
+    keeps_length = None if all(scaled) else ~np.asarray(scaled, bool)
+    counts = np.zeros(n_modalities, dtype=np.int64)
+    sums = np.zeros((1, n_modalities, values.shape[1]))
+    chosen = None
+    for rows in row_blocks(values, multiple=GROUP):
+        block = np.ascontiguousarray(values[rows], dtype)
+        code = codes[rows].astype(np.int32)
+        kept = None if keeps_length is None else keeps_length[code]
+        block, divisors, lengths = divisible_rows(block, kept)
+        check_lengths(lengths, first_row=first_row + rows.start)
+        counts += np.bincount(code[lengths > 0], minlength=n_modalities)
+        weights = np.divide(1, divisors, out=np.zeros_like(divisors), where=divisors > 0)
+        n_groups = len(block) // GROUP
+        if chosen is None or chosen.shape[1] != len(block):
+            first_modality = np.repeat(np.arange(n_groups, dtype=np.int32) * n_modalities, GROUP)
+            # A column for each row, whose one entry adds the row to a sum of its group.
+            chosen = csc_array(
+                (weights, first_modality, np.arange(len(block) + 1, dtype=np.int32)),
+                shape=(n_groups * n_modalities, len(block)),
+            )
+        # To make another for each block would cost as much as half the sums.
+        chosen.data, chosen.indices = weights, first_modality + code
+        groups = (chosen @ block).reshape(n_groups, n_modalities, -1)
+        sums = np.concatenate([sums, groups]).sum(axis=0, keepdims=True)
+    return counts, sums[0]
+
+
+def _exact_moments(values, codes, scaled, first_row):
+    """Counts and sums in double precision, of an array of any library."""
     xp, place = namespace_and_device(to_double(values[:0, ...], values))
     keeps_length = xp.asarray(~np.asarray(scaled, bool), device=place)
     sums = xp.zeros((len(scaled), values.shape[1]), dtype=xp.float64, device=place)
     counts = np.zeros(len(scaled), dtype=np.int64)
-    for rows in row_blocks(values):
+    for rows in row_blocks(values, multiple=GROUP):
         block = to_double(values[rows, ...], values)
         code = xp.asarray(codes[rows].astype(np.int64), device=place)
         unit, lengths = unit_rows(block)
-        check_lengths(lengths, first_row=rows.start)
+        check_lengths(lengths, first_row=first_row + rows.start)
         if bool(xp.any(keeps_length)):
             unit = xp.where(xp.take(keeps_length, code)[:, None], block, unit)
         for group in range(len(scaled)):
             members = xp.nonzero((code == group) & (lengths > 0))[0]
             counts[group] += members.shape[0]
             sums[group, ...] += xp.sum(xp.take(unit, members, axis=0), axis=0)
-    means = to_numpy(sums) / np.maximum(counts, 1)[:, None]
-    return counts, means, int(values.shape[0] - counts.sum())
+    return counts, to_numpy(sums)
 
 
 def pool_means(counts, means, more_counts, more_means):

@@ -2,19 +2,19 @@
 
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from .._items import Query
 from .._version import __version__
-from ..encoders._rows import PICTURE_SUFFIXES
+from ..encoders._rows import PICTURE_SUFFIXES, is_file, never_a_name
+from . import INTERRUPTED
 from ._index_file import IndexFile
-from ._indexing import check_writable, learn_question, make_index
+from ._indexing import DEFAULT_MODEL, check_writable, learn_question, make_index
 from ._output import describe, show, tell, to_json, to_table, write_page
 from ._searching import ask, encode_question
 
-DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
 UNREAD = 3  # exit code: the index was written, and some photos or notes are not in it
 
 app = typer.Typer(
@@ -39,9 +39,14 @@ def run(arguments=None):
             app(arguments, prog_name="gapremoval")
         except SystemExit as done:
             return done.code
-        except (ValueError, OSError, ImportError) as error:
+        except MemoryError:
+            tell("there is too little memory for this.", kind="error")
+        except OSError as error:
+            named = error.strerror and error.filename
+            tell(f"{error.strerror}: {error.filename}" if named else error, kind="error")
+        except (ValueError, ImportError) as error:
             tell(error, kind="error")
-            return 1
+        return 1
 
 
 def _print_version(wanted: bool):
@@ -64,17 +69,18 @@ def options(
 
 @app.command()
 def index(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of photos and notes.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Of photos and notes.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="The network: ARCHITECTURE/TAG or ARCHITECTURE/FILE of open_clip, "
-            "hf-hub:ORG/NAME, local-dir:PATH, or 'pocket' for a try on drawn scenes, offline."
+            "hf-hub:ORG/NAME, local-dir:PATH, or 'pocket' for a try on drawn scenes, offline. By "
+            f"default that of the index OUT, if there is one, else {DEFAULT_MODEL}."
         ),
-    ] = DEFAULT_MODEL,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path(
-        "index.gap"
-    ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The file to write. OUT.cache stands beside it.")
+    ] = Path("index.gap"),
     hidden: Annotated[
         bool,
         typer.Option("--hidden", help="Take names that begin with a dot, and the like, too."),
@@ -85,23 +91,21 @@ def index(
     A picture and a text (.txt, .md) of one name are one document. Names that begin with a dot
     and what systems keep beside people's files (Thumbs.db, @eaDir, node_modules) are left out.
     Encoded rows are kept in OUT.cache, so that the next run, or one that was interrupted,
-    encodes only what is new or changed; deleted files are gone from the index then. That folder
-    may be deleted.
+    encodes only what is new or changed; deleted files are gone from the index then. OUT.cache
+    may be deleted when nothing runs.
 
     Exit code 3: the index was written, but some photos or notes could not be read; stderr
     names them.
     """
+    if not folder:
+        raise typer.BadParameter("FOLDER is empty.")
+    check_writable(out, "the index")
     try:
-        unread = make_index(folder, model, out, hidden=hidden)
+        all_read = make_index(Path(folder), model, out, hidden=hidden)
     except KeyboardInterrupt:
         tell("interrupted: the same command goes on where this one stopped.")
-        raise typer.Exit(130) from None
-    except OSError as error:
-        if model != DEFAULT_MODEL:
-            raise
-        hint = "'--model pocket' tries the command on drawn scenes, without a download."
-        raise OSError(f"{error} {hint}") from error
-    if unread:
+        raise typer.Exit(INTERRUPTED) from None
+    if not all_read:
         raise typer.Exit(UNREAD)
 
 
@@ -109,25 +113,35 @@ def index(
 def search(
     path: IndexPath,
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="What to look for, in words.")
+        str | None, typer.Argument(metavar="TEXT", help="What to look for, in words.")
     ] = None,
     image: Annotated[
-        Path | None, typer.Option(help="A picture to look for, alone or beside TEXT.")
+        str | None, typer.Option(help="A picture to look for, alone or beside TEXT.")
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many documents to find.")] = 10,
     only: Annotated[
-        str | None,
-        typer.Option(help="Find documents of this modality alone: image, text or image+text."),
+        Literal["image", "text", "image+text"] | None,
+        typer.Option(help="Find documents of this modality alone."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON in place of a table.")
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page with thumbnails too.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page too, with the pictures and texts that INDEX names."),
+    ] = None,
     learn: Annotated[
-        bool, typer.Option("--learn", help="Keep the question in INDEX: questions improve it.")
+        bool,
+        typer.Option(
+            "--learn",
+            help="Keep the question's embedding, not its words, in INDEX: questions improve it.",
+        ),
     ] = False,
     model: Annotated[
-        str | None, typer.Option(help="Where the weights that made INDEX lie now.")
+        str | None,
+        typer.Option(
+            help="Where the weights that made INDEX lie now, if elsewhere: 'local-dir:/new/place'."
+        ),
     ] = None,
 ):
     """Find what answers a question in words (TEXT), a picture (--image), or both.
@@ -138,18 +152,19 @@ def search(
     """
     question = _question(text, image)
     if html:
-        check_writable(html, "the page")
+        check_writable(html, "a page of results", begins=b"<!DOCTYPE html>")
     if learn:
         check_writable(path, "the question")
     index = IndexFile.load(path)
     asked = encode_question(index, question, model)
-    found, documents = ask(index, asked, n, only=only)
-    show((to_json if as_json else to_table)(found, documents, index, question))
-    if html:
-        write_page(html, found, documents, index, question)
-        tell(f"page: {html}")
+    found = ask(index, asked, n, only=only)
     if learn:
         learn_question(path, asked)
+    if html:
+        write_page(html, index, found, question)
+    show(to_json(index, found, text, image) if as_json else to_table(index, found))
+    if html:
+        tell(f"page: {html}")
 
 
 def _question(text, image):
@@ -165,13 +180,14 @@ def _question(text, image):
             raise typer.BadParameter("TEXT is not UTF-8.") from None
         if text.lower().endswith(PICTURE_SUFFIXES):
             meant = f"did you mean --image {text}?"
-            if Path(text).exists():
+            if is_file(text):
                 raise typer.BadParameter(f"TEXT names a picture: {meant}")
             tell(f"{meant} There is no such file, so it is read as a text.", kind="warning")
-            text += "\n"  # which the encoder does not take for a name, nor for a part of the text
-    if image is not None and not image.is_file():
-        raise typer.BadParameter(f"there is no picture {image}.")
-    return Query(text=text, image=image) if text and image else Query(text or image)
+            text = never_a_name(text)
+    if image is not None and not is_file(image):
+        raise typer.BadParameter(f"there is no picture {image!r}.")
+    picture = None if image is None else Path(image)
+    return Query(text=text, image=picture) if text and image else Query(text or picture)
 
 
 @app.command()

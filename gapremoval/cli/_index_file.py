@@ -3,11 +3,15 @@
 import dataclasses
 import json
 import os
+import re
+from functools import cached_property
 
 import numpy as np
 
 from .._embeddings import EmbeddingArray
 from .._files import replacing
+from .._folder import KINDS, suffix_of
+from .._modality import is_query
 from .._version import __version__
 from ..retrieval._query_banks import MOST_ROWS
 
@@ -17,8 +21,8 @@ NAMED = ("model", "fingerprint", "folder", "names")
 MOST_LEARNT = MOST_ROWS  # a score calibration reads no more
 
 
-class _Later(Exception):  # noqa: N818 -- never seen outside
-    """The version that wrote a format of later."""
+class LaterFormat(ValueError):  # noqa: N818 -- says what is wrong already
+    """An index in a format that this version does not know."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,6 +58,18 @@ class IndexFile:
     learnt: EmbeddingArray
     version: str = __version__
 
+    @cached_property
+    def documents(self):
+        """The row numbers of each document's files: those whose names differ in the suffix."""
+        rows_of = {}
+        for row, name in enumerate(self.names):
+            rows_of.setdefault(os.path.splitext(name)[0], []).append(row)
+        return list(rows_of.values())
+
+    def path(self, row):
+        """Where a file lies."""
+        return os.path.join(self.folder, *self.names[row].split("/"))
+
     def with_learnt(self, rows):
         """This index with more past queries; the oldest are dropped beyond `MOST_LEARNT`."""
         learnt = EmbeddingArray.concatenate([self.learnt, rows])[-MOST_LEARNT:]
@@ -76,7 +92,7 @@ class IndexFile:
 
     @classmethod
     def load(cls, path):
-        """Read what `save` wrote.
+        """Read what `save` wrote, and check all of it.
 
         Raises
         ------
@@ -88,48 +104,71 @@ class IndexFile:
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 header = json.loads(arrays["header"].tobytes())
-                if header["format"] == FORMAT and header["format_version"] != VERSION:
-                    raise _Later(header["version"])
+                _check_header(header, path)
                 modality = arrays["modalities"][arrays["codes"]]
                 rows = EmbeddingArray(arrays["values"], modality)
-            n_files = len(header["names"])
-            n_known = n_files + header["n_captions"]
-            if header["format"] != FORMAT or n_known > len(rows):
-                raise ValueError
+            n_files, n_known = len(header["names"]), len(header["names"]) + header["n_captions"]
+            files, asked = rows[:n_files], rows[n_files:]
+            _check_rows(files, asked, n_files, header["n_captions"])
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"There is no index {path}. 'gapremoval index' makes one."
             ) from None
-        except (PermissionError, IsADirectoryError, MemoryError):
+        except (PermissionError, IsADirectoryError, LaterFormat):
             raise
-        except _Later as version:
-            raise ValueError(
-                f"{path} was made by gapremoval {version} in a format that {__version__} does not "
-                "know: make it again, or install that version."
-            ) from None
-        # Damage shows as anything from EOFError to what the zip and header parsers raise.
+        # Damage shows as anything from EOFError to what the zip and header parsers raise, and
+        # a size that is made up as a MemoryError.
         except Exception as error:
             raise ValueError(
                 f"{path} is no index of gapremoval, or is damaged. 'gapremoval index' makes one."
             ) from error
-        return cls(
-            *(header[name] for name in NAMED),
-            rows[:n_files],
-            rows[n_files:n_known],
-            rows[n_known:],
-            header["version"],
+        named = (header[name] for name in NAMED)
+        return cls(*named, files, rows[n_files:n_known], rows[n_known:], header["version"])
+
+
+def _check_header(header, path):
+    """Refuse what `save` never writes; above all names that lead out of the folder."""
+    if header["format"] == FORMAT and header["format_version"] != VERSION:
+        raise LaterFormat(
+            f"{path} was made by gapremoval {header['version']} in a format that {__version__} "
+            "does not know: make it again, or install that version."
         )
+    names = header["names"]
+    texts = [header[name] for name in ("model", "fingerprint", "folder", "version")]
+    if not (
+        header["format"] == FORMAT
+        and isinstance(names, list)
+        and all(isinstance(text, str) and "\0" not in text for text in [*texts, *names])
+        and os.path.isabs(header["folder"])
+        and names
+        and len(set(names)) == len(names)
+        and all(map(_is_name, names))
+        and type(header["n_captions"]) is int
+        and header["n_captions"] >= 0
+    ):
+        raise ValueError
+    os.fsencode("".join([header["folder"], *names]))  # lone surrogates are not from a file system
 
-    def documents(self):
-        """The row numbers of each document's files: those whose names differ in the suffix."""
-        rows_of = {}
-        for row, name in enumerate(self.names):
-            rows_of.setdefault(os.path.splitext(name)[0], []).append(row)
-        return list(rows_of.values())
 
-    def path(self, row):
-        """Where a file lies."""
-        return os.path.join(self.folder, *self.names[row].split("/"))
+def _is_name(name):
+    """Whether this is the path of a photo or note below a folder."""
+    parts = name.split("/")
+    leads_out = {"", ".", ".."} & set(parts) or (os.name == "nt" and re.search(r"[\\:]", name))
+    return not leads_out and suffix_of(name) in KINDS
+
+
+def _check_rows(files, asked, n_files, n_captions):
+    values = files.values
+    if not (
+        len(files) == n_files
+        and len(asked) >= n_captions
+        and values.dtype == np.float32
+        and np.isfinite(values).all()
+        and np.isfinite(asked.values).all()
+        and {*files._tags.counts()} <= {"image", "text"}
+        and all(map(is_query, asked._tags.counts()))
+    ):
+        raise ValueError
 
 
 def cache_folder(path):

@@ -17,14 +17,12 @@ from ..inspection import results_page
 
 def tell(message, kind=None):
     """Say something on stderr, in one line."""
-    said = printable(str(message))
-    print(f"gapremoval: {f'{kind}: ' if kind else ''}{said}", file=sys.stderr)
+    print(f"gapremoval: {f'{kind}: ' if kind else ''}{printable(str(message))}", file=sys.stderr)
 
 
 def show(text):
     """Write to stdout, now: a pipe that was closed is found out here and not at the exit."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    print(text, flush=True)
 
 
 def printable(path):
@@ -37,22 +35,23 @@ def printable(path):
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in written)
 
 
-def nearby(path):
-    """A path as it is shortest here: from the current folder, if it lies in that."""
-    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+def counted(counts, noun=""):
+    """A total and what it is made of."""
+    each = ", ".join(f"{n} {name}" for name, n in counts.items())
+    return f"{sum(counts.values())} {noun}".rstrip() + f" ({each})"
 
 
-def to_table(found, documents, index, question):
+def to_table(index, found):
     """Results as lines: rank, score, probability, modality, files."""
     lines = ["rank   score  probability  modality    file"]
-    for rank, (rows, score, probability, modality) in enumerate(_results(found, documents), 1):
+    for rank, (rows, score, probability, modality) in enumerate(_results(index, found), 1):
         shown = "           -" if probability is None else f"{probability:12.1%}"
-        files = " + ".join(printable(nearby(index.path(row))) for row in rows)
+        files = " + ".join(printable(_nearby(index.path(row))) for row in rows)
         lines.append(f"{rank:>4}  {score:6.3f} {shown}  {modality:<10}  {files}")
     return "\n".join(lines)
 
 
-def to_json(found, documents, index, question):
+def to_json(index, found, text, image):
     """Results as JSON in ASCII.
 
     A file's ``path`` is for reading where its name is not UTF-8 (then it is escaped as in the
@@ -66,46 +65,43 @@ def to_json(found, documents, index, question):
             "modality": modality,
             "files": [_file(index.path(row)) for row in rows],
         }
-        for rank, (rows, score, probability, modality) in enumerate(_results(found, documents), 1)
+        for rank, (rows, score, probability, modality) in enumerate(_results(index, found), 1)
     ]
     evidence = None if found.evidence is None else _number(found.evidence[0])
-    parts = (question.text, question.image, question.item)
-    text = next((part for part in parts if isinstance(part, str)), None)
-    image = next((_file(os.path.abspath(part)) for part in parts if isinstance(part, Path)), None)
-    asked = {"text": text, "image": image}
+    asked = {"text": text, "image": None if image is None else _file(os.path.abspath(image))}
     return json.dumps({"query": asked, "evidence": evidence, "results": results}, indent=1)
+
+
+def write_page(path, index, found, question):
+    """Write the results as one HTML page with thumbnails and the beginnings of texts."""
+    contents = {}
+    for number in found.ids[0].tolist():
+        rows = index.documents[number]
+        # No name holds two slashes, so each document has a title of its own.
+        title = " // ".join(index.names[row] for row in rows)
+        contents[title] = [_content(index, row) for row in rows]
+    titles = np.array([list(contents)], dtype=object)
+    page = results_page([question], dataclasses.replace(found, ids=titles), contents)
+    with replacing(path) as file:
+        file.write(page.encode())
 
 
 def describe(index, path):
     """What is in an index, as lines."""
     modality = index.files.modality
-    kinds = Counter("+".join(sorted(set(modality[rows]))) for rows in index.documents())
-    features = index.files.shape[1]
-    questions = f"{len(index.captions)} ordinary captions, {len(index.learnt)} learnt"
+    kinds = Counter("+".join(sorted(set(modality[rows]))) for rows in index.documents)
     told = {
-        "folder": printable(index.folder),
+        "folder": index.folder,
         "files": counted(index.files._tags.counts()),
         "documents": counted(kinds),
-        "questions": questions,
-        "model": printable(index.model),
+        "questions": f"{len(index.captions)} ordinary captions, {len(index.learnt)} learnt",
+        "model": index.model,
         "fingerprint": index.fingerprint,
-        "embeddings": f"{features} features, {index.files.dtype}",
+        "embeddings": f"{index.files.shape[1]} features, {index.files.dtype}",
         "size": f"{os.path.getsize(path):,} bytes",
         "made by": f"gapremoval {index.version}",
     }
-    return "\n".join(f"{name:<12} {value}" for name, value in told.items())
-
-
-def write_page(path, found, documents, index, question):
-    """Write the results as one HTML page with thumbnails and the beginnings of texts."""
-    names = [" + ".join(index.names[row] for row in rows) for rows in documents]
-    ids = np.array([names], dtype=object)
-    contents = {
-        name: [_content(index, row) for row in rows] for name, rows in zip(names, documents)
-    }
-    page = results_page([question], dataclasses.replace(found, ids=ids), contents)
-    with replacing(path) as file:
-        file.write(page.encode())
+    return "\n".join(f"{name:<12} {printable(value)}" for name, value in told.items())
 
 
 def _content(index, row):
@@ -117,17 +113,17 @@ def _content(index, row):
     return f"({reason})" if reason else text
 
 
-def counted(counts, noun=""):
-    """A total and what it is made of."""
-    each = ", ".join(f"{n} {name}" for name, n in counts.items())
-    return f"{sum(counts.values())} {noun}".rstrip() + f" ({each})"
+def _nearby(path):
+    """A path as it is shortest here: from the current folder, if it lies in that."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
 
 
-def _results(found, documents):
+def _results(index, found):
     probabilities = found.probabilities
-    for place, rows in enumerate(documents):
+    for place, number in enumerate(found.ids[0].tolist()):
         probability = None if probabilities is None else _number(probabilities[0, place])
-        yield rows, float(found.scores[0, place]), probability, str(found.modalities[0, place])
+        score, modality = float(found.scores[0, place]), str(found.modalities[0, place])
+        yield index.documents[number], score, probability, modality
 
 
 def _number(value):

@@ -7,32 +7,8 @@ import numpy as np
 from .._embeddings import EmbeddingArray
 from .._pipeline import search
 from .._search_pipeline import make_search_pipeline
-from ..encoders import CLIPEncoder
+from ..encoders import CLIPEncoder, EncodingError
 from ..encoders._models import load_model
-
-
-def fitted(index):
-    """The recommended pipeline, fitted on an index; a document's id is its number.
-
-    Parameters
-    ----------
-    index : IndexFile
-
-    Returns
-    -------
-    Pipeline
-        Takes embeddings; what was asked before teaches it.
-    """
-    document = np.empty(len(index.files), dtype=object)
-    for number, rows in enumerate(index.documents()):
-        document[rows] = number
-    pipe = make_search_pipeline()
-    if len(index.captions):
-        # Few texts have no mean of their own: one would lie on it, and never be found.
-        pipe[0].set_params(prior={"text": index.captions.values.mean(axis=0)})
-    asked = [None] * (len(index.captions) + len(index.learnt))
-    X = EmbeddingArray.concatenate([index.files, index.captions, index.learnt])
-    return pipe.fit(X, [*document, *asked])
 
 
 def encode_question(index, question, model=None):
@@ -52,7 +28,8 @@ def encode_question(index, question, model=None):
     Raises
     ------
     ValueError
-        If the weights are not those that made the index, or a picture cannot be read.
+        If the weights are not those that made the index, a picture cannot be read, or asks
+        where there are no pictures.
     """
     model = model or index.model
     if load_model(model).fingerprint != index.fingerprint:
@@ -61,22 +38,49 @@ def encode_question(index, question, model=None):
             "its scores would mean nothing. Name the old weights with --model, or make the index "
             "again."
         )
-    return CLIPEncoder(model).transform([question])
+    try:
+        asked = CLIPEncoder(model).transform([question])
+    except EncodingError as error:
+        raise ValueError(f"The picture cannot be read: {error.reasons[0]}.") from error
+    if "image" in asked.modality[0] and "image" not in index.files.modality:
+        raise ValueError(
+            "The index holds no pictures, so nothing tells how they compare with its texts: ask in "
+            "words."
+        )
+    return asked
 
 
 def ask(index, question, n, *, only=None):
     """Search an index by an embedded question.
 
+    Parameters
+    ----------
+    index : IndexFile
+    question : EmbeddingArray of shape (1, n_features)
+    n : int
+        How many documents to find.
+    only : str, default=None
+        The modality of documents to search.
+
     Returns
     -------
-    found : SearchResult
-        With one row.
-    documents : list of list of int
-        The row numbers of the files of each document found, best first.
+    SearchResult
+        With one row; an id is a place in ``index.documents``.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is too few the index's maker was warned
-        pipe = fitted(index)
-    found = search(pipe, question, n, document_modality=only)
-    documents = index.documents()
-    return found, [documents[number] for number in found.ids[0].tolist()]
+        return search(_fitted(index), question, n, document_modality=only)
+
+
+def _fitted(index):
+    """The recommended pipeline, fitted on an index; what was asked before teaches it."""
+    document = np.empty(len(index.files), dtype=object)
+    for number, rows in enumerate(index.documents):
+        document[rows] = number
+    pipe = make_search_pipeline()
+    if len(index.captions):
+        # A single text is its own mean: it would lie on it, and never be found.
+        pipe[0].set_params(prior={"text": index.captions.values.mean(axis=0)})
+    asked = [None] * (len(index.captions) + len(index.learnt))
+    X = EmbeddingArray.concatenate([index.files, index.captions, index.learnt])
+    return pipe.fit(X, [*document, *asked])

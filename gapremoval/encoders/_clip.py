@@ -135,7 +135,8 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
         ----------
         X : list of items
             As for `transform`.
-        y : ignored
+        y : object, default=None
+            Ignored.
 
         Returns
         -------
@@ -168,12 +169,6 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
             In the order of the items, tagged by what they are. Rows have length one, but
             for a `Query` of a text and an image: the mean of its two unit vectors.
 
-        Warns
-        -----
-        UserWarning
-            If texts are longer than the network reads (they are cut), if the batch had to
-            be made smaller, or rows overflowed in half precision (they are encoded again).
-
         Raises
         ------
         TypeError, ValueError
@@ -183,6 +178,12 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
             error names all of them, and has the embeddings of the others.
         FileNotFoundError, OSError
             If the weights cannot be had.
+
+        Warns
+        -----
+        UserWarning
+            If texts are longer than the network reads (they are cut), if the batch had to
+            be made smaller, or rows overflowed in half precision (they are encoded again).
         """
         self._validate_params()
         rows = read_rows(X, taker=type(self).__name__)

@@ -82,7 +82,7 @@ def read_rows(items, *, taker, warn_of_names=True):
         rows.append(row)
         if row.text is not None and row.text.lower().endswith(PICTURE_SUFFIXES):
             like_files.append(row.text)
-            if _is_file(row.text):
+            if is_file(row.text):
                 wrong[number] = f"the text {row.text!r} names a picture file: wrap it in Path"
     if wrong:
         shown = [f"row {number}: {why}" for number, why in list(wrong.items())[:20]]
@@ -131,7 +131,13 @@ def _plain_row(item):
     raise ValueError(f"a {type(item).__name__}: an item is a str or a picture; {HOW}")
 
 
-def _is_file(text):
+def never_a_name(text):
+    """The same text to the network, and one that is not taken for the name of a picture."""
+    return f"{text}\n"
+
+
+def is_file(text):
+    """Whether there is a file of this name, whatever the text is."""
     try:
         return Path(text).is_file()
     except (OSError, ValueError):  # longer than a name may be, or with a NUL

@@ -1,19 +1,16 @@
 """results_page: what searches found, as one HTML page with pictures, texts and scores."""
 
-import base64
-import re
-from collections.abc import Mapping
-from html import escape
-from io import BytesIO
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .._items import Query, is_picture
 from .._relevance import check_relevance
-from ..encoders._pictures import UnreadablePicture, quiet_pillow, read_picture
+from ..encoders._pictures import quiet_pillow
 from ..retrieval._results import SearchResult
+from ._html import show_item, show_text
 
 THUMBNAIL, FIGURE = 200, 1600  # pixels, of the longer edge
-MAX_SNIPPET, MAX_TEXT = 160, 400  # characters, of a document's text and of a query or an id
+MAX_SNIPPET, MAX_TEXT = 200, 400  # characters, of a document's text and of a query or an id
 MAX_PARTS = 4  # of a document, in its card
 
 
@@ -29,7 +26,7 @@ def results_page(
 
     Parameters
     ----------
-    queries : sequence of length n_queries
+    queries : sequence of length n_queries, or one query
         What was asked: texts (str), pictures (``Path``, PIL image, uint8 array of shape
         (H, W, 3)) or `Query` of these. A ``Path`` is always a picture file.
     results : SearchResult or dict of str to SearchResult
@@ -82,7 +79,7 @@ def results_page(
 
     To keep it: ``Path("found.html").write_text(page, encoding="utf-8")``.
     """
-    queries = list(queries)
+    queries = _listed(queries)
     results = _check_results(results, len(queries))
     if not isinstance(contents, Mapping):
         raise TypeError(
@@ -98,7 +95,7 @@ def results_page(
     right = [{id_ for id_, gain in (given or {}).items() if gain > 0} for given in answers]
     with quiet_pillow():
         shown = _Documents(contents)
-        body = [f"<header>\n<h1>{_text(title)}</h1>", *_introduce(introduction)]
+        body = [f"<header>\n<h1>{show_text(title)}</h1>", *_introduce(introduction)]
         body += [*_count(results, right), "</header>\n<main>"]
         for number, (query, ids) in enumerate(zip(queries, right)):
             body.append(f'<section class="query">\n{_ask(query, number)}')
@@ -107,7 +104,7 @@ def results_page(
             body.append('<div class="columns">')
             body += [_column(name, found, number, ids, shown) for name, found in results.items()]
             body.append("</div>\n</section>")
-    head = [f"{_HEAD}<title>{_text(title)}</title>", f"<style>{_STYLE}</style>", "</head>"]
+    head = [f"{_HEAD}<title>{show_text(title)}</title>", f"<style>{_STYLE}</style>", "</head>"]
     return "\n".join([*head, "<body>", *body, "</main>", "</body>", "</html>", ""])
 
 
@@ -142,7 +139,7 @@ class _Documents:
         if id_ not in self.made:
             parts = _listed(self.contents.get(id_, ()))
             made = [
-                _part(item, alt=f"Picture of {id_}", text_up_to=MAX_SNIPPET)
+                show_item(item, name=f"Picture of {id_}", edge=THUMBNAIL, up_to=MAX_SNIPPET)
                 for item in parts[:MAX_PARTS]
             ]
             if len(parts) > MAX_PARTS:
@@ -153,15 +150,15 @@ class _Documents:
                 "".join(part for part in made if not part.startswith("<img")),
             )
         pictures, texts = self.made[id_]
-        facts = " · ".join([f'<span class="id">{_text(id_, MAX_TEXT)}</span>', *facts])
+        facts = " · ".join([f'<span class="id">{show_text(id_, MAX_TEXT)}</span>', *facts])
         return f'{pictures}<div>{texts}<p class="facts">{facts}</p></div>'
 
 
 def _introduce(introduction):
-    before = "Figure"
+    name = "Figure"
     for item in _listed(() if introduction is None else introduction):
-        yield _part(item, alt=before, edge=FIGURE, text_up_to=None)
-        before = item if isinstance(item, str) else "Figure"
+        yield show_item(item, name=name, edge=FIGURE, up_to=None)
+        name = item if isinstance(item, str) else "Figure"
 
 
 def _count(results, right):
@@ -179,7 +176,7 @@ def _count(results, right):
         ranks = [_best_rank(row, ids) for row, ids in zip(found.ids.tolist(), right)]
         counts = sum(rank == 1 for rank in ranks), sum(rank is not None for rank in ranks)
         cells = "".join(f"<td>{count} of {n_judged}</td>" for count in counts)
-        yield f'<tr><th scope="row">{_text(name)}</th>{cells}</tr>'
+        yield f'<tr><th scope="row">{show_text(name)}</th>{cells}</tr>'
     yield "</tbody>\n</table>"
 
 
@@ -194,12 +191,16 @@ def _ask(query, number):
         items = [x for x in (query.item, query.text, image) if x is not None]
     else:
         items = [query]
-    texts = [_text(item, MAX_TEXT) for item in items if isinstance(item, str)]
-    pictures = [_part(item, alt="The query") for item in items if not isinstance(item, str)]
+    texts = [show_text(item, MAX_TEXT) for item in items if isinstance(item, str)]
+    pictures = [
+        show_item(item, name="The query", edge=THUMBNAIL, up_to=None)
+        for item in items
+        if not isinstance(item, str)
+    ]
     asked = " ".join(texts) or "A picture"
     return (
-        f'<h2 dir="auto"><span class="label">Query {number + 1}</span> {asked}</h2>'
-        f"{''.join(pictures)}"
+        f'<div class="asked"><h2 dir="auto"><span class="label">Query {number + 1}</span> '
+        f"{asked}</h2>{''.join(pictures)}</div>"
     )
 
 
@@ -223,7 +224,7 @@ def _column(name, found, number, right, shown):
     cards = []
     for place, id_ in enumerate(ids):
         facts = [
-            _text(found.modalities[number, place]),
+            show_text(found.modalities[number, place]),
             f"score {found.scores[number, place]:.3f}",
         ]
         if found.probabilities is not None and found.probabilities[number, place] >= 0:
@@ -234,69 +235,13 @@ def _column(name, found, number, right, shown):
         kind = "card right" if is_right else "card"
         cards.append(f'<li class="{kind}">{shown.card(id_, facts)}</li>')
     listed = "\n".join(["<ol>", *cards, "</ol>"]) if cards else '<p class="note">Nothing</p>'
-    return f'<div class="column">\n<h3>{_text(name)}{verdict}</h3>\n{listed}\n</div>'
+    return f'<div class="column">\n<h3>{show_text(name)}{verdict}</h3>\n{listed}\n</div>'
 
 
 def _listed(items):
-    return items if isinstance(items, list | tuple) else [items]
-
-
-def _part(item, *, alt, edge=THUMBNAIL, text_up_to=MAX_TEXT):
-    """A text as a paragraph, a picture as an image, or as a note why there is none."""
-    if isinstance(item, str):
-        return f'<p dir="auto">{_text(item, text_up_to)}</p>'
-    if not is_picture(item):
-        raise TypeError(
-            f"A {type(item).__name__} cannot be shown: {repr(item)[:60]}. Give a text (str) or a "
-            "picture: a Path, a PIL image or a uint8 array of shape (H, W, 3)."
-        )
-    name = item.name if isinstance(item, Path) else alt
-    try:
-        picture = read_picture(item)
-    except UnreadablePicture as cause:
-        return f'<p class="note">{_text(name, MAX_TEXT)}: {_text(cause)}</p>'
-    picture.thumbnail((edge, edge))
-    width, height = picture.size
-    # Drawings are smaller as PNG, photos as JPEG.
-    kind, data = min(
-        ((kind, _encoded(picture, kind)) for kind in ("png", "jpeg")), key=lambda made: len(made[1])
-    )
-    return (
-        f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" '
-        f'width="{width}" height="{height}" alt="{_text(name, MAX_TEXT)}">'
-    )
-
-
-def _encoded(picture, kind):
-    file = BytesIO()
-    picture.save(file, kind, quality=85, optimize=True)
-    return file.getvalue()
-
-
-# What UTF-8 cannot encode, and what HTML forbids even when escaped: controls but for tab and
-# line feed, surrogates, and the code points that are no characters.
-_UNPRINTABLE = re.compile(
-    "[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
-    + "".join(
-        f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
-    )
-    + "]"
-)
-
-
-def _text(value, up_to=None):
-    """Any text as HTML that shows it: shortened, if need be, then escaped."""
-    text = str(value)
-    if up_to and len(text) > up_to:
-        text = f"{text[:up_to].rstrip()}…"
-    return escape(_UNPRINTABLE.sub(_code, text))
-
-
-def _code(found):
-    r"""``\xe9`` for a byte that is no UTF-8, which Python keeps as a surrogate, and the like."""
-    code = ord(found[0])
-    code -= 0xDC00 if 0xDC80 <= code <= 0xDCFF else 0
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    """Several items as a list, and one item as a list of one."""
+    is_one = isinstance(items, str | Query) or is_picture(items) or not isinstance(items, Iterable)
+    return [items] if is_one else list(items)
 
 
 # The policy forbids scripts and anything from elsewhere, should an escape ever be forgotten.
@@ -319,7 +264,7 @@ _STYLE = """
 body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 72rem; background: var(--page);
   color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { margin: 0 0 .75rem; font-size: 1.7rem; line-height: 1.2; }
-h2 { margin: 0; flex: 1 1 20rem; font-size: 1.1rem; line-height: 1.4; }
+h2 { margin: 0; font-size: 1.1rem; line-height: 1.4; }
 h3 { margin: 0 0 .5rem; font-size: .95rem; }
 p { margin: 0; }
 header > p { max-width: 46rem; margin-bottom: .75rem; white-space: pre-line; }
@@ -328,10 +273,14 @@ header > img { display: block; max-width: 100%; height: auto; margin-bottom: 1re
 table { border-collapse: collapse; margin: 1rem 0; font-size: .95rem; }
 caption { text-align: left; font-weight: 600; padding-bottom: .25rem; }
 thead th { font-weight: 400; color: var(--quiet); }
-th, td { padding: .2rem 1.5rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line); }
+th, td { padding: .2rem 1rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line); }
+td { white-space: nowrap; }
+tbody th { max-width: 10rem; overflow-wrap: break-word; }
 .query { display: flex; flex-wrap: wrap; gap: .75rem 1.5rem; align-items: flex-start;
   padding: 1.5rem 0; border-top: 1px solid var(--line); }
-.query > img { max-width: 8rem; height: auto; border-radius: .4rem; }
+.asked { flex: 1 1 20rem; min-width: 0; }
+.asked img { height: 7rem; width: auto; max-width: 100%; object-fit: contain; margin-top: .4rem;
+  border-radius: .3rem; }
 .label { display: block; font-size: .8rem; font-weight: 400; color: var(--quiet); }
 .answer { flex: 0 1 22rem; }
 .columns { flex: 1 0 100%; display: grid; gap: 1.25rem;
@@ -349,9 +298,10 @@ li::before { content: counter(place); align-self: flex-start; color: var(--quiet
 li.right { background: var(--good-card); border-color: var(--good);
   box-shadow: 0 0 0 1px var(--good); }
 .mark { color: var(--good); white-space: nowrap; }
-.pictures { display: flex; flex: none; gap: .3rem; max-width: 50%; flex-wrap: wrap; }
+.pictures { display: flex; flex: none; gap: .3rem; max-width: 40%; flex-wrap: wrap; }
 .pictures img { height: 4.5rem; width: auto; max-width: 100%; object-fit: contain;
   border-radius: .3rem; }
+.pictures img:not(:only-child) { height: 2.6rem; max-width: 47%; }
 .card p { font-size: .9rem; line-height: 1.35; }
 .card .facts, .card .note { font-size: .8rem; color: var(--quiet); }
 .facts { margin-top: .2rem; }

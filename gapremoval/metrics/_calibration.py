@@ -10,7 +10,7 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=10, strategy="uniform")
     """Mean distance between how often predictions are right and how often they say so.
 
     Predictions are sorted into bins by their probability. The error is the mean over the
-    bins, weighed by their size, of |share that is right - mean probability|.
+    bins, weighed by their size, of ``|share that is right - mean probability|``.
 
     Parameters
     ----------

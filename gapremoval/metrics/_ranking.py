@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Set
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,17 +49,33 @@ def ndcg_at_k(relevance, ranking, k=10):
     >>> ndcg_at_k(["a", {"b": 2, "c": 1}], [["a", "b"], ["c", "b"]])
     array([1.       , 0.8597187])
     """
-    found, ideal, n_relevant = _gains(relevance, ranking, k)
-    discount = 1 / np.log2(np.arange(2, found.shape[1] + 2))
-    best = ideal @ discount
-    return n_relevant * 0 + found @ discount / np.where(best > 0, best, 1)
+    return _ndcg(gains_of(relevance, ranking, k), k)
 
 
 def recall_at_k(relevance, ranking, k=10):
     """Share of the relevant documents that are among the top `k`.
 
-    Parameters, values and errors as in `ndcg_at_k`; the gains' sizes do not matter.
-    trec_eval's ``recall``.
+    The gains' sizes do not matter. trec_eval's ``recall``.
+
+    Parameters
+    ----------
+    relevance : sequence of length n_queries
+        What answers each query: an id, a collection of ids or a dict id -> gain, where a
+        gain of 0 or less means not relevant. None, NaN or ``pandas.NA`` means unknown.
+    ranking : array or sequence of sequences of length n_queries
+        The ids found for each query, best first, none twice.
+    k : int, default=10
+        How many of them count, at least 1.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_queries,)
+        In [0, 1]; NaN where the relevance is unknown, 0 where nothing is relevant.
+
+    Raises
+    ------
+    ValueError
+        As `ndcg_at_k`.
 
     Examples
     --------
@@ -66,15 +83,33 @@ def recall_at_k(relevance, ranking, k=10):
     >>> recall_at_k([["a", "z"]], [["a", "b"]])
     array([0.5])
     """
-    found, _, n_relevant = _gains(relevance, ranking, k)
-    return n_relevant * 0 + (found > 0).sum(axis=1) / np.fmax(n_relevant, 1)
+    return _recall(gains_of(relevance, ranking, k), k)
 
 
 def mrr_at_k(relevance, ranking, k=10):
     """Reciprocal rank of the first relevant document among the top `k`, else 0.
 
-    Parameters, values and errors as in `ndcg_at_k`; the gains' sizes do not matter.
-    trec_eval's ``recip_rank`` on the top `k`.
+    The gains' sizes do not matter. trec_eval's ``recip_rank`` on the top `k`.
+
+    Parameters
+    ----------
+    relevance : sequence of length n_queries
+        What answers each query: an id, a collection of ids or a dict id -> gain, where a
+        gain of 0 or less means not relevant. None, NaN or ``pandas.NA`` means unknown.
+    ranking : array or sequence of sequences of length n_queries
+        The ids found for each query, best first, none twice.
+    k : int, default=10
+        How many of them count, at least 1.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_queries,)
+        In [0, 1]; NaN where the relevance is unknown, 0 where nothing is relevant.
+
+    Raises
+    ------
+    ValueError
+        As `ndcg_at_k`.
 
     Examples
     --------
@@ -82,15 +117,33 @@ def mrr_at_k(relevance, ranking, k=10):
     >>> mrr_at_k(["b", "z"], [["a", "b"], ["a", "b"]])
     array([0.5, 0. ])
     """
-    found, _, n_relevant = _gains(relevance, ranking, k)
-    return n_relevant * 0 + ((found > 0) / np.arange(1, found.shape[1] + 1)).max(axis=1)
+    return _mrr(gains_of(relevance, ranking, k), k)
 
 
 def precision_at_k(relevance, ranking, k=10):
     """Share of the top `k` that is relevant; a shorter ranking is still divided by `k`.
 
-    Parameters, values and errors as in `ndcg_at_k`; the gains' sizes do not matter.
-    trec_eval's ``P``.
+    The gains' sizes do not matter. trec_eval's ``P``.
+
+    Parameters
+    ----------
+    relevance : sequence of length n_queries
+        What answers each query: an id, a collection of ids or a dict id -> gain, where a
+        gain of 0 or less means not relevant. None, NaN or ``pandas.NA`` means unknown.
+    ranking : array or sequence of sequences of length n_queries
+        The ids found for each query, best first, none twice.
+    k : int, default=10
+        How many of them count, at least 1.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_queries,)
+        In [0, 1]; NaN where the relevance is unknown, 0 where nothing is relevant.
+
+    Raises
+    ------
+    ValueError
+        As `ndcg_at_k`.
 
     Examples
     --------
@@ -98,20 +151,39 @@ def precision_at_k(relevance, ranking, k=10):
     >>> precision_at_k([["a", "b"]], [["a", "b", "c", "d"]], k=4)
     array([0.5])
     """
-    found, _, n_relevant = _gains(relevance, ranking, k)
-    return n_relevant * 0 + (found > 0).sum(axis=1) / k
+    return _precision(gains_of(relevance, ranking, k), k)
 
 
-METRICS = {
-    "ndcg": ndcg_at_k,
-    "recall": recall_at_k,
-    "mrr": mrr_at_k,
-    "precision": precision_at_k,
-}
+def _ndcg(gains, k):
+    discount = 1 / np.log2(np.arange(2, gains.found.shape[1] + 2))
+    best = gains.ideal @ discount
+    return gains.n_relevant * 0 + gains.found @ discount / np.where(best > 0, best, 1)
+
+
+def _recall(gains, k):
+    return gains.n_relevant * 0 + (gains.found > 0).sum(axis=1) / np.fmax(gains.n_relevant, 1)
+
+
+def _mrr(gains, k):
+    ranks = np.arange(1, gains.found.shape[1] + 1)
+    return gains.n_relevant * 0 + ((gains.found > 0) / ranks).max(axis=1)
+
+
+def _precision(gains, k):
+    return gains.n_relevant * 0 + (gains.found > 0).sum(axis=1) / k
+
+
+METRICS = {"ndcg": _ndcg, "recall": _recall, "mrr": _mrr, "precision": _precision}
 
 
 def get_ranking_metric(name):
     """The metric and the cut-off that a name such as ``"ndcg@10"`` stands for.
+
+    Returns
+    -------
+    metric : callable
+        ``metric(gains, k)`` gives a value a query, from `Gains`.
+    k : int
 
     Raises
     ------
@@ -127,11 +199,11 @@ def get_ranking_metric(name):
     return METRICS[metric], int(k)
 
 
-def _gains(relevance, ranking, k):
+class Gains(NamedTuple):
     """What the metrics are made of.
 
-    Returns
-    -------
+    Attributes
+    ----------
     found : ndarray of shape (n_queries, width)
         The gains of the documents ranked, 0 for what is not relevant; `width` is at most `k`.
     ideal : ndarray of shape (n_queries, width)
@@ -139,6 +211,30 @@ def _gains(relevance, ranking, k):
     n_relevant : ndarray of shape (n_queries,)
         How many are relevant; NaN where that is unknown.
     """
+
+    found: np.ndarray
+    ideal: np.ndarray
+    n_relevant: np.ndarray
+
+    @classmethod
+    def before_a_search(cls, relevance, k, n_found):
+        """Those of queries that found nothing yet, and will find `n_found` documents at most."""
+        wanted = [
+            sorted((g for g in (gains or {}).values() if g > 0), reverse=True)
+            for gains in relevance
+        ]
+        width = max(1, n_found, *(len(best[:k]) for best in wanted)) if wanted else 1
+        found, ideal = np.zeros((2, len(wanted), width))
+        n_relevant = np.full(len(wanted), np.nan)
+        for query, (gains, best) in enumerate(zip(relevance, wanted)):
+            if gains is not None:
+                ideal[query, : len(best[:k])] = best[:k]
+                n_relevant[query] = len(best)
+        return cls(found, ideal, n_relevant)
+
+
+def gains_of(relevance, ranking, k):
+    """The `Gains` of a ranking; parameters and errors as in `ndcg_at_k`."""
     if not isinstance(k, Integral) or k < 1:
         raise ValueError(f"k must be a whole number of at least 1; got {k!r}.")
     if isinstance(relevance, Mapping) or isinstance(ranking, Mapping):
@@ -154,18 +250,11 @@ def _gains(relevance, ranking, k):
             "a query."
         )
     tops = [_top(ranked, k, query) for query, ranked in enumerate(ranking)]
-    wanted = [
-        sorted((g for g in (gains or {}).values() if g > 0), reverse=True) for gains in relevance
-    ]
-    width = max(1, *(len(top) for top in tops), *(len(best[:k]) for best in wanted)) if tops else 1
-    found, ideal = np.zeros((2, len(ranking), width))
-    n_relevant = np.full(len(ranking), np.nan)
-    for query, (gains, top, best) in enumerate(zip(relevance, tops, wanted)):
-        if gains is not None:
-            found[query, : len(top)] = [max(gains.get(document, 0), 0) for document in top]
-            ideal[query, : len(best[:k])] = best[:k]
-            n_relevant[query] = len(best)
-    return found, ideal, n_relevant
+    gains = Gains.before_a_search(relevance, k, max(map(len, tops), default=0))
+    for query, (answers, top) in enumerate(zip(relevance, tops)):
+        if answers is not None:
+            gains.found[query, : len(top)] = [max(answers.get(x, 0), 0) for x in top]
+    return gains
 
 
 def _top(ranked, k, query):

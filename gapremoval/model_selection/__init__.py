@@ -1,6 +1,7 @@
-"""Tuning: folds over queries and scorers by ranking metrics."""
+"""Tuning: a search over the fusion weight, folds over queries, and scorers by ranking metrics."""
 
+from ._fusion_weight_search import FusionWeightSearchCV
 from ._scorer import make_ranking_scorer
 from ._split import QueryKFold
 
-__all__ = ["QueryKFold", "make_ranking_scorer"]
+__all__ = ["FusionWeightSearchCV", "QueryKFold", "make_ranking_scorer"]

@@ -6,7 +6,6 @@ from sklearn.utils.metadata_routing import UNUSED
 from .._modality import Tags
 from .._pipeline import split_steps, transform_steps
 from ..metrics._ranking import get_ranking_metric
-from ..retrieval._scoring import score_queries
 
 
 class _RankingScorer(BaseEstimator):
@@ -20,13 +19,10 @@ class _RankingScorer(BaseEstimator):
 
     # scikit-learn reads the request only where there is a method of this name.
     def score(self, estimator, X, y, sample_weight=None, *, modality=None):
-        metric, k = get_ranking_metric(self.metric)
         steps, retriever = split_steps(estimator)
         tags = None if modality is None else Tags.encode(modality, len(X))
         X, tags = transform_steps(steps, X, tags)
-        return score_queries(
-            retriever, X, y, metric=metric, k=k, sample_weight=sample_weight, modality=tags
-        )
+        return retriever._score_queries(X, y, sample_weight, modality=tags, metric=self.metric)
 
     __call__ = score
 

@@ -26,6 +26,7 @@ class QueryKFold(BaseCrossValidator):
 
     See Also
     --------
+    FusionWeightSearchCV : Has these folds by default.
     make_ranking_scorer : Scores by another metric than NDCG@10.
 
     Examples
@@ -55,7 +56,8 @@ class QueryKFold(BaseCrossValidator):
         ----------
         X : EmbeddingArray, list of items or array of shape (n_rows, n_features)
             Documents and queries; items that ask are wrapped in `Query`.
-        y, groups : ignored
+        y, groups : object, default=None
+            Ignored.
         modality : str or sequence of str of shape (n_rows,), default=None
             The rows' modalities, where `X` does not carry them.
 
@@ -88,5 +90,16 @@ class QueryKFold(BaseCrossValidator):
             yield np.concatenate([documents, queries[learn]]), queries[test]
 
     def get_n_splits(self, X=None, y=None, groups=None, *, modality=None):
-        """Number of folds; the parameters are ignored."""
+        """Number of folds.
+
+        Parameters
+        ----------
+        X, y, groups, modality : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        int
+            The parameter `n_splits`.
+        """
         return self.n_splits

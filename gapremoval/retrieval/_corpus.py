@@ -242,13 +242,13 @@ class Corpus:
 
     def in_order(self, score_map):
         """A CorpusScoreMap, or None, as one ScoreMap of all documents in the order of the ids."""
-        lowest, slope = (-2.0, None) if score_map is None else (score_map.lowest, score_map.slope)
+        lowest = -2.0 if score_map is None else score_map.lowest
         scale, offset = np.ones(len(self)), np.full(len(self), lowest)
         for name, mine in self.segments.items():
             at = self.entries.places_of(mine.number.rows)
             of_name = ScoreMap(1.0, 0.0) if score_map is None else score_map.of[name]
             scale[at], offset[at] = of_name.scale, of_name.offset
-        return ScoreMap(scale, offset, slope)
+        return ScoreMap(scale, offset)
 
     def undirected(self, modality=None):
         """The numbers of documents of length zero, ascending."""

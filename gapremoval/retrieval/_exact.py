@@ -11,11 +11,11 @@ from .._array_api import (
     kth_largest,
     lexsort,
     namespace_and_device,
-    row_blocks,
-    row_sums,
     to_double,
     to_numpy,
 )
+from ._exact_numpy import numpy_top_k
+from ._rescoring import Lines, group_maxima, inner_products
 
 # Twice what a GEMM over unit vectors may be off: 5e-6 in float32 (no more than 1e-6 was
 # seen), 2**-10 where torch was told to multiply in TF32, 2**-7 in bfloat16.
@@ -62,12 +62,16 @@ def top_k(queries, documents, k, *, numbers=None, scale=None, offset=None, slope
     library or on the device. All is computed where the documents lie; on MPS, which has no
     float64, candidates are scored again on the host.
 
+    In numpy, searches that take longer than a few milliseconds run in as many threads as BLAS
+    may use, with one BLAS thread each.
+
     Parameters
     ----------
     queries : array of shape (n_queries, n_features), float32 or float64
         Of unit length; of the library of `documents`.
     documents : array of shape (n_documents, n_features), float32 or float64
-        Of unit length; of any library that follows the array API standard.
+        Of unit length; of any library that follows the array API standard. In numpy float16
+        too, which is multiplied in float32, and memory-mapped files, read block by block.
     k : int
         At least 1 and at most `n_documents`.
     numbers : ndarray of int of shape (n_documents,), default=None
@@ -76,7 +80,7 @@ def top_k(queries, documents, k, *, numbers=None, scale=None, offset=None, slope
         Makes a score ``scale * inner product + offset``.
     slope : float, default=None
         If given, exponentials of the scores are summed up as well, which costs about a
-        third of the product.
+        tenth of the product.
 
     Returns
     -------
@@ -84,16 +88,18 @@ def top_k(queries, documents, k, *, numbers=None, scale=None, offset=None, slope
     """
     n_queries, n_documents = queries.shape[0], documents.shape[0]
     numbers = np.arange(n_documents) if numbers is None else numbers
-    lines = None if scale is None else _Lines(scale, offset)
+    lines = None if scale is None else Lines(scale, offset)
     queries = to_double(queries, documents)
     scores, indices = np.empty((n_queries, k)), np.empty((n_queries, k), dtype=np.intp)
     log_sums = None if slope is None else np.empty(n_queries)
     step = ACCELERATOR_QUERY_BLOCK if is_on_accelerator(documents) else QUERY_BLOCK
     numbers = beside(numbers, queries)
+    search = numpy_top_k if is_numpy_array(documents) else _top_k_of_block
     for start in range(0, n_queries, step):
         rows = slice(start, min(start + step, n_queries))
         for margin in MARGINS:
-            best = _top_k_of_block(queries[rows, ...], documents, k, margin, numbers, lines, slope)
+            margin = margin if lines is None else margin * max(lines.largest, 1)
+            best = search(queries[rows, ...], documents, k, margin, numbers, lines, slope)
             # A library that was told to multiply in lower precision is found out here.
             if float(best.error) <= best.margin / 2:
                 break
@@ -103,22 +109,9 @@ def top_k(queries, documents, k, *, numbers=None, scale=None, offset=None, slope
     return TopK(scores, indices, log_sums)
 
 
-class _Lines:
-    """A scale and an offset for each document, in the precision that is asked for."""
-
-    def __init__(self, scale, offset):
-        self.scale, self.offset = scale, offset
-        self.largest = float(np.max(scale) + np.max(np.abs(offset)))
-
-    def beside(self, like, documents=slice(None)):
-        """Those of some documents, beside an array and in its dtype."""
-        return (beside(x[documents], like, like.dtype) for x in (self.scale, self.offset))
-
-
 def _top_k_of_block(queries, documents, k, margin, numbers, lines, slope):
     """`top_k` for a block of queries, as a `_Best`."""
     xp = array_namespace(documents)
-    margin = margin if lines is None else margin * max(lines.largest, 1)
     best = _Best(queries, k, margin, numbers, lines, slope)
     cast = beside(queries, documents, documents.dtype)
     on_accelerator = is_on_accelerator(documents)
@@ -167,7 +160,7 @@ class _Best:
         n_documents = rough.shape[1]
         # At least k groups, so that k documents reach the k-th largest maximum.
         n_groups = max(n_documents // GROUP_SIZE, min(n_documents, 4 * self.k))
-        maxima = _group_maxima(rough, n_groups)
+        maxima = group_maxima(rough, n_groups)
         floor = kth_largest(maxima, min(self.k, n_groups))
         if self.scores.shape[1] == self.k:
             floor = xp.maximum(floor, beside(self.scores[:, -1], rough, rough.dtype))
@@ -191,7 +184,7 @@ class _Best:
         xp, place = namespace_and_device(self.queries)
         n_queries, width = self.scores.shape
         query, place_of = beside(query, self.queries), beside(document, self.queries) + first
-        exact = _inner_products(self.queries, query, documents, document)
+        exact = inner_products(self.queries, query, documents, document)
         if self.lines is not None:
             scale, offset = self.lines
             exact = exact * xp.take(scale, place_of) + xp.take(offset, place_of)
@@ -225,26 +218,3 @@ class _Best:
 def _exp(rough):
     """The exponential, in place where the library can."""
     return np.exp(rough, out=rough) if is_numpy_array(rough) else array_namespace(rough).exp(rough)
-
-
-def _group_maxima(rough, n_groups):
-    """The largest of every n_groups-th score: shape (n_queries, n_groups)."""
-    xp = array_namespace(rough)
-    n_queries, n_documents = rough.shape
-    rest = n_documents % n_groups
-    whole = xp.reshape(rough[:, : n_documents - rest], (n_queries, -1, n_groups))
-    maxima = xp.max(whole, axis=1)
-    if rest:
-        maxima[:, :rest] = xp.maximum(maxima[:, :rest], rough[:, n_documents - rest :])
-    return maxima
-
-
-def _inner_products(queries, query, documents, document):
-    """Float64 inner products of the given pairs, each computed the same way everywhere."""
-    xp, place = namespace_and_device(queries)
-    products = xp.empty(query.shape[0], dtype=xp.float64, device=place)
-    pairs = xp.broadcast_to(products[:, None], (query.shape[0], queries.shape[1]))
-    for rows in row_blocks(pairs):
-        right = to_double(xp.take(documents, document[rows], axis=0), queries)
-        products[rows] = row_sums(xp.take(queries, query[rows], axis=0) * right)
-    return products

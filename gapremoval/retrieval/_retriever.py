@@ -15,7 +15,6 @@ from .._modality import as_query, is_query
 from .._relevance import check_ids, check_y
 from .._validation import check_lengths, check_rows, checked_lengths
 from .._warnings import warn
-from ..metrics import ndcg_at_k
 from ..score_calibration import ScoreCalibrator
 from ._corpus import Corpus
 from ._documents import Documents, group_ids, warn_of_unlike_lengths, warn_of_zero_length
@@ -81,6 +80,9 @@ class MixedModalityRetriever(ModalityEstimator):
     of each modality (drawn with a fixed seed beyond that), which are kept and pickled with
     the index, to calibrate documents that are added. Nothing is learnt from rows that ask,
     so an answer does not depend on the other queries of a batch.
+
+    In numpy, a search that takes longer than a few milliseconds runs in threads: as many as
+    BLAS may use, which threadpoolctl or the workers of joblib limit. BLAS has one thread then.
 
     Fitted on tensors, the corpus lies on their device, in float32 or float64, and is searched
     there, with the same answers as in numpy; only the best documents come to the host.
@@ -154,14 +156,26 @@ class MixedModalityRetriever(ModalityEstimator):
     def partial_fit(self, X, y=None, *, modality=None):
         """Add documents.
 
-        All parts of a document come in one call. Parameters and errors are those of `fit`;
-        besides, an id that is already there is an error. Without `y`, row numbers go on
-        from the rows seen so far. A score calibration learns at the first call alone; query
-        rows that come later teach it nothing.
+        All parts of a document come in one call. A score calibration learns at the first
+        call alone; query rows that come later teach it nothing.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            The documents' rows; query rows are not indexed.
+        y : sequence of length n_rows, default=None
+            As `fit` takes it. Without it, row numbers go on from the rows seen so far.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As `fit`; besides, if an id is already there.
         """
         with self._all_or_nothing():
             self._index(X, y, modality, reset=not hasattr(self, "_documents"))
@@ -201,12 +215,12 @@ class MixedModalityRetriever(ModalityEstimator):
 
     @property
     def ids_(self):
-        """The documents' ids."""
+        """The documents' ids in the order of their first row: int64, str or object."""
         return self._documents.entries.ids
 
     @property
     def document_modality_(self):
-        """The documents' modalities."""
+        """The documents' modalities, sorted and joined by ``+``."""
         return self._documents.entries.modality
 
     @property
@@ -395,15 +409,10 @@ class MixedModalityRetriever(ModalityEstimator):
             If no query is judged, or a document is named that is not in the corpus.
         """
         check_is_fitted(self)
-        return score_queries(
-            self,
-            X,
-            y,
-            metric=ndcg_at_k,
-            k=10,
-            sample_weight=sample_weight,
-            modality=modality,
-        )
+        return self._score_queries(X, y, sample_weight, modality=modality)
+
+    # What stands in for a retriever in a search over weights scores all of them here.
+    _score_queries = score_queries
 
     def _index(self, X, y, modality, *, reset):
         """Add the document rows to an empty or the present corpus."""
@@ -477,6 +486,28 @@ class MixedModalityRetriever(ModalityEstimator):
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
+        queries, tags, directed = self._check_queries(X, modality)
+        return rank(
+            self._documents,
+            self.score_calibration_,
+            queries,
+            tags,
+            directed,
+            k,
+            modality=document_modality,
+            with_odds=with_odds,
+        )
+
+    def _check_queries(self, X, modality):
+        """Rows that are all queries, of unit length beside the documents or zero.
+
+        Returns
+        -------
+        queries : array of shape (n_queries, n_features), float64
+        tags : Tags
+        directed : ndarray of bool of shape (n_queries,)
+            Which are not zero.
+        """
         rows = check_rows(self, X, modality, known=self.modalities_)
         asked_before = any(map(is_query, self.modalities_))
         if asked_before and not rows.tags.is_query.any():
@@ -493,16 +524,7 @@ class MixedModalityRetriever(ModalityEstimator):
                 f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
                 "direction: the answer is the corpus in its own order, with score 0.",
             )
-        return rank(
-            self._documents,
-            self.score_calibration_,
-            queries,
-            rows.tags,
-            directed,
-            k,
-            modality=document_modality,
-            with_odds=with_odds,
-        )
+        return queries, rows.tags, directed
 
     def __getstate__(self):
         state = super().__getstate__()

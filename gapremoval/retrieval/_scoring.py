@@ -1,11 +1,14 @@
 """How well a fitted retriever answers judged queries."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .._array_api import take_rows
 from .._embeddings import EmbeddingArray
 from .._relevance import check_ids, check_known, check_relevance, check_y
 from .._validation import check_rows
+from ..metrics._ranking import gains_of, get_ranking_metric
 from ._documents import Documents
 
 HELD_OUT = (
@@ -14,23 +17,65 @@ HELD_OUT = (
 )
 
 
-def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=None):
+class Judged(NamedTuple):
+    """The judged queries among some rows.
+
+    Attributes
+    ----------
+    queries : EmbeddingArray of shape (n_judged, n_features)
+    relevance : list of dict of length n_judged
+        Document id -> gain.
+    weights : ndarray of shape (n_judged,) or None
+    """
+
+    queries: EmbeddingArray
+    relevance: list
+    weights: np.ndarray | None
+
+    def mean(self, metric, gains, k):
+        """The weighted mean of a metric of `Gains`."""
+        return float(np.average(metric(gains, k), weights=self.weights))
+
+
+def score_queries(retriever, X, y, sample_weight=None, *, modality=None, metric="ndcg@10"):
     """Mean of a ranking metric over the judged queries among some rows.
+
+    Parameters
+    ----------
+    retriever : fitted retriever
+        With `search` and `ids_`.
+    X, y, sample_weight, modality : object
+        As `judged_queries` takes them.
+    metric : str
+        As `get_ranking_metric` takes it.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        As `judged_queries` does.
+    """
+    metric, k = get_ranking_metric(metric)
+    judged = judged_queries(retriever, X, y, sample_weight, modality=modality)
+    ranking = retriever.search(judged.queries, k).ids
+    return judged.mean(metric, gains_of(judged.relevance, ranking, k), k)
+
+
+def judged_queries(retriever, X, y, sample_weight=None, *, modality=None):
+    """Check rows that are to be scored, and pick the judged queries among them.
 
     Document rows are skipped if they are indexed, since a search object passes them on.
 
     Parameters
     ----------
     retriever : fitted retriever
-        With `search` and `ids_`.
     X : EmbeddingArray or array of shape (n_rows, n_features)
         Queries, and documents that are skipped.
     y : sequence of length n_rows
         The relevance of queries (None where unknown: left out), the ids of documents.
-    metric : callable
-        ``metric(relevance, ranking, k)`` gives a value a query.
-    k : int
-        How many ranks count.
     sample_weight : array-like of shape (n_rows,), default=None
         Weights of the queries.
     modality : str or sequence of str of shape (n_rows,), default=None
@@ -38,7 +83,7 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
 
     Returns
     -------
-    float
+    Judged
 
     Raises
     ------
@@ -71,7 +116,6 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
     rows, relevance = rows[judged], [answer for answer in relevance if answer is not None]
     named = (document for gains in relevance for document in gains)
     check_known(named, retriever.ids_, what="relevance", advice=HELD_OUT)
-    ranking = retriever.search(EmbeddingArray(checked.values, tags)[rows], k).ids
     weights = None
     if sample_weight is not None:
         weights = np.asarray(sample_weight, dtype=float)
@@ -85,7 +129,7 @@ def score_queries(retriever, X, y, *, metric, k, sample_weight=None, modality=No
                 "sample_weight must be finite and at least 0 for every judged query, and above 0 "
                 "for one."
             )
-    return float(np.average(metric(relevance, ranking, k), weights=weights))
+    return Judged(EmbeddingArray(checked.values, tags)[rows], relevance, weights)
 
 
 def _check_parts(retriever, given):

@@ -32,7 +32,7 @@ class ScoreCalibrator(BaseEstimator):
     # products can serve it.
     folds = True
 
-    # Whether probabilities can be had.
+    # Whether probabilities can be had, by a ``slope`` that is learnt beside ``modalities``.
     gives_odds = False
 
     _parameter_constraints = {}
@@ -62,7 +62,18 @@ class ScoreCalibrator(BaseEstimator):
         return self
 
     def extended(self, teaching):
-        """A copy for a corpus to which the documents of `teaching` are added."""
+        """A copy for a corpus to which documents are added.
+
+        Parameters
+        ----------
+        teaching : dict of str to TeachingScores
+            By query modality, of the new documents and the rows that taught at `fit`.
+
+        Returns
+        -------
+        ScoreCalibrator
+            What was learnt is the same but for modalities that are new.
+        """
         learnt, statistics = dict(self.learnt_), {}
         for name, learnt_before in self.learnt_.items():
             scores = teaching[name]
@@ -81,19 +92,42 @@ class ScoreCalibrator(BaseEstimator):
         ----------
         cuts : dict of str to Cut
             How the rows of each modality are taken away.
+
+        Returns
+        -------
+        ScoreCalibrator
+            What was learnt is the same.
         """
         return self._with_each(lambda m, rows: rows.without(cuts[m]) if m in cuts else rows)
 
     def writeable(self):
-        """A copy whose statistics can be overwritten."""
+        """A copy whose statistics can be overwritten.
+
+        Returns
+        -------
+        ScoreCalibrator
+            What was learnt is the same.
+        """
         return self._with_each(lambda _, rows: rows.writeable())
 
     def trimmed(self):
-        """A copy without most of the memory that is not in use."""
+        """A copy without most of the memory that is not in use.
+
+        Returns
+        -------
+        ScoreCalibrator
+            What was learnt is the same.
+        """
         return self._with_each(lambda _, rows: rows.trimmed())
 
     def shared(self):
-        """A copy for somebody else who may change it."""
+        """A copy for somebody else who may change it.
+
+        Returns
+        -------
+        ScoreCalibrator
+            What was learnt is the same.
+        """
         return self._with_each(lambda _, rows: rows.shared())
 
     def _with_each(self, change):
@@ -114,6 +148,7 @@ class ScoreCalibrator(BaseEstimator):
         Parameters
         ----------
         query_modality : str
+            What asks.
         documents : Corpus
             That was fitted, extended and restricted.
 
@@ -126,15 +161,34 @@ class ScoreCalibrator(BaseEstimator):
         if query_modality not in self._maps:
             learnt, statistics = self.learnt_[query_modality], self._statistics[query_modality]
             maps = {m: self._score_map(learnt, statistics[m].rows, m) for m in documents.segments}
-            lowest = [np.min(lines.offset - lines.scale) for lines in maps.values()]
-            slopes = {lines.slope for lines in maps.values()}
-            self._maps[query_modality] = CorpusScoreMap(
-                maps, float(np.min(lowest, initial=0)) - 1, *slopes
-            )
+            lowest = min([0.0, *(np.min(lines.offset - lines.scale) for lines in maps.values())])
+            slope = learnt["slope"] if self.gives_odds else None
+            self._maps[query_modality] = CorpusScoreMap(maps, float(lowest) - 1, slope)
         return self._maps[query_modality]
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
-        """The best documents by calibrated scores; as ``documents.nearest`` returns them."""
+        """The best documents by calibrated scores.
+
+        Parameters
+        ----------
+        documents : Corpus
+            That was fitted, extended and restricted.
+        queries : array of shape (n_queries, n_features)
+            Of unit length, of the library that holds the documents.
+        k : int
+            How many documents.
+        query_modality : str
+            What asks.
+        modality : str, default=None
+            Search only documents of this modality.
+
+        Returns
+        -------
+        scores : ndarray of float64 of shape (n_queries, n_found)
+            Best first.
+        numbers : ndarray of int of shape (n_queries, n_found)
+            Those of the documents in the corpus.
+        """
         score_map = self.score_map(query_modality, documents)
         return documents.nearest(queries, k, modality=modality, score_map=score_map)
 

@@ -185,10 +185,10 @@ class PosteriorOdds(ScoreCalibrator):
         return spread * own**self.hubness
 
     def _score_map(self, learnt, statistics, modality):
-        mine, slope = learnt["modalities"][modality], learnt["slope"]
+        mine = learnt["modalities"][modality]
         scale = 1 / self._spread(statistics, **mine)
-        prior = np.log(mine["share"] / len(statistics)) / slope
-        return ScoreMap(scale, prior - (mine["shift"] + statistics[:, 2]) * scale, slope)
+        prior = np.log(mine["share"] / len(statistics)) / learnt["slope"]
+        return ScoreMap(scale, prior - (mine["shift"] + statistics[:, 2]) * scale)
 
     def _with_new_modalities(self, learnt, scores, statistics):
         longer = super()._with_new_modalities(learnt, scores, statistics)

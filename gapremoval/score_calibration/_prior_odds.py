@@ -38,7 +38,7 @@ class PriorOdds(PosteriorOdds):
 
     See Also
     --------
-    PosteriorOdds : Learns what is constant here, and gives probabilities.
+    gapremoval.PosteriorOdds : Learns what is constant here, and gives probabilities.
 
     Notes
     -----

@@ -28,7 +28,7 @@ class ReciprocalRankFusion(ScoreCalibrator):
 
     See Also
     --------
-    PosteriorOdds : Compares the scores of the modalities, not the ranks.
+    gapremoval.PosteriorOdds : Compares the scores of the modalities, not the ranks.
 
     Notes
     -----
@@ -65,12 +65,46 @@ class ReciprocalRankFusion(ScoreCalibrator):
         self.constant = constant
 
     def score_map(self, query_modality, documents):
-        """Cosines as they are, for every query modality: ranks need no teaching."""
+        """Cosines as they are, for every query modality: ranks need no teaching.
+
+        Parameters
+        ----------
+        query_modality : str
+            What asks.
+        documents : Corpus
+            That was fitted, extended and restricted.
+
+        Returns
+        -------
+        CorpusScoreMap
+            With scale 1 and offset 0.
+        """
         ones = {m: np.ones(len(rows)) for m, rows in documents.segments.items()}
         return CorpusScoreMap({m: ScoreMap(one, 0 * one) for m, one in ones.items()}, -2.0)
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
-        """The best documents by reciprocal rank; as ``documents.nearest`` returns them."""
+        """The best documents by reciprocal rank.
+
+        Parameters
+        ----------
+        documents : Corpus
+            That was fitted, extended and restricted.
+        queries : array of shape (n_queries, n_features)
+            Of unit length, of the library that holds the documents.
+        k : int
+            How many documents.
+        query_modality : str
+            What asks.
+        modality : str, default=None
+            Search only documents of this modality.
+
+        Returns
+        -------
+        scores : ndarray of float64 of shape (n_queries, n_found)
+            Best first.
+        numbers : ndarray of int of shape (n_queries, n_found)
+            Those of the documents in the corpus.
+        """
         tops = documents.nearest_by_modality(queries, k, modality=modality).values()
         nothing = np.empty((queries.shape[0], 0))
         cosines = np.concatenate([nothing, *(top.scores for top in tops)], axis=1)

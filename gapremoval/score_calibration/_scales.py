@@ -21,7 +21,7 @@ class ScoreScale(ScoreCalibrator):
     See Also
     --------
     ScoreZ : Subtracts the mean as well.
-    PosteriorOdds : Weighs a modality also by how often it answers.
+    gapremoval.PosteriorOdds : Weighs a modality also by how often it answers.
 
     Notes
     -----

@@ -14,14 +14,10 @@ class ScoreMap:
     scale : ndarray of float64 of shape (n_documents,)
         Above 0, so that the order for one document and many queries stays.
     offset : ndarray of float64 of shape (n_documents,)
-    slope : float or None
-        ``exp(slope * calibrated score)`` is in proportion to the probability that a document
-        answers. None where the scores mean no such thing.
     """
 
     scale: np.ndarray
     offset: np.ndarray
-    slope: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,8 @@ class CorpusScoreMap:
     lowest : float
         The score of documents of length zero, below that of all others.
     slope : float or None
-        That of all.
+        ``exp(slope * calibrated score)`` is in proportion to the probability that a document
+        answers. None where the scores mean no such thing.
     """
 
     of: dict

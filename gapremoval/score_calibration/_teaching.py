@@ -77,7 +77,13 @@ class TeachingScores:
         return {name: segment.stop - segment.start for name, segment in self.segments.items()}
 
     def asked(self):
-        """The queries alone; where there are none, the stand-ins."""
+        """The queries alone; where there are none, the stand-ins.
+
+        Returns
+        -------
+        TeachingScores
+            Over the same documents.
+        """
         if not len(self.queries):
             return self
         return replace(self, stand_ins=self.stand_ins[:0], own=self.own[:0])
@@ -109,12 +115,36 @@ class TeachingScores:
                     yield name, documents, scores, (self.own[at] - start, n_queries + at)
 
     def scores_of(self, query, documents):
-        """The scores of one query with some documents, in float64."""
+        """The scores of one query with some documents.
+
+        Parameters
+        ----------
+        query : int
+            The number of the query.
+        documents : ndarray of int of shape (n,)
+            Places in `vectors`.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n,)
+            Cosines.
+        """
         rows = to_numpy(take_rows(self.vectors, documents)).astype(float)
         return rows @ self.queries[query].astype(float)
 
     def scores_with(self, row):
-        """The scores of all documents with a row, in float64, equal for equal documents."""
+        """The scores of all documents with a row.
+
+        Parameters
+        ----------
+        row : ndarray of shape (n_features,)
+            Of any length.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_documents,)
+            Inner products, equal for equal documents.
+        """
         scores = np.zeros(self.n_documents)
         if row.any():
             row = to_double(row, self.vectors)
@@ -124,7 +154,13 @@ class TeachingScores:
         return scores
 
     def mean_scores(self):
-        """Each query's mean score with each modality: shape (n_queries, n_modalities)."""
+        """Each query's mean score with each modality.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_queries, n_modalities)
+            Modalities as in `segments`.
+        """
         xp = array_namespace(self.vectors)
         centers = np.zeros((len(self.segments), self.vectors.shape[1]))
         for m, segment in enumerate(self.segments.values()):
@@ -140,6 +176,7 @@ class TeachingScores:
         Parameters
         ----------
         weights : ndarray of shape (n_queries + n_stand_ins,)
+            Of the rows that teach.
 
         Returns
         -------
@@ -166,7 +203,15 @@ class TeachingScores:
     def top_means(self, k):
         """The mean of each document's `k` best scores over the rows, its own left out.
 
-        Where fewer are left it is their mean, and 0 where none is.
+        Parameters
+        ----------
+        k : int
+            How many scores, at least 1.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_documents,)
+            Where fewer are left it is their mean, and 0 where none is.
         """
         means = np.zeros(self.n_documents)
         k = min(k, len(self.queries) + len(self.stand_ins))
@@ -179,7 +224,18 @@ class TeachingScores:
         return means
 
     def hubness(self, top):
-        """The mean of each document's best scores: a share `top` of the rows, at least one."""
+        """The mean of each document's best scores over a share of the rows.
+
+        Parameters
+        ----------
+        top : float
+            The share, in (0, 1]; at least one row counts.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_documents,)
+            As `top_means`.
+        """
         # A product such as 0.29 * 100 comes out a little below the whole number.
         n_rows = len(self.queries) + len(self.stand_ins)
         return self.top_means(max(int(top * n_rows + 1e-9), 1))
@@ -187,7 +243,15 @@ class TeachingScores:
     def soft_means(self, slope):
         """``log(mean(exp(slope * score))) / slope`` of each document over the rows.
 
-        Its own are left out; it is 0 where none is left.
+        Parameters
+        ----------
+        slope : float
+            Above 0.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_documents,)
+            Its own are left out; it is 0 where none is left.
         """
         means = np.zeros(self.n_documents)
         for _, documents, scores, own in self.blocks():
@@ -220,7 +284,13 @@ class TeachingScores:
         return of_modality, _deviation(total)
 
     def best_moments(self):
-        """As `moments`, of each row's best score with each modality."""
+        """As `moments`, of each row's best score with each modality.
+
+        Returns
+        -------
+        mean, deviation : ndarray of float64 of shape (n_modalities,)
+            As `moments`.
+        """
         first, _ = self.best_two(np.ones(self.n_documents), np.zeros(len(self.segments)))
         mean, variance = np.zeros((2, len(first)))
         for m, best in enumerate(first):
@@ -236,6 +306,7 @@ class TeachingScores:
         Parameters
         ----------
         scale : ndarray of shape (n_documents,)
+            Of each document's scores.
         shift : ndarray of shape (n_modalities,)
             Taken off the scores of queries before they are scaled.
 

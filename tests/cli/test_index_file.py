@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,12 +12,17 @@ from hypothesis import strategies as st
 from gapremoval import EmbeddingArray
 from gapremoval.cli._index_file import MOST_LEARNT, IndexFile
 
+
+def is_part(name):
+    return name not in (b".", b"..") and not set(name) & {0, ord("/")}
+
+
+parts = st.binary(min_size=1, max_size=8).filter(is_part).map(os.fsdecode)
 names = st.lists(
-    st.binary(min_size=1, max_size=12).filter(lambda name: not set(name) & {0}).map(os.fsdecode),
+    st.tuples(st.lists(parts, min_size=1, max_size=3), st.sampled_from([".JPG", ".txt", ".heic"])),
     min_size=1,
     max_size=8,
-    unique=True,
-)
+).map(lambda files: list(dict.fromkeys("/".join(way) + suffix for way, suffix in files)))
 
 
 def make(files, n_captions=2, n_learnt=3):
@@ -59,8 +65,8 @@ def test_equal_indexes_are_equal_files(tmp_path):
 
 
 def test_files_that_differ_in_the_suffix_are_one_document():
-    index = make(["a.jpg", "a.txt", "b.txt", "sub/a.jpg", "c.tar.gz", "c.tar.bz2", ".x"])
-    assert index.documents() == [[0, 1], [2], [3], [4, 5], [6]]
+    index = make(["a.jpg", "a.txt", "b.txt", "sub/a.jpg", "c.d.png", "c.d.md", ".txt"])
+    assert index.documents == [[0, 1], [2], [3], [4, 5], [6]]
 
 
 def test_no_more_past_questions_are_kept_than_can_teach():
@@ -112,13 +118,79 @@ def test_a_later_format_is_named_with_its_version(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"format": "something"}, {"names": ["x"] * 9}, {"n_captions": 7}, {"names": 3}]
+    "changes",
+    [
+        {"format": "something"},
+        {"names": 3},
+        {"names": "x.jpg"},
+        {"names": []},
+        {"names": [1]},
+        {"names": ["x.jpg"] * 2},
+        {"names": [f"{i}.jpg" for i in range(9)]},
+        {"names": ["../x.jpg"]},
+        {"names": ["a/../../x.jpg"]},
+        {"names": ["/x.jpg"]},
+        {"names": ["a//x.jpg"]},
+        {"names": ["./x.jpg"]},
+        {"names": ["id_rsa"]},
+        {"names": ["a\0.jpg"]},
+        {"names": ["\ud800.jpg"]},
+        {"folder": "photos"},
+        {"folder": 5},
+        {"model": None},
+        {"version": 1},
+        {"fingerprint": ["x"]},
+        {"n_captions": 7},
+        {"n_captions": -5},
+        {"n_captions": "2"},
+        {"n_captions": True},
+    ],
 )
-def test_a_header_that_does_not_fit_is_refused(tmp_path, changes):
+def test_a_header_that_was_never_written_is_refused(tmp_path, changes):
     make(["x.jpg"]).save(tmp_path / "index.gap")
     rewritten(tmp_path / "index.gap", **changes)
     with pytest.raises(ValueError, match="damaged"):
         IndexFile.load(tmp_path / "index.gap")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"values": np.full((6, 4), np.nan, dtype="f4")},
+        {"values": np.zeros((6, 4))},
+        {"values": np.zeros((6, 4), dtype="i4")},
+        {"values": np.zeros((5, 4), dtype="f4")},
+        {"values": np.zeros(6, dtype="f4")},
+        {"modalities": np.array(["audio", "query:text", "query:image"])},
+        {"modalities": np.array(["image", "text", "query:image"])},
+        {"codes": np.full(6, 9)},
+        {"codes": np.zeros((6, 1), dtype=int)},
+    ],
+)
+def test_rows_that_were_never_written_are_refused(tmp_path, changes):
+    path = tmp_path / "index.gap"
+    make(["x.jpg"]).save(path)
+    with np.load(path) as arrays:
+        kept = {name: arrays[name] for name in arrays.files}
+    with open(path, "wb") as file:
+        np.savez(file, **kept | changes)
+    with pytest.raises(ValueError, match="damaged"):
+        IndexFile.load(path)
+
+
+def test_a_size_that_is_made_up_is_refused(tmp_path):
+    path = tmp_path / "index.gap"
+    make(["x.jpg"]).save(path)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    shape = members["values.npy"]
+    assert shape.count(b"(6, 4)") == 1
+    members["values.npy"] = shape.replace(b"(6, 4), }" + b" " * 12, b"(99999999999999, 4), }")
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    with pytest.raises(ValueError, match="damaged"):
+        IndexFile.load(path)
 
 
 def test_no_code_is_run_by_opening(tmp_path):

@@ -68,22 +68,30 @@ def test_files_of_any_name_are_indexed_found_and_led_back_to(process, tmp_path, 
         assert sum(line.endswith(f"photos/{shown}") for line in lines) == 1
 
 
-def test_a_closed_pipe_ends_quietly(process, photos, tmp_path):
+def test_a_closed_pipe_or_stream_ends_quietly(process, photos):
     assert process("index", "photos", "--model", "pocket").returncode == 0
-    command = f"'{sys.executable}' -m gapremoval search index.gap 'a ring' | head -1"
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, capture_output=True, timeout=120, check=True
-    )
-    assert done.stdout.startswith(b"rank ")
-    assert done.stderr == b""
-    reading, writing = os.pipe()
-    os.close(reading)
-    done = process(
-        "info", "index.gap", stdout=writing, capture_output=False, stderr=subprocess.PIPE
-    )
-    os.close(writing)
-    assert done.stderr == b""
-    assert done.returncode not in (0, 120)
+    for command in (["info", "index.gap"], ["search", "index.gap", "a ring"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        streams = {"capture_output": False, "stdout": writing, "stderr": subprocess.PIPE}
+        done = process(*command, **streams)
+        os.close(writing)
+        assert done.stderr == b""
+        assert done.returncode not in (0, 120)
+    command = f"exec '{sys.executable}' -m gapremoval info index.gap >&-"
+    done = subprocess.run(["bash", "-c", command], cwd=photos.parent, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_questions_learnt_by_several_processes_are_all_kept(process, photos, tmp_path):
+    assert process("index", "photos", "--model", "pocket").returncode == 0
+    command = [sys.executable, "-m", "gapremoval", "search", "index.gap", "--learn"]
+    running = [
+        subprocess.Popen([*command, text], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        for text in ("a ring", "a star", "a moon")
+    ]
+    assert [process.wait(timeout=120) for process in running] == [0, 0, 0]
+    assert b"3 learnt" in process("info", "index.gap").stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

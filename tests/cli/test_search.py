@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -14,8 +15,9 @@ pytest.importorskip("open_clip")
 
 import torch
 
-from gapremoval import cli
+from gapremoval import CLIPEncoder, Query, cli
 from gapremoval.cli._index_file import IndexFile
+from gapremoval.cli._searching import ask
 
 
 @pytest.fixture
@@ -88,33 +90,99 @@ def test_only_one_modality_is_searched_if_asked_for(run, indexed, kind):
     assert {result["modality"] for result in json.loads(done.out)["results"]} == {kind}
 
 
-def test_a_modality_that_is_not_there_is_an_error_that_lists_those_that_are(run, indexed):
-    done = run("search", "index.gap", "a ring", "--only", "audio")
+def test_a_modality_that_is_not_there_is_an_error_that_lists_those_that_are(run, photos):
+    for picture in photos.rglob("*.png"):
+        picture.unlink()
+    run("index", photos, "--model", "pocket")
+    done = run("search", "index.gap", "a ring", "--only", "image")
     assert done.code == 1
-    assert "No document has the modality 'audio'; there are " in done.err
+    assert "No document has the modality 'image'; there are 'text'" in done.err
+
+
+def test_a_picture_cannot_ask_where_there_are_none(run, photos, scenes, tmp_path):
+    for picture in photos.rglob("*.png"):
+        picture.unlink()
+    run("index", photos, "--model", "pocket")
+    scenes.images[0].save(tmp_path / "question.png")
+    done = run("search", "index.gap", "--image", "question.png")
+    assert done.code == 1
+    assert "The index holds no pictures" in done.err
+
+
+def test_a_lone_picture_is_found_among_pictures_and_the_warning_says_so(run, photos, scenes):
+    for picture in photos.rglob("*.png"):
+        picture.unlink()
+    scenes.images[0].save(photos / "alone.png")
+    done = run("index", photos, "--model", "pocket")
+    assert done.code == 0
+    assert "warning: a lone image is its own mean: --only image finds it." in done.err
+    found = files(run("search", "index.gap", "a ring", "--only", "image", "--json"))
+    assert found == [[str(photos / "alone.png")]]
 
 
 def test_the_page_shows_thumbnails_and_texts_even_of_files_that_are_gone(run, indexed, scenes):
     done = run("search", "index.gap", scenes.captions[0][1], "-n", "60", "--html", "out.html")
     assert done.code == 0
     assert done.err == "gapremoval: page: out.html\n"
-    with open("out.html", encoding="utf-8") as file:
-        page = file.read()
-    assert page.count("data:image/") >= 40
+    page = Path("out.html").read_text(encoding="utf-8")
+    assert page.count('<img src="data:image/') == 40
     assert scenes.captions[2][0][:60] in page
     shutil.rmtree(indexed)
-    assert run("search", "index.gap", "a ring", "--html", "out.html").code == 0
+    assert run("search", "index.gap", "a ring", "-n", "60", "--html", "out.html").code == 0
+    page = Path("out.html").read_text(encoding="utf-8")
+    assert page.count("no such file") == 80
+    assert "<img" not in page
 
 
-def test_learning_changes_the_odds_and_nothing_else_does(run, indexed, scenes):
+@pytest.mark.parametrize("target", ["index.gap", "photos/scene 0.png", "photos/scene 1.txt"])
+def test_the_page_overwrites_nothing_but_a_page(run, indexed, target):
+    target = Path(target if target != "photos/scene 1.txt" else "photos/scene 2.txt")
+    before = target.read_bytes()
+    done = run("search", "index.gap", "a ring", "--html", target)
+    assert (done.code, done.out) == (1, "")
+    assert "is something else than a page of results and is not overwritten" in done.err
+    assert target.read_bytes() == before
+
+
+def test_two_documents_of_like_names_have_each_its_own_content(run, tmp_path, scenes):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    scenes.images[0].save(folder / "a.png")
+    (folder / "a.txt").write_text("the text of a")
+    (folder / "a.png + a.txt").write_text("another text")
+    run("index", folder, "--model", "pocket")
+    run("search", "index.gap", "a ring", "--html", "out.html")
+    page = Path("out.html").read_text(encoding="utf-8")
+    assert page.count("the text of a") == page.count("another text") == 1
+
+
+def test_only_what_is_learnt_changes_an_answer_and_it_makes_answers_better(run, photos, scenes):
+    # Few notes among many pictures: how much each answers is what questions tell.
+    for i, note in enumerate(sorted(photos.rglob("*.txt"))):
+        if i % 8:
+            note.unlink()
+    run("index", photos, "--model", "pocket")
+    index, encoder = IndexFile.load("index.gap"), CLIPEncoder("pocket")
+
+    def quality(index):
+        ranks = []
+        for i in range(0, 60, 3):
+            found = ask(index, encoder.transform([Query(scenes.captions[i][1])]), 60)
+            names = [index.names[index.documents[x][0]] for x in found.ids[0]]
+            ranks.append(1 + [Path(x).name for x in names].index(f"scene {i}.png"))
+        return np.mean(1 / np.array(ranks))
+
     question = scenes.captions[0][1]
     before = run("search", "index.gap", question).out
     assert run("search", "index.gap", question).out == before
-    for i in range(1, 4):
-        run("search", "index.gap", scenes.captions[i][1], "--learn")
-    assert len(IndexFile.load("index.gap").learnt) == 3
-    assert "0 ordinary captions, 3 learnt" in run("info", "index.gap").out
+    assert run("search", "index.gap", question, "--learn").out == before
     assert run("search", "index.gap", question).out != before
+    learnt = IndexFile.load("index.gap").learnt
+    assert np.array_equal(learnt.values, encoder.transform([Query(question)]).values)
+    assert "0 ordinary captions, 1 learnt" in run("info", "index.gap").out
+    asked = [Query(captions[2]) for captions in scenes.captions]
+    taught = index.with_learnt(encoder.transform(asked))
+    assert quality(taught) >= quality(index)
 
 
 def test_what_is_in_an_index(run, indexed):
@@ -157,12 +225,15 @@ def test_an_index_is_refused_with_other_weights(run, photos, network, tmp_path):
     [
         ([], "name a TEXT or an --image"),
         ([" "], "TEXT is blank"),
-        (["--image", "absent.png"], "there is no picture absent.png"),
+        (["--image", "absent.png"], "there is no picture 'absent.png'"),
         (["photos/scene 0.png"], "did you mean --image photos/scene 0.png?"),
         (["x", "-n", "0"], "-n"),
         (["x", "-n", "many"], "-n"),
         (["x", "--nonsense"], "--nonsense"),
         (["caf\udce9"], "TEXT is not UTF-8"),
+        (["--image", "photos"], "there is no picture 'photos'"),
+        (["--image", ""], "there is no picture ''"),
+        (["x", "--only", "audio"], "--only"),
     ],
 )
 def test_wrong_use_is_exit_code_2_and_a_line_that_mends_it(run, indexed, arguments, message):
@@ -183,6 +254,12 @@ def test_a_text_that_begins_with_a_dash(run, indexed):
     assert json.loads(done.out)["query"]["text"] == "-n"
 
 
+def test_the_question_is_shown_as_it_was_typed(run, indexed):
+    for text in ("holiday.jpg", "x" * 300 + ".jpg", " two  blanks "):
+        done = run("search", "index.gap", text, "--json")
+        assert json.loads(done.out)["query"] == {"text": text, "image": None}
+
+
 @pytest.mark.parametrize(
     "name", ["absent.gap", "photos", "photos/scene 0.png", "photos/scene 1.txt"]
 )
@@ -198,7 +275,7 @@ def test_a_broken_picture_as_a_question_is_one_line(run, indexed):
         (indexed / name).write_bytes(content)
         done = run("search", "index.gap", "--image", indexed / name)
         assert done.code == 1
-        assert name in done.err
+        assert done.err.startswith("gapremoval: error: The picture cannot be read: ")
         assert len(done.err.splitlines()) == 1
 
 
@@ -206,7 +283,7 @@ def test_where_the_page_cannot_be_written_is_told_before_the_search(run, indexed
     monkeypatch.setattr(IndexFile, "load", None)
     done = run("search", "index.gap", "x", "--html", "absent/out.html")
     assert done.code == 1
-    assert "There is no folder absent to write the page in" in done.err
+    assert "There is no folder absent to write a page of results in" in done.err
 
 
 def test_version_and_help(run):

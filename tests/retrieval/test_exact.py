@@ -1,10 +1,14 @@
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from gapremoval.retrieval import _exact
+from gapremoval.retrieval import _exact, _exact_numpy
 from gapremoval.retrieval._exact import top_k
 
 
@@ -24,12 +28,40 @@ def brute_force(queries, documents, k):
     return np.take_along_axis(scores, order, 1), order
 
 
+@contextmanager
+def cut_otherwise(data):
+    """Blocks, groups, bounds and a number of threads drawn at random."""
+    size, n_threads = st.integers(1, 50), data.draw(st.sampled_from([0, 1, 2, 7]))
+
+    def in_threads(work):
+        with ThreadPoolExecutor(n_threads) as pool:
+            return list(pool.map(lambda _: work(), range(n_threads)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_exact, "QUERY_BLOCK", data.draw(size))
+        for name in ("DOCUMENT_BLOCK", "SCORES", "N_GROUPS", "MANY_WAITING", "ROWS_AT_ONCE"):
+            patch.setattr(_exact_numpy, name, data.draw(size, label=name))
+        patch.setattr(_exact_numpy, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
+        patch.setattr(_exact_numpy, "N_GROUPS_OF_K", data.draw(st.sampled_from([0, 1, 4])))
+        patch.setattr(_exact_numpy, "WORTH_THREADS", 0 if n_threads else np.inf)
+        patch.setattr(_exact_numpy, "in_threads", in_threads)
+        patch.setattr("gapremoval._array_api.BLOCK_SIZE", data.draw(st.integers(1, 500)))
+        yield
+
+
+def near_ties(rng, n_rows, n_features, dtype):
+    """Unit rows a millionth apart, most of them twice."""
+    rows = rng.normal(size=n_features) + 1e-6 * rng.normal(size=(n_rows, n_features))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows.astype(dtype)[rng.integers(0, n_rows, n_rows)]
+
+
 sizes = {
     "seed": st.integers(0, 2**32 - 1),
     "n_queries": st.integers(1, 6),
     "n_documents": st.integers(1, 40),
     "n_distinct": st.integers(1, 40),
-    "dtype": st.sampled_from(["f4", "f8"]),
+    "dtype": st.sampled_from(["f2", "f4", "f8"]),
 }
 
 
@@ -45,20 +77,150 @@ def test_it_is_what_brute_force_gives(seed, n_queries, n_documents, n_distinct, 
     np.testing.assert_array_equal(indices, want_indices)
 
 
-@given(**sizes, blocks=st.tuples(st.integers(1, 50), st.integers(1, 50), st.integers(1, 500)))
-def test_no_block_size_changes_a_digit(seed, n_queries, n_documents, n_distinct, dtype, blocks):
+@given(**sizes, data=st.data())
+def test_no_block_size_and_no_thread_changes_a_digit(
+    seed, n_queries, n_documents, n_distinct, dtype, data
+):
     rng = np.random.default_rng(seed)
     documents = unit_rows(rng, n_documents, 7, dtype, n_distinct)
     queries = unit_rows(rng, n_queries, 7, dtype)
-    k = min(5, n_documents)
+    k = min(data.draw(st.sampled_from([1, 5, 40])), n_documents)
     want = top_k(queries, documents, k)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_exact, "QUERY_BLOCK", blocks[0])
-        patch.setattr(_exact, "DOCUMENT_BLOCK", blocks[1])
-        patch.setattr("gapremoval._array_api.BLOCK_SIZE", blocks[2])
+    with cut_otherwise(data):
         got = top_k(queries, documents, k)
     np.testing.assert_array_equal(want[0], got[0])
     np.testing.assert_array_equal(want[1], got[1])
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_documents=st.integers(1, 200),
+    dtype=st.sampled_from(["f4", "f8"]),
+    data=st.data(),
+)
+def test_documents_a_millionth_apart_are_told_apart(seed, n_documents, dtype, data):
+    k = data.draw(st.integers(1, min(n_documents, 20)))
+    rng = np.random.default_rng(seed)
+    documents = near_ties(rng, n_documents, 7, dtype)
+    queries = near_ties(rng, 5, 7, dtype)
+    numbers = rng.permutation(n_documents)
+    with cut_otherwise(data):
+        scores, indices, _ = top_k(queries, documents, k, numbers=numbers)
+    # The oracle takes documents in the order of their numbers.
+    want_scores, want_indices = brute_force(queries, documents[np.argsort(numbers)], k)
+    np.testing.assert_allclose(scores, want_scores, atol=1e-15)
+    np.testing.assert_array_equal(indices, want_indices)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4"])
+def test_documents_on_disk_are_searched_where_they_lie(tmp_path, dtype):
+    rng = np.random.default_rng(0)
+    documents, queries = unit_rows(rng, 30_000, 16, dtype, 20_000), unit_rows(rng, 9, 16, "f4")
+    on_disk = np.memmap(tmp_path / "vectors", dtype, "w+", shape=documents.shape)
+    on_disk[:] = documents
+    on_disk.flush()
+    on_disk = np.memmap(tmp_path / "vectors", dtype, "r", shape=documents.shape)
+    want, got = top_k(queries, documents, 10), top_k(queries, on_disk, 10)
+    np.testing.assert_array_equal(want.scores, got.scores)
+    np.testing.assert_array_equal(want.indices, got.indices)
+    stored = np.einsum("qd,qkd->qk", queries.astype(float), documents[got.indices].astype(float))
+    np.testing.assert_allclose(got.scores, stored, atol=1e-15)
+
+
+def test_every_float16_is_searched_by_its_value():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    documents = every[np.abs(every) <= 1][:, None]
+    got = top_k(np.ones((2, 1)), documents, len(documents))
+    want = np.sort(documents.astype(float).ravel())[::-1]
+    np.testing.assert_array_equal(got.scores, [want, want])
+
+
+def crowds(name, n_documents=40_000, n_features=24):
+    """Documents and near-equal queries to which very many documents score nearly the same."""
+    rng = np.random.default_rng(0)
+    rows, query = unit_rows(rng, n_documents, n_features, "f8"), np.eye(n_features)[0]
+    across = rows - np.outer(rows @ query, query)
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    queries = query + 1e-5 * rng.normal(size=(20, n_features))
+    if name == "equal rows":
+        rows[:] = rows[0]
+    elif name == "equal rows in runs":
+        rows = rows[np.arange(n_documents) // 3 % 7]
+    elif name == "rising rows":
+        along = np.linspace(0, 0.9, n_documents)[:, None]
+        rows = along * query + np.sqrt(1 - along**2) * across
+    elif name == "rows that hardly rise":
+        along = 0.5 + 1e-9 * np.arange(n_documents)[:, None]
+        rows = along * query + np.sqrt(1 - along**2) * across
+    elif name == "equal at the last place":
+        rows[rng.choice(n_documents, 10_000, replace=False)] = 0.9 * query + 0.435 * across[0]
+        rows[rng.choice(n_documents, 4, replace=False)] = 0.95 * query + 0.312 * across[1]
+        rows[7] = query
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return queries.astype("f4"), rows.astype("f4")
+
+
+@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "equal rows",
+        "equal rows in runs",
+        "rising rows",
+        "rows that hardly rise",
+        "equal at the last place",
+    ],
+)
+def test_crowds_near_the_last_place_are_resolved(name, threads, monkeypatch):
+    if threads:
+        monkeypatch.setattr(_exact_numpy, "WORTH_THREADS", 0)
+    queries, documents = crowds(name)
+    for k in (1, 10):
+        got = top_k(queries, documents, k)
+        # Each score is rounded once more, as two orders of addition differ in the last digit.
+        scores = np.round(queries.astype(float) @ documents.astype(float).T, 14)
+        order = np.lexsort((np.broadcast_to(np.arange(40_000), scores.shape), -scores))[:, :k]
+        np.testing.assert_array_equal(got.indices, order)
+        np.testing.assert_allclose(
+            got.scores, np.take_along_axis(scores, order, axis=1), atol=2e-14, rtol=0
+        )
+
+
+@given(**sizes, data=st.data())
+def test_equal_documents_with_unlike_lines_are_told_apart(
+    seed, n_queries, n_documents, n_distinct, dtype, data
+):
+    k = data.draw(st.integers(1, n_documents))
+    rng = np.random.default_rng(seed)
+    documents = unit_rows(rng, n_documents, 7, dtype, min(n_distinct, 2))
+    queries = unit_rows(rng, n_queries, 7, "f8")
+    lines = {
+        "scale": rng.choice([1.0, 1 + 1e-8], n_documents),
+        "offset": rng.choice([0.0, 1e-8], n_documents),
+    }
+    want = top_k(queries, documents, k, **lines)
+    with cut_otherwise(data):
+        got = top_k(queries, documents, k, **lines)
+    np.testing.assert_array_equal(want.scores, got.scores)
+    np.testing.assert_array_equal(want.indices, got.indices)
+    scores = queries @ documents.astype(float).T * lines["scale"] + lines["offset"]
+    np.testing.assert_allclose(got.scores, -np.sort(-scores, axis=1)[:, :k], atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["ordinary", "equal rows", "rows that hardly rise"])
+@pytest.mark.parametrize("lines", [False, True])
+def test_the_scores_of_all_documents_are_never_held_at_once(name, lines):
+    queries, documents = crowds(name, 100_000, 8)
+    queries = np.concatenate([queries] * 13)
+    given = {"scale": np.full(100_000, 2.0), "offset": np.zeros(100_000)} if lines else {}
+    tracemalloc.start()
+    try:
+        top_k(queries, documents, 10, slope=3.0 if lines else None, **given)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(queries) * len(documents) * 4 / 2
 
 
 def brute_force_lines(queries, documents, numbers, scale, offset, slope):
@@ -70,9 +232,9 @@ def brute_force_lines(queries, documents, numbers, scale, offset, slope):
     return np.take_along_axis(scores, order, 1), numbers[order], logsumexp(slope * scores, axis=1)
 
 
-@given(**sizes, blocks=st.tuples(*[st.integers(1, 50)] * 3), data=st.data())
+@given(**sizes, data=st.data())
 def test_scales_offsets_and_numbers_are_those_of_brute_force(
-    seed, n_queries, n_documents, n_distinct, dtype, blocks, data
+    seed, n_queries, n_documents, n_distinct, dtype, data
 ):
     k = data.draw(st.integers(1, n_documents))
     largest = data.draw(st.sampled_from([1.0, 30.0]))
@@ -86,10 +248,7 @@ def test_scales_offsets_and_numbers_are_those_of_brute_force(
     queries = unit_rows(rng, n_queries, 7, dtype)
     numbers = rng.permutation(3 * n_documents)[:n_documents]
     lines = {"numbers": numbers, "scale": scale, "offset": offset}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_exact, "QUERY_BLOCK", blocks[0])
-        patch.setattr(_exact, "DOCUMENT_BLOCK", blocks[1])
-        patch.setattr(_exact, "GROUP_SIZE", blocks[2])
+    with cut_otherwise(data):
         got = top_k(queries, documents, k, slope=slope, **lines)
     scores, order, log_sums = brute_force_lines(queries, documents, numbers, scale, offset, slope)
     np.testing.assert_allclose(got.scores, scores[:, :k], atol=2e-12)

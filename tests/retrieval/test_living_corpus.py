@@ -122,7 +122,8 @@ def test_the_number_of_documents_of_a_modality_follows_the_corpus():
     retriever.remove(gone)
     after = lines_of(retriever, "query:text")
     np.testing.assert_array_equal(after.scale, lines.scale[kept])
-    change = np.where(kind[kept] == "text", np.log(12 / 3) / lines.slope, 0)
+    slope = retriever.score_calibration_.learnt_["query:text"]["slope"]
+    change = np.where(kind[kept] == "text", np.log(12 / 3) / slope, 0)
     np.testing.assert_allclose(after.offset - lines.offset[kept], change, atol=1e-12)
 
 
@@ -175,6 +176,16 @@ def test_copies_do_not_share_what_changes():
     retriever.partial_fit(EmbeddingArray(np.eye(3, N_FEATURES), "audio"), [*"abc"]).remove("d0")
     assert {name: set(x["modalities"]) for name, x in odds.learnt_.items()} == shares
     np.testing.assert_array_equal(fitted()[0].search(queries).scores, want.scores)
+
+
+def test_where_only_documents_of_length_zero_are_left_nothing_answers():
+    retriever, queries = fitted()
+    retriever.partial_fit(EmbeddingArray(np.zeros((2, N_FEATURES)), ["text", "audio"]), ["a", "b"])
+    retriever.remove([x for x in retriever.ids_ if x not in "ab"])
+    found = retriever.search(queries)
+    assert found.ids.tolist() == [["a", "b"]] * len(queries)
+    assert (found.probabilities == 0).all()
+    assert (found.evidence == -np.inf).all()
 
 
 # In place.

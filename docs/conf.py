@@ -1,0 +1,137 @@
+"""How Sphinx builds the site: ``make docs``, or ``make docs-quick`` without the examples."""
+
+import inspect
+import re
+
+from docutils import nodes
+from sphinx_gallery.sorting import ExplicitOrder
+
+from gapremoval import __version__
+
+project = "gapremoval"
+author = copyright = "The gapremoval developers"
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+# A name in single backticks is code: most of them are parameters, which nothing can link to.
+default_role = "literal"
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
+autosummary_generate_overwrite = True
+# Other libraries' pages lie on the network, and the site is built without one.
+nitpick_ignore_regex = [
+    ("py:.*", r"(sklearn|numpy|scipy|pandas|torch|joblib|pyarrow)\..*"),
+    # In docstrings that are inherited from scikit-learn.
+    ("py:obj", "n_features_in_"),
+    ("term", "fit"),
+]
+numpydoc_show_class_members = False
+numpydoc_validation_checks = {
+    "all",
+    "ES01",  # a summary may be all there is to say,
+    "EX01",  # a method may do without an example of its own,
+    "SA01",  # and without relatives.
+    "GL01",  # The summary stands on the line of the quotes.
+    "RT02",  # "train, test : ndarray" tells of two values in a line.
+    "RT03",  # "self" needs no description.
+    "SS05",  # Any word in "s" counts as a verb in the third person.
+}
+numpydoc_validation_exclude = {
+    # Made by the library, never by hand: attributes are described, and not again as parameters.
+    r"\.(EncodingError|ScoreMap|SearchResult|TeachingScores)$",
+    r"\.QBNorm\.(nearest|restricted)$",  # inherit their docstrings
+}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "within_subsection_order": ExplicitOrder(
+        [
+            "plot_modality_gap.py",
+            "plot_search_scenes_and_notes.py",
+            "plot_image_text_documents.py",
+            "*",
+        ]
+    ),
+    "ignore_pattern": r"(^|/)(?!plot_)\w+\.py$",
+    "backreferences_dir": "api/examples",
+    "doc_module": "gapremoval",
+    "reference_url": {"gapremoval": None},
+    "write_computation_times": False,
+    "show_signature": False,
+    "min_reported_time": 600,
+    "abort_on_example_error": True,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "gapremoval"
+html_logo = html_favicon = "images/logo.svg"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+# With no others below them.
+LONE_PAGES = "index getting_started theory benchmarks citing contributing changelog"
+html_sidebars = {page: [] for page in LONE_PAGES.split()}
+html_theme_options = {
+    "logo": {"text": "gapremoval"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "navbar_end": ["theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+}
+
+# What pages link to in the checkout, and the page that shows it here.
+PAGES_OF_FILES = {
+    r"\.\./benchmarks/README\.md": "benchmarks.md",
+    r"\.\./examples/(plot_\w+)\.py": r"gallery/\1.rst",
+}
+
+
+def link_to_pages(app, docname, source):
+    """Links to files of the checkout lead to the pages that show them."""
+    for file, page in PAGES_OF_FILES.items():
+        source[0] = re.sub(rf"\]\({file}", f"]({page}", source[0])
+
+
+def skip_foreign_members(app, what, name, member, skip, options):
+    """Leave out what comes from scikit-learn and the standard library."""
+    member = getattr(member, "fget", member)
+    if what == "class" and inspect.isroutine(member):
+        return skip or not getattr(member, "__module__", "").startswith("gapremoval")
+    return None
+
+
+def mend_texts(app, doctree):
+    """Take off the blank line that ends an example in Markdown; NDCG@10 is no mail address."""
+    for block in doctree.findall(nodes.literal_block):
+        if block.rawsource == block.astext():
+            block.rawsource = block.rawsource.rstrip()
+            block.children = [nodes.Text(block.rawsource)]
+    for link in list(doctree.findall(nodes.reference)):
+        if link.get("refuri", "").startswith("mailto:"):
+            link.replace_self(link.children)
+
+
+def setup(app):
+    app.connect("source-read", link_to_pages)
+    app.connect("autodoc-skip-member", skip_foreign_members)
+    app.connect("doctree-read", mend_texts)

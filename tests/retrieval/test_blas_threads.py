@@ -1,0 +1,251 @@
+"""Threads of the search: one BLAS thread each, a limit that is restored, and forks."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import joblib
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from gapremoval import EmbeddingArray, MixedModalityRetriever
+from gapremoval.retrieval import _blas_threads, _exact_numpy
+from gapremoval.retrieval._blas_threads import in_threads
+
+
+def blas_limits():
+    """How many threads the BLAS of numpy may use; empty where it cannot be told."""
+    libraries = ThreadpoolController().select(user_api="blas").info()
+    return {x["num_threads"] for x in libraries if "numpy" in x["filepath"]}
+
+
+@contextmanager
+def blas_limit(n_threads):
+    """Limit BLAS from a thread that ends, as threadpoolctl heeds but one living thread."""
+
+    def change(action):
+        with ThreadPoolExecutor(1) as other:
+            return other.submit(action).result()
+
+    limit = change(lambda: threadpool_limits(n_threads, user_api="blas"))
+    assert blas_limits() == {n_threads}
+    try:
+        yield
+    finally:
+        change(limit.restore_original_limits)
+
+
+needs_blas = pytest.mark.skipif(not blas_limits(), reason="threadpoolctl knows no BLAS here")
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """A processor of four cores, of which BLAS may use two."""
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    with blas_limit(2):
+        yield
+
+
+def retriever_and_queries(n_documents=2000, n_queries=64):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(n_documents + n_queries, 16)).astype("f4")
+    retriever = MixedModalityRetriever().fit(EmbeddingArray(rows[:n_documents], "image"))
+    return retriever, EmbeddingArray(rows[n_documents:], "query:image")
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+def test_there_are_as_many_threads_as_blas_may_use_each_with_one_of_blas():
+    both = threading.Barrier(2, timeout=60)
+
+    def work():
+        both.wait()
+        return threading.get_ident(), blas_limits()
+
+    found = in_threads(work)
+    assert len({thread for thread, _ in found} | {threading.get_ident()}) == 3
+    assert [limits for _, limits in found] == [{1}, {1}]
+    assert blas_limits() == {2}
+
+
+@needs_blas
+def test_where_blas_may_use_one_thread_the_caller_works():
+    with blas_limit(1):
+        assert in_threads(threading.get_ident) == [threading.get_ident()]
+
+
+@needs_blas
+def test_there_are_no_more_threads_than_cores(monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
+    with blas_limit(2):
+        assert in_threads(threading.get_ident) == [threading.get_ident()]
+        assert blas_limits() == {2}
+
+
+@needs_blas
+def test_the_number_of_threads_follows_the_limit(monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    for limit in (2, 3, 1, 2):
+        with blas_limit(limit):
+            assert len(in_threads(threading.get_ident)) == limit
+            assert blas_limits() == {limit}
+
+
+def search_in_worker(retriever, queries):
+    _exact_numpy.WORTH_THREADS = 0
+    found = retriever.predict(queries)
+    return found, [t.name for t in threading.enumerate() if t.name.startswith("gapremoval")]
+
+
+def test_a_worker_with_one_blas_thread_starts_none_of_its_own():
+    retriever, queries = retriever_and_queries()
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        workers = joblib.Parallel(n_jobs=2)
+        found = workers([joblib.delayed(search_in_worker)(retriever, queries)] * 2)
+    for ids, threads in found:
+        np.testing.assert_array_equal(ids, retriever.predict(queries))
+        assert threads == []
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+def test_concurrent_predicts_restore_the_limit_and_share_the_threads(monkeypatch):
+    retriever, queries = retriever_and_queries()
+    want = retriever.predict(queries)
+    monkeypatch.setattr(_exact_numpy, "WORTH_THREADS", 0)
+    all_at_once = threading.Barrier(8, timeout=60)
+    working, most, limits = [], [], []
+    scan = _exact_numpy._Search.scan
+
+    def counted(search):
+        working.append(None)
+        most.append(len(working))
+        limits.extend(blas_limits())
+        try:
+            return scan(search)
+        finally:
+            working.pop()
+
+    monkeypatch.setattr(_exact_numpy._Search, "scan", counted)
+
+    def ask(_):
+        all_at_once.wait()
+        return [retriever.predict(queries) for _ in range(20)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for answers in pool.map(ask, range(8)):
+            for ids in answers:
+                np.testing.assert_array_equal(ids, want)
+    assert blas_limits() == {2}
+    assert max(most) <= 2
+    assert set(limits) == {1}
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+def test_the_limit_is_free_for_others_after_a_search():
+    assert len(in_threads(threading.get_ident)) == 2
+    with threadpool_limits(1, user_api="blas"):
+        assert blas_limits() == {1}
+        assert in_threads(threading.get_ident) == [threading.get_ident()]
+    assert blas_limits() == {2}
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+def test_where_another_thread_holds_the_limit_blas_keeps_its_own_threads():
+    pytest.importorskip("threadpoolctl", minversion="3.8")
+    with threadpool_limits(2, user_api="blas"):
+        assert in_threads(lambda: (threading.get_ident(), blas_limits())) == [
+            (threading.get_ident(), {2})
+        ]
+    assert blas_limits() == {2}
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+def test_an_error_in_a_thread_is_raised_and_the_limit_restored():
+    def fail():
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        in_threads(fail)
+    assert blas_limits() == {2}
+
+
+def test_a_small_search_does_not_look_for_blas(monkeypatch):
+    monkeypatch.setattr(_exact_numpy, "in_threads", None)
+    retriever, queries = retriever_and_queries()
+    assert retriever.predict(queries).shape == (64, 10)
+    monkeypatch.setattr(_exact_numpy, "WORTH_THREADS", 0)
+    assert retriever.predict(queries[:1]).shape == (1, 10)
+
+
+FORK = """
+import os, signal, sys, threading, time, warnings
+import joblib
+import numpy as np
+from threadpoolctl import ThreadpoolController, threadpool_limits
+warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
+joblib.cpu_count = lambda: 4
+from gapremoval.retrieval import _exact_numpy
+from gapremoval.retrieval._exact import top_k
+from gapremoval.retrieval._blas_threads import in_threads
+
+def limit_blas():  # from a thread that ends: threadpoolctl heeds but one living thread
+    threadpool_limits(2, user_api="blas")
+
+first = threading.Thread(target=limit_blas)
+first.start()
+first.join()
+
+def limits():
+    libraries = ThreadpoolController().select(user_api="blas").info()
+    return {x["num_threads"] for x in libraries if "numpy" in x["filepath"]}
+
+_exact_numpy.WORTH_THREADS = 0
+rows = np.random.default_rng(0).normal(size=(3000, 16))
+rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+want = top_k(rows[:50], rows, 5).indices
+if sys.argv[1] == "in use":
+    inside, done = threading.Semaphore(0), threading.Event()
+    def work():
+        inside.release()
+        done.wait()
+    other = threading.Thread(target=in_threads, args=(work,), daemon=True)
+    other.start()
+    inside.acquire(), inside.acquire()
+    assert limits() == {1}
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # ends a child that hangs
+    right = limits() == {2} and (top_k(rows[:50], rows, 5).indices == want).all()
+    right = right and len(in_threads(threading.get_ident)) == 2 and limits() == {2}
+    os._exit(0 if right else 3)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+if sys.argv[1] == "in use":
+    assert limits() == {1}
+    done.set()
+    other.join()
+assert limits() == {2}
+assert (top_k(rows[:50], rows, 5).indices == want).all()
+sys.exit(status)
+"""
+
+
+@needs_blas
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("when", ["used before", "in use"])
+def test_a_forked_child_searches_with_threads_of_its_own(when):
+    run = subprocess.run(
+        [sys.executable, "-c", FORK, when], timeout=150, capture_output=True, text=True
+    )
+    assert run.returncode == 0, (run.returncode, run.stderr)
+
+
+def test_nothing_is_left_in_use():
+    assert _blas_threads._threads.n_users == 0
