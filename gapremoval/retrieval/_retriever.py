@@ -154,10 +154,11 @@ class MixedModalityRetriever(ModalityEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, modality=None):
-        """Add documents.
+        """Add documents, in the same time however many there are.
 
-        All parts of a document come in one call. A score calibration learns at the first
-        call alone; query rows that come later teach it nothing.
+        All parts of a document come in one call; many documents in one call cost far less
+        each than one by one. A score calibration learns at the first call alone; query rows
+        that come later teach it nothing.
 
         Parameters
         ----------
@@ -182,7 +183,7 @@ class MixedModalityRetriever(ModalityEstimator):
         return self
 
     def remove(self, ids):
-        """Take documents away.
+        """Take documents away, in the same time however many there are.
 
         Parameters
         ----------
