@@ -51,7 +51,7 @@ pythons = [PythonCodeBlockParser(doctest_optionflags=NORMALIZE_WHITESPACE)]
 folder = {"setup": enter_a_folder, "teardown": leave_the_folder}
 sybils = Sybil(
     parsers=pythons,
-    patterns=["README.md", "docs/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/guide/*.md"],
     excludes=["docs/command_line.md", *([] if find_spec("open_clip") else NEED_CLIP)],
     **folder,
 )

@@ -101,8 +101,8 @@ html_theme_options = {
 
 # What pages link to in the checkout, and the page that shows it here.
 PAGES_OF_FILES = {
-    r"\.\./benchmarks/README\.md": "benchmarks.md",
-    r"\.\./examples/(plot_\w+)\.py": r"gallery/\1.rst",
+    r"\.\./((?:\.\./)*)benchmarks/README\.md": r"\1benchmarks.md",
+    r"\.\./((?:\.\./)*)examples/(plot_\w+)\.py": r"\1gallery/\2.rst",
 }
 
 
