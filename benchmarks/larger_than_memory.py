@@ -1,6 +1,7 @@
-"""Rows in a file, larger than memory: means in one pass, and the corrected rows in another file.
+"""Rows in a file, larger than memory: fitted, corrected into another file, and searched there.
 
-Drawn rows in float16 are written block by block, mapped into memory, fitted and transformed.
+Drawn rows in float16 are written block by block, mapped into memory, fitted, transformed,
+indexed and searched.
 Resident memory is that of the process without the pages of mapped files, which the system
 takes back when it needs them.
 
@@ -15,20 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
-from gapremoval import EmbeddingArray, ModalityGapRemover
+from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover
 from gapremoval.calibration import save_transformed
 
-BATCH = 65536
+BATCH, N_QUERIES = 65536, 256
 
 
 def write_rows(path, n_rows, n_features):
-    """Rows around the center of texts or images, in turn, written block by block."""
+    """Rows around the center of texts, then of images, written block by block."""
     rng = np.random.default_rng(0)
     centers = rng.normal(0, 0.5, (2, n_features)).astype("f4")
     rows = np.lib.format.open_memmap(path, "w+", "f2", (n_rows, n_features))
     for start in range(0, n_rows, BATCH):
         block = rows[start : start + BATCH]
-        block[:] = rng.standard_normal(block.shape, "f4") + centers[np.arange(len(block)) % 2]
+        is_image = np.arange(start, start + len(block)) >= n_rows // 2
+        block[:] = rng.standard_normal(block.shape, "f4") + centers[is_image.astype(int)]
     rows.flush()
 
 
@@ -68,11 +70,8 @@ def main():
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         rows, corrected = Path(folder) / "rows.npy", Path(folder) / "corrected.npy"
         write_rows(rows, options.rows, options.features)
-        values = np.load(rows, mmap_mode="r")
-        # One byte a row; a batch starts with a text.
-        is_image = np.arange(options.rows) % BATCH % 2
-        X = EmbeddingArray(values, np.array(["text", "image"])[is_image])
-        del is_image
+        values, n = np.load(rows, mmap_mode="r"), options.rows
+        X = EmbeddingArray(values, np.repeat(["text", "image"], [n // 2, n - n // 2]))
         print(f"{options.rows:,} x {options.features} float16, {values.nbytes / 2**20:,.0f} MiB")
         print("\n| step | seconds | resident, MiB |\n|---|---|---|")
         with Peak() as peak:
@@ -89,6 +88,17 @@ def main():
         n_rows = min(len(Z), BATCH)
         want = remover.transform(X[-n_rows:]).values
         assert np.array_equal(Z[-n_rows:], want), "the file does not hold what transform returns"
+        with Peak() as peak:
+            retriever = MixedModalityRetriever().fit(EmbeddingArray(Z, X.modality))
+        print(f"| fit of the retriever | {peak.seconds:.1f} | {peak.top:,.0f} |")
+        places = np.linspace(0, n - 1, N_QUERIES).astype(int)
+        noise = np.random.default_rng(1).normal(0, 0.02, (N_QUERIES, options.features))
+        queries = EmbeddingArray(Z[places] + noise, "query:text")
+        for n_queries in (N_QUERIES, 1):
+            with Peak() as peak:
+                ids = retriever.predict(queries[:n_queries])
+            print(f"| search of {n_queries} | {peak.seconds:.1f} | {peak.top:,.0f} |")
+            assert (ids[:, 0] == places[:n_queries]).all(), "a row does not find itself"
 
 
 if __name__ == "__main__":

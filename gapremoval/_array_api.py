@@ -1,6 +1,7 @@
 """The differences between array libraries, and the row arithmetic that all share."""
 
 from contextlib import ExitStack
+from mmap import mmap
 
 import array_api_compat
 import array_api_compat.numpy
@@ -10,10 +11,10 @@ from array_api_compat import device, is_array_api_obj, is_numpy_array
 # Temporaries hold this many numbers: small enough for the caches and for the promise of at
 # most one output and 64 MiB, large enough that Python's steps between them cost little. An
 # accelerator wants few and large steps.
-BLOCK_SIZE = 2**19
+BLOCK_SIZE = 2**20
 ACCELERATOR_BLOCK_SIZE = 2**24
 # What a thread works on at a time, block by block.
-SPAN_SIZE = ACCELERATOR_BLOCK_SIZE
+SPAN_SIZE = 2**25
 
 
 def array_namespace(*arrays):
@@ -26,6 +27,13 @@ def array_namespace(*arrays):
 def is_device_array(values):
     """Whether `values` is an array of another library than numpy (torch and others)."""
     return is_array_api_obj(values) and not is_numpy_array(values)
+
+
+def is_mapped(values):
+    """Whether a numpy array lies in a memory-mapped file."""
+    while isinstance(values, np.ndarray):
+        values = values.base
+    return isinstance(values, mmap)
 
 
 def is_on_accelerator(values):
@@ -117,6 +125,13 @@ def _cuts(values, size, multiple):
 def take_rows(values, rows):
     """Index the rows of an array of any library with a slice, mask or index array."""
     return _take(values, rows, axis=0)
+
+
+def as_slice(positions):
+    """Ascending positions as a slice, where they follow one another: it takes no copy."""
+    n, start = len(positions), int(positions[0]) if len(positions) else 0
+    follows = n and positions[-1] - start == n - 1
+    return slice(start, start + n) if follows else positions
 
 
 def take_columns(values, columns):

@@ -71,30 +71,29 @@ def _grouped_moments(values, codes, scaled, first_row):
     """Counts and sums of whole groups of rows, which do not depend on the size of blocks."""
     n_modalities, dtype = len(scaled), compute_dtype(values)
     keeps_length = None if all(scaled) else ~np.asarray(scaled, bool)
-    counts = np.zeros(n_modalities, dtype=np.int64)
+    lengths = np.empty(len(values), dtype=dtype)
     sums = np.zeros((1, n_modalities, values.shape[1]))
     chosen = None
     for rows in row_blocks(values, multiple=GROUP):
         block = np.ascontiguousarray(values[rows], dtype)
         code = codes[rows].astype(np.int32)
         kept = None if keeps_length is None else keeps_length[code]
-        block, divisors, lengths = divisible_rows(block, kept)
-        check_lengths(lengths, first_row=first_row + rows.start)
-        counts += np.bincount(code[lengths > 0], minlength=n_modalities)
-        weights = np.divide(1, divisors, out=np.zeros_like(divisors), where=divisors > 0)
+        block, divisors, lengths[rows] = divisible_rows(block, kept)
         n_groups = len(block) // GROUP
         if chosen is None or chosen.shape[1] != len(block):
             first_modality = np.repeat(np.arange(n_groups, dtype=np.int32) * n_modalities, GROUP)
             # A column for each row, whose one entry adds the row to a sum of its group.
             chosen = csc_array(
-                (weights, first_modality, np.arange(len(block) + 1, dtype=np.int32)),
+                (np.empty_like(divisors), first_modality, np.arange(len(block) + 1)),
                 shape=(n_groups * n_modalities, len(block)),
             )
         # To make another for each block would cost as much as half the sums.
-        chosen.data, chosen.indices = weights, first_modality + code
+        chosen.indices = first_modality + code
+        chosen.data = np.divide(1, divisors, out=np.zeros_like(divisors), where=divisors > 0)
         groups = (chosen @ block).reshape(n_groups, n_modalities, -1)
         sums = np.concatenate([sums, groups]).sum(axis=0, keepdims=True)
-    return counts, sums[0]
+    check_lengths(lengths, first_row=first_row)
+    return np.bincount(codes[lengths > 0], minlength=n_modalities), sums[0]
 
 
 def _exact_moments(values, codes, scaled, first_row):

@@ -13,6 +13,7 @@ import numpy as np
 from .._files import replacing
 from .._folder import read_text
 from ..inspection import results_page
+from ._searching import drift_of_questions
 
 
 def tell(message, kind=None):
@@ -95,6 +96,7 @@ def describe(index, path):
         "files": counted(index.files._tags.counts()),
         "documents": counted(kinds),
         "questions": f"{len(index.captions)} ordinary captions, {len(index.learnt)} learnt",
+        "drift": _drift(index),
         "model": index.model,
         "fingerprint": index.fingerprint,
         "embeddings": f"{index.files.shape[1]} features, {index.files.dtype}",
@@ -102,6 +104,11 @@ def describe(index, path):
         "made by": f"gapremoval {index.version}",
     }
     return "\n".join(f"{name:<12} {printable(value)}" for name, value in told.items())
+
+
+def _drift(index):
+    drift, kind = drift_of_questions(index)
+    return "-" if math.isnan(drift) else f"learnt questions {drift:.1f} standard errors off {kind}"
 
 
 def _content(index, row):

@@ -7,6 +7,7 @@ import numpy as np
 from .._embeddings import EmbeddingArray
 from .._pipeline import search
 from .._search_pipeline import make_search_pipeline
+from ..calibration import ModalityGapRemover, drift
 from ..encoders import CLIPEncoder, EncodingError
 from ..encoders._models import load_model
 
@@ -70,6 +71,27 @@ def ask(index, question, n, *, only=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is too few the index's maker was warned
         return search(_fitted(index), question, n, document_modality=only)
+
+
+def drift_of_questions(index):
+    """How far the mean of the learnt questions lies from what would stand in for them.
+
+    Returns
+    -------
+    drift : float
+        In standard errors; NaN where nothing was learnt, or there is nothing to compare.
+    kind : str
+        What they are compared with: the ordinary captions, or the texts.
+    """
+    kind = "captions" if len(index.captions) else "texts"
+    rows = index.captions if len(index.captions) else index.files[index.files.modality == "text"]
+    asked = index.learnt[index.learnt.modality == "query:text"]
+    if not len(rows) or not len(asked):
+        return float("nan"), kind
+    rows, asked = (EmbeddingArray(x.values, "query:text") for x in (rows, asked))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return drift(ModalityGapRemover().fit(rows), asked)["query:text"], kind
 
 
 def _fitted(index):

@@ -7,6 +7,7 @@ import numpy as np
 from .._array_api import (
     beside,
     full_precision,
+    is_mapped,
     namespace_and_device,
     put_rows,
     row_blocks,
@@ -15,6 +16,7 @@ from .._array_api import (
     to_numpy,
 )
 from .._growing import Cut, Growing
+from .._validation import compute_dtype
 from ..score_calibration import ScoreMap
 from ._entries import UNDIRECTED, Entries
 from ._exact import top_k
@@ -27,7 +29,7 @@ class Segment:
     Attributes
     ----------
     vectors : Growing of shape (n, n_features)
-        Of unit length.
+        Of unit length; see Documents for those in a memory-mapped file.
     number : Growing of int of shape (n,)
         The number of each.
     """
@@ -69,8 +71,8 @@ class Corpus:
     def of(cls, documents):
         """The corpus of some documents, whose arrays it takes over."""
         xp, place = namespace_and_device(documents.vectors)
-        shape = (0, documents.vectors.shape[1])
-        like = xp.empty(shape, dtype=documents.vectors.dtype, device=place)
+        shape, dtype = (0, documents.vectors.shape[1]), compute_dtype(documents.vectors)
+        like = xp.empty(shape, dtype=dtype, device=place)
         return cls(Entries.none(), {}, like).extended(documents)
 
     def __len__(self):
@@ -82,7 +84,10 @@ class Corpus:
         rows = np.full(len(added), UNDIRECTED, dtype=np.int64)
         segments = dict(self.segments)
         for name, at in added.segments.items():
-            vectors = beside(added.vectors[at, ...], self.like, self.like.dtype)
+            vectors = added.vectors[at, ...]
+            stay = is_mapped(vectors)
+            if not stay or name in segments:
+                vectors = beside(vectors, self.like, self.like.dtype)
             rows[added.number[at]] = len(segments.get(name, ())) + np.arange(at.stop - at.start)
             if name in segments:
                 mine = segments[name]
@@ -90,7 +95,9 @@ class Corpus:
                     mine.vectors.extended(vectors), mine.number.extended(numbers[at])
                 )
             else:
-                segments[name] = Segment(Growing.of(vectors), Growing.of(numbers[at]))
+                # A file is not ours to write to, even where it can be written.
+                held = Growing.of(vectors).shared() if stay else Growing.of(vectors)
+                segments[name] = Segment(held, Growing.of(numbers[at]))
         entries = self.entries.extended(added.ids, added.names, added.codes, rows)
         return Corpus(entries, segments, self.like)
 

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .._array_api import full_precision, take_rows
+from .._array_api import full_precision, is_mapped, take_rows
+from .._validation import checked_lengths
 from .._warnings import warn
 from ._fusion import fuse_rows, modalities_of
 
@@ -19,11 +20,12 @@ class Documents:
     ids : ndarray of shape (n_documents,)
         In the order of their first rows.
     names : tuple of str
-        Modalities of documents, sorted.
+        Modalities of documents, in the order in which their vectors lie.
     codes : ndarray of int of shape (n_documents,)
         Which of `names` each has.
     vectors : array of shape (n_documents, n_features), float32 or float64
-        Of unit length, or zero; of any library.
+        Of unit length, or zero; of any library. Those that lie in a memory-mapped file may be
+        float16, and of unit length but for their rounding.
     number : ndarray of int of shape (n_documents,)
         Which document each vector belongs to; ascending within a modality.
     n_directed : int
@@ -46,6 +48,10 @@ class Documents:
     def from_grouped(cls, values, tags, ids, document, fusion_weight):
         """Fuse the rows of each document, given as its place among the distinct `ids`."""
         names, codes = modalities_of(tags, document, len(ids))
+        if _can_stay(values, codes, document):
+            order = codes[np.r_[True, codes[1:] != codes[:-1]]]
+            codes = np.argsort(order)[codes]
+            return cls(ids, tuple(names[i] for i in order), codes, values, document, len(ids))
         # They are fused in the order in which they shall lie: sorting vectors takes a copy.
         number = np.argsort(codes, kind="stable")
         place = np.empty(len(ids), np.intp)
@@ -76,8 +82,25 @@ class Documents:
         return np.sort(self.number[self.n_directed :])
 
 
+def _can_stay(values, codes, document):
+    """Whether rows lie in a memory-mapped file just as documents are searched.
+
+    They are one a document, those of a modality one after the other, and of unit length but
+    for the rounding of their dtype.
+    """
+    if not is_mapped(values) or values.dtype.kind != "f" or len(codes) != len(document):
+        return False
+    n_runs = 1 + np.count_nonzero(codes[1:] != codes[:-1])
+    if (document[1:] < document[:-1]).any() or n_runs > len(np.unique(codes)):
+        return False
+    lengths = checked_lengths(values)
+    return bool((np.abs(lengths - 1) <= 4 * np.finfo(values.dtype).eps).all())
+
+
 def group_ids(ids):
     """Distinct ids in the order of their first row, and each row's place among them."""
+    if ids.dtype.kind == "i" and (np.diff(ids) > 0).all():
+        return ids, np.arange(len(ids))
     place = {}
     document = np.array([place.setdefault(x, len(place)) for x in ids.tolist()], np.intp)
     return ids[np.unique(document, return_index=True)[1]], document

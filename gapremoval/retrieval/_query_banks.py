@@ -7,6 +7,7 @@ import numpy as np
 from .._array_api import take_rows, to_double, to_numpy, unit_rows
 from .._modality import QUERY, as_query
 from .._relevance import check_known, check_relevance
+from .._validation import compute_dtype
 from ..score_calibration import TeachingScores
 from ._fusion import fuse_rows
 
@@ -122,7 +123,9 @@ def make_banks(values, has_direction, tags, document, relevance, documents, fusi
 def teaching_scores(banks, documents):
     """The scores of all banks with some documents: a dict of TeachingScores."""
     directed = documents.number[: documents.n_directed]
-    vector_of = {x: i for i, x in enumerate(documents.ids[directed].tolist())}
+    asked = {x for bank in banks.values() for ids in bank.answers if ids for x in ids}
+    asked |= {x for bank in banks.values() for x in bank.own}
+    vector_of = {x: i for i, x in enumerate(documents.ids[directed].tolist()) if x in asked}
     return {name: bank.teaching(documents, vector_of) for name, bank in banks.items()}
 
 
@@ -151,14 +154,16 @@ def _drawn(rows, answers=None):
     if len(rows) <= MOST_ROWS:
         return rows
     order = np.random.default_rng(0).permutation(len(rows))
-    unjudged = [answers is None or answers.get(row) is None for row in rows[order].tolist()]
+    if not answers:
+        return np.sort(rows[order[:MOST_ROWS]])
+    unjudged = [answers.get(row) is None for row in rows[order].tolist()]
     return np.sort(rows[order[np.argsort(unjudged, kind="stable")[:MOST_ROWS]]])
 
 
 def _unit(values, rows, documents):
     """Some rows at unit length, on the host, in the precision of the corpus."""
     unit, _ = unit_rows(to_double(take_rows(values, rows), values))
-    return to_numpy(unit).astype(to_numpy(documents.vectors[:0, ...]).dtype)
+    return to_numpy(unit).astype(compute_dtype(to_numpy(documents.vectors[:0, ...])))
 
 
 def _pairs(values, stand_ins, tags, document, fusion_weight):

@@ -9,7 +9,7 @@ from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._array_api import take_rows, to_double, to_numpy, unit_rows
+from .._array_api import as_slice, take_rows, to_double, to_numpy, unit_rows
 from .._base import ModalityEstimator
 from .._modality import as_query, is_query
 from .._relevance import check_ids, check_y
@@ -434,7 +434,7 @@ class MixedModalityRetriever(ModalityEstimator):
             ids, document = group_ids(ids)
             if not reset:
                 self._documents.entries.check_new(ids)
-            values = rows.values if len(at) == n_rows else take_rows(rows.values, at)
+            values = take_rows(rows.values, as_slice(at))
             warn_of_unlike_lengths(to_numpy(lengths)[at], tags, document)
             added = Documents.from_grouped(values, tags, ids, document, self.fusion_weight)
             warn_of_zero_length(ids[added.undirected].tolist())

@@ -18,6 +18,7 @@ from .._array_api import (
     to_double,
     to_numpy,
 )
+from .._validation import compute_dtype
 
 # Scores held at once; with few rows that teach, documents a block.
 BLOCK_SCORES = 2**20
@@ -106,11 +107,13 @@ class TeachingScores:
         step = min(max(BLOCK_SCORES // max(len(rows), 1), 1), BLOCK_DOCUMENTS)
         xp = array_namespace(self.vectors)
         with full_precision(self.vectors):
-            across = xp.matrix_transpose(beside(rows, self.vectors, self.vectors.dtype))
+            dtype = compute_dtype(self.vectors)
+            across = xp.matrix_transpose(beside(rows, self.vectors, dtype))
             for name, segment in self.segments.items():
                 for start in range(segment.start, segment.stop, step):
                     documents = slice(start, min(start + step, segment.stop))
-                    scores = to_numpy(xp.matmul(self.vectors[documents, ...], across))
+                    block = xp.astype(self.vectors[documents, ...], dtype, copy=False)
+                    scores = to_numpy(xp.matmul(block, across))
                     at = np.flatnonzero((self.own >= start) & (self.own < documents.stop))
                     yield name, documents, scores, (self.own[at] - start, n_queries + at)
 
@@ -166,7 +169,8 @@ class TeachingScores:
         for m, segment in enumerate(self.segments.values()):
             members = self.vectors[segment, ...]
             for rows in row_blocks(members):
-                centers[m] += to_numpy(xp.sum(members[rows, ...], axis=0))
+                block = xp.astype(members[rows, ...], compute_dtype(members), copy=False)
+                centers[m] += to_numpy(xp.sum(block, axis=0))
             centers[m] /= segment.stop - segment.start
         return self.queries.astype(float) @ centers.T
 

@@ -18,6 +18,7 @@ import torch
 from gapremoval import CLIPEncoder, Query, cli
 from gapremoval.cli._index_file import IndexFile
 from gapremoval.cli._searching import ask
+from gapremoval.datasets import load_ordinary_captions
 
 
 @pytest.fixture
@@ -197,6 +198,23 @@ def test_what_is_in_an_index(run, indexed):
     assert re.fullmatch("[0-9a-f]{64}", told["fingerprint"])
     assert told["size"].endswith(" bytes")
     assert told["folder"] == str(indexed)
+
+
+def test_the_drift_of_questions_tells_them_from_the_notes(run, indexed, scenes):
+    assert re.search(r"^drift +-$", run("info", "index.gap").out, re.M)
+    index, encoder = IndexFile.load("index.gap"), CLIPEncoder("pocket")
+    alike = [Query(captions[0]) for captions in scenes.captions[:30]]
+    elsewhere = [Query(caption) for caption in load_ordinary_captions()]
+    drifts = []
+    for asked in (alike, elsewhere):
+        index.with_learnt(encoder.transform(asked)).save("index.gap")
+        told = run("info", "index.gap").out
+        found = re.search(
+            r"^drift +learnt questions ([\d.]+) standard errors off texts$", told, re.M
+        )
+        drifts.append(float(found[1]))
+    assert drifts[0] < 1.5
+    assert drifts[1] > 3
 
 
 def test_an_index_is_refused_with_other_weights(run, photos, network, tmp_path):
