@@ -1,4 +1,4 @@
-"""The site's API reference against the public names."""
+"""The site's API reference against the public names, and the links between the pages."""
 
 import re
 from importlib import import_module
@@ -9,7 +9,9 @@ import pytest
 
 import gapremoval
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference.md"
+HOME = Path(__file__).parent.parent
+REFERENCE = HOME / "docs" / "reference.md"
+PAGES = [HOME / "README.md", *HOME.glob("docs/*.md"), *HOME.glob("docs/guide/*.md")]
 
 ROOMS = [
     "gapremoval",
@@ -54,3 +56,27 @@ def test_the_reference_lists_nothing_twice_and_nothing_private():
     for name in names:
         room, _, short = name.rpartition(".")
         assert short in import_module(room).__all__
+
+
+def anchors(page):
+    """What a link can lead to in a page: its headings, as they are written in addresses."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"(?m)^#+ (.+)$", text)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))
+def test_the_links_of_a_page_lead_somewhere_in_the_checkout(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        if "://" in path or path.startswith("gallery/"):  # The gallery is made with the site.
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), f"{link} leads to no file"
+        assert not anchor or anchor in anchors(target), f"{link} leads to no heading"
+
+
+def test_every_page_of_the_guide_is_in_the_table_of_its_index():
+    index = (HOME / "docs" / "user_guide.md").read_text(encoding="utf-8")
+    for page in HOME.glob("docs/guide/*.md"):
+        assert f"](guide/{page.name})" in index
