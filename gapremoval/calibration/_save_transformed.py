@@ -1,14 +1,12 @@
 """save_transformed: from rows larger than memory to a file of corrected ones."""
 
-import os
 import sys
-import uuid
-from pathlib import Path
 
 import numpy as np
 
 from .._array_api import row_spans, to_numpy
 from .._embeddings import EmbeddingArray
+from .._files import replacing
 
 
 def save_transformed(transformer, X, path, *, modality=None, verbose=False):
@@ -57,16 +55,8 @@ def save_transformed(transformer, X, path, *, modality=None, verbose=False):
     >>> Z.shape, Z.dtype
     ((100, 4), dtype('float64'))
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to save {path.name} in.")
-    partial = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with open(partial, "xb") as file:
-            _write(file, transformer, _batches(X, modality), verbose)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        _write(file, transformer, _batches(X, modality), verbose)
     return np.load(path, mmap_mode="r")
 
 

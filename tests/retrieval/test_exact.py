@@ -39,7 +39,14 @@ def cut_otherwise(data):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_exact, "QUERY_BLOCK", data.draw(size))
-        for name in ("DOCUMENT_BLOCK", "SCORES", "N_GROUPS", "MANY_WAITING", "ROWS_AT_ONCE"):
+        for name in (
+            "DOCUMENT_BLOCK",
+            "SCORES",
+            "N_GROUPS",
+            "MANY_WAITING",
+            "ROWS_AT_ONCE",
+            "COMPARED_AT_ONCE",
+        ):
             patch.setattr(_exact_numpy, name, data.draw(size, label=name))
         patch.setattr(_exact_numpy, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
         patch.setattr(_exact_numpy, "N_GROUPS_OF_K", data.draw(st.sampled_from([0, 1, 4])))
