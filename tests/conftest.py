@@ -4,6 +4,9 @@ import pytest
 from hypothesis import settings
 from real_data import load_real
 
+# Doctests are looked for in all modules, and there are several of this name.
+collect_ignore = ["conftest.py"]
+
 # The same examples everywhere and no time limit: these run on slow, shared machines.
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("steady")

@@ -84,6 +84,12 @@ class MixedModalityRetriever(ModalityEstimator):
     In numpy, a search that takes longer than a few milliseconds runs in threads: as many as
     BLAS may use, which threadpoolctl or the workers of joblib limit. BLAS has one thread then.
 
+    Rows in a memory-mapped file are searched there, without a copy, if they are one a document,
+    those of a modality one after the other, and of unit length but for the rounding of their
+    dtype, which may be float16: so `save_transformed` writes them. Scores are then the inner
+    products with what is stored. The file is never written to; at the first change the corpus
+    moves into memory.
+
     Fitted on tensors, the corpus lies on their device, in float32 or float64, and is searched
     there, with the same answers as in numpy; only the best documents come to the host.
     Queries may come from any library or device: they follow the corpus. A pickle holds numpy,

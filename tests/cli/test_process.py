@@ -102,7 +102,12 @@ def test_a_signal_ends_it_and_the_next_run_goes_on(process, photos, tmp_path, sc
             image.rotate(angle).resize((900, 900)).save(photos / f"more {i} {angle}.bmp")
     command = [sys.executable, "-m", "gapremoval", "index", "photos", "--model", "pocket"]
     running = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell's jobs in the background ignore interrupts, and hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     rows = tmp_path / "index.gap.cache" / "gapremoval_rows.sqlite"
     for _ in range(1200):

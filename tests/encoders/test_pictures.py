@@ -577,7 +577,7 @@ class TestUnreadable:
         exif[274] = 6
         upright = Image.new("RGB", (40, 60), "white")
         upright.paste("black", (0, 0, 40, 30))
-        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.heic", exif=exif)
+        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.heic", exif=exif.tobytes())
         grey = seen(tmp_path / "a.heic").mean(axis=2)
         assert grey.shape == (60, 40)
         assert grey[:28].max() < 30
