@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 
 import numpy as np
@@ -152,6 +153,10 @@ class Tags:
 
     def counts(self):
         """The number of rows of each modality that is there: a dict name -> int."""
+        return dict(self._counts)
+
+    @cached_property
+    def _counts(self):
         counts = np.zeros(len(self.names), dtype=np.int64)
         for start in range(0, len(self.codes), 2**20):  # bincount makes a wide copy
             counts += np.bincount(self.codes[start : start + 2**20], minlength=len(counts))

@@ -72,8 +72,7 @@ def _grouped_moments(values, codes, scaled, first_row):
     n_modalities, dtype = len(scaled), compute_dtype(values)
     keeps_length = None if all(scaled) else ~np.asarray(scaled, bool)
     lengths = np.empty(len(values), dtype=dtype)
-    sums = np.zeros((1, n_modalities, values.shape[1]))
-    chosen = None
+    chosen, sums = None, np.zeros((n_modalities, values.shape[1]))
     for rows in row_blocks(values, multiple=GROUP):
         block = np.ascontiguousarray(values[rows], dtype)
         code = codes[rows].astype(np.int32)
@@ -84,16 +83,20 @@ def _grouped_moments(values, codes, scaled, first_row):
             first_modality = np.repeat(np.arange(n_groups, dtype=np.int32) * n_modalities, GROUP)
             # A column for each row, whose one entry adds the row to a sum of its group.
             chosen = csc_array(
-                (np.empty_like(divisors), first_modality, np.arange(len(block) + 1)),
+                (divisors, first_modality, np.arange(len(block) + 1, dtype=np.int32)),
                 shape=(n_groups * n_modalities, len(block)),
             )
+            # Made anew for each block, these would cost more than the additions.
+            addends = np.empty((1 + n_groups, *sums.shape))
         # To make another for each block would cost as much as half the sums.
         chosen.indices = first_modality + code
         chosen.data = np.divide(1, divisors, out=np.zeros_like(divisors), where=divisors > 0)
-        groups = (chosen @ block).reshape(n_groups, n_modalities, -1)
-        sums = np.concatenate([sums, groups]).sum(axis=0, keepdims=True)
+        addends[0] = sums
+        addends[1:] = (chosen @ block).reshape(n_groups, *sums.shape)
+        np.sum(addends, axis=0, out=sums)
     check_lengths(lengths, first_row=first_row)
-    return np.bincount(codes[lengths > 0], minlength=n_modalities), sums[0]
+    counts = np.bincount(codes, minlength=n_modalities)
+    return counts - np.bincount(codes[lengths == 0], minlength=n_modalities), sums
 
 
 def _exact_moments(values, codes, scaled, first_row):
