@@ -13,6 +13,9 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 # How the site is built, and what is made then.
 collect_ignore = ["docs/conf.py", "docs/_build", "docs/api", "docs/gallery"]
 
+# Modules are imported to look for doctests.
+collect_ignore = [] if find_spec("typer") else ["gapremoval/cli"]
+
 NEED_CLIP = [
     "docs/getting_started.md",
     "docs/encoder.md",
