@@ -12,9 +12,8 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
 # How the site is built, and what is made then.
 collect_ignore = ["docs/conf.py", "docs/_build", "docs/api", "docs/gallery"]
-
-# Modules are imported to look for doctests.
-collect_ignore = [] if find_spec("typer") else ["gapremoval/cli"]
+if not find_spec("typer"):  # modules are imported to look for doctests
+    collect_ignore += ["gapremoval/cli"]
 
 NEED_CLIP = [
     "docs/getting_started.md",
