@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .._files import replacing
-from .._folder import read_text
+from .._folder import TEXTS, read_text, suffix_of
 from ..inspection import results_page
 from ._searching import drift_of_questions
 
@@ -114,7 +114,7 @@ def _drift(index):
 def _content(index, row):
     """A picture's path, or what a text says now."""
     path = Path(index.path(row))
-    if index.files.modality[row] == "image":
+    if suffix_of(path) not in TEXTS:
         return path
     text, reason = read_text(path)
     return f"({reason})" if reason else text

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .._array_api import full_precision, is_mapped, take_rows
+from .._array_api import full_precision, is_mapped, take_rows, to_numpy
 from .._validation import checked_lengths
 from .._warnings import warn
 from ._fusion import fuse_rows, modalities_of
@@ -42,13 +42,14 @@ class Documents:
     @classmethod
     def from_rows(cls, values, tags, ids, fusion_weight):
         """Fuse rows that share an id, in the order of each id's first row."""
-        return cls.from_grouped(values, tags, *group_ids(ids), fusion_weight)
+        lengths = to_numpy(checked_lengths(values))
+        return cls.from_grouped(values, lengths, tags, *group_ids(ids), fusion_weight)
 
     @classmethod
-    def from_grouped(cls, values, tags, ids, document, fusion_weight):
+    def from_grouped(cls, values, lengths, tags, ids, document, fusion_weight):
         """Fuse the rows of each document, given as its place among the distinct `ids`."""
         names, codes = modalities_of(tags, document, len(ids))
-        if _can_stay(values, codes, document):
+        if _can_stay(values, lengths, codes, document):
             order = codes[np.r_[True, codes[1:] != codes[:-1]]]
             codes = np.argsort(order)[codes]
             return cls(ids, tuple(names[i] for i in order), codes, values, document, len(ids))
@@ -82,7 +83,7 @@ class Documents:
         return np.sort(self.number[self.n_directed :])
 
 
-def _can_stay(values, codes, document):
+def _can_stay(values, lengths, codes, document):
     """Whether rows lie in a memory-mapped file just as documents are searched.
 
     They are one a document, those of a modality one after the other, and of unit length but
@@ -93,7 +94,6 @@ def _can_stay(values, codes, document):
     n_runs = 1 + np.count_nonzero(codes[1:] != codes[:-1])
     if (document[1:] < document[:-1]).any() or n_runs > len(np.unique(codes)):
         return False
-    lengths = checked_lengths(values)
     return bool((np.abs(lengths - 1) <= 4 * np.finfo(values.dtype).eps).all())
 
 

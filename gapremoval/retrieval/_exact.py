@@ -110,7 +110,7 @@ def top_k(queries, documents, k, *, numbers=None, scale=None, offset=None, slope
 
 
 def _top_k_of_block(queries, documents, k, margin, numbers, lines, slope):
-    """`top_k` for a block of queries, as a `_Best`."""
+    """`top_k` for a block of queries, as a `_Best`; `numpy_top_k` does it for numpy."""
     xp = array_namespace(documents)
     best = _Best(queries, k, margin, numbers, lines, slope)
     cast = beside(queries, documents, documents.dtype)
@@ -210,11 +210,6 @@ class _Best:
         largest = xp.max(rough, axis=1)
         rough -= largest[:, None]
         rough *= self.slope
-        sums = xp.log(beside(xp.sum(_exp(rough), axis=1), self.queries, xp.float64))
+        sums = xp.log(beside(xp.sum(xp.exp(rough), axis=1), self.queries, xp.float64))
         sums = sums + self.slope * beside(largest, self.queries, xp.float64)
         self.log_sums = xp.logaddexp(self.log_sums, sums)
-
-
-def _exp(rough):
-    """The exponential, in place where the library can."""
-    return np.exp(rough, out=rough) if is_numpy_array(rough) else array_namespace(rough).exp(rough)

@@ -426,7 +426,7 @@ class MixedModalityRetriever(ModalityEstimator):
         check_fusion_weight(self.fusion_weight)
         known = () if reset else self.modalities_
         rows = check_rows(self, X, modality, reset=reset, known=known)
-        lengths = checked_lengths(rows.values)
+        lengths = to_numpy(checked_lengths(rows.values))
         n_rows, at = len(rows.tags), np.flatnonzero(~rows.tags.is_query)
         if reset and not len(at):
             raise ValueError(
@@ -441,11 +441,13 @@ class MixedModalityRetriever(ModalityEstimator):
             if not reset:
                 self._documents.entries.check_new(ids)
             values = take_rows(rows.values, as_slice(at))
-            warn_of_unlike_lengths(to_numpy(lengths)[at], tags, document)
-            added = Documents.from_grouped(values, tags, ids, document, self.fusion_weight)
+            warn_of_unlike_lengths(lengths[at], tags, document)
+            added = Documents.from_grouped(
+                values, lengths[at], tags, ids, document, self.fusion_weight
+            )
             warn_of_zero_length(ids[added.undirected].tolist())
             if reset:
-                self._learn(rows, to_numpy(lengths) > 0, y, document, added)
+                self._learn(rows, lengths > 0, y, document, added)
                 self._documents = Corpus.of(added)
             else:
                 if self.score_calibration_ is not None:

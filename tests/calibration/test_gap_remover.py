@@ -21,7 +21,7 @@ from strategies import (
 )
 
 from gapremoval import EmbeddingArray, ModalityGapRemover
-from gapremoval.calibration._gap_remover import subtract_means
+from gapremoval.calibration._subtraction import subtract_means
 
 pytestmark = pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
 
