@@ -62,6 +62,14 @@ class ModalityEstimator(PlainTransformer):
         return self.fit(X, y, modality=modality).transform(X, modality=modality)
 
     @contextmanager
+    def _fitting(self):
+        """Yield a twin to fit in place of this; its state is taken over in a single step."""
+        twin = object.__new__(type(self))
+        twin.__dict__ = vars(self).copy()
+        yield twin
+        self.__dict__ = twin.__dict__
+
+    @contextmanager
     def _all_or_nothing(self):
         """Keep the state as it was if fitting fails."""
         before = vars(self).copy()

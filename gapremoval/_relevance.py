@@ -70,7 +70,7 @@ def check_ids(ids, rows):
         )
     common = None
     if kinds == {"str"}:
-        common = np.array(ids, dtype=np.str_)
+        common = np.array(ids, dtype=object)
     elif kinds == {"number"}:
         with suppress(OverflowError):  # infinite, or beyond int64
             common = np.array([int(x) for x in ids], dtype=np.int64)
@@ -80,6 +80,15 @@ def check_ids(ids, rows):
     boxed = np.empty(len(ids), dtype=object)
     boxed[:] = ids
     return boxed
+
+
+def group_ids(ids):
+    """Distinct ids in the order of their first row, and each row's place among them."""
+    if ids.dtype.kind == "i" and (np.diff(ids) > 0).all():
+        return ids, np.arange(len(ids))
+    place = {}
+    document = np.array([place.setdefault(x, len(place)) for x in ids.tolist()], np.intp)
+    return ids[np.unique(document, return_index=True)[1]], document
 
 
 def _refuse_id(ids, rows, is_wrong):

@@ -5,6 +5,7 @@ with ``modality=``.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ._array_api import (
     namespace_and_device,
     row_blocks,
     row_lengths,
+    take_rows,
 )
 from ._embeddings import EmbeddingArray
 from ._items import Query
@@ -37,6 +39,16 @@ class Rows:
 
     values: object
     tags: Tags
+
+    @cached_property
+    def lengths(self):
+        """Their Euclidean lengths, shape (n_rows,); raises for NaN and infinity."""
+        return checked_lengths(self.values)
+
+    def __getitem__(self, at):
+        some = Rows(take_rows(self.values, at), self.tags[at])
+        vars(some)["lengths"] = take_rows(self.lengths, at)
+        return some
 
 
 def read_modality(X, modality=None):

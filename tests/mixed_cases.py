@@ -4,8 +4,7 @@ import numpy as np
 from sklearn.base import clone
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
-from gapremoval.retrieval._documents import Documents
-from gapremoval.retrieval._query_banks import teaching_scores as teaching_scores_of
+from gapremoval.retrieval._index import Index, Snapshot
 from gapremoval.score_calibration import TeachingScores
 
 N_FEATURES = 8
@@ -42,18 +41,16 @@ def fitted(seed=0, dtype="f8", n_neighbors=100, **odds):
 
 def lines_of(retriever, query_modality):
     """The ScoreMap of all documents, in the order of `ids_`."""
-    documents = retriever._documents
-    return documents.in_order(retriever.score_calibration_.score_map(query_modality, documents))
+    documents = retriever._index.now
+    return documents.in_order(documents.score_map(query_modality))
 
 
 def with_what_was_learnt(living, X, ids):
     """An index fitted to some documents, with what a living one learnt."""
-    fresh = clone(living).fit(X, ids)
-    documents = Documents.from_rows(X.values, X._tags, np.array(ids), living.fusion_weight)
-    learnt = living.score_calibration_.learnt_
-    untold = living.score_calibration_._copied(learnt, {name: {} for name in learnt})
-    fresh.score_calibration_ = untold.extended(teaching_scores_of(living._banks, documents))
-    return fresh
+    fresh, now = clone(living).fit(X, ids), living._index.now
+    learnt = {"calibration": now.calibration, "banks": now.banks, "modalities": now.modalities}
+    fresh._index = Index(Snapshot(now.like, **learnt))
+    return fresh.partial_fit(X, ids)
 
 
 def assert_same_results(one, other, atol=0.0):
@@ -71,20 +68,18 @@ def unit(rows):
 
 def teaching_scores(rng, counts, n_queries, n_stand_ins, dtype="f8", answers=None):
     """Random rows and documents; stand-ins belong to the first documents, or to none."""
-    stop = np.cumsum([*counts.values()])
-    n = int(stop[-1]) if len(stop) else 0
-    segments = {name: slice(int(b) - k, int(b)) for (name, k), b in zip(counts.items(), stop)}
+    n = sum(counts.values())
     queries, stand_ins, vectors = (
         unit(rng.normal(size=(k, N_FEATURES))).astype(dtype) for k in (n_queries, n_stand_ins, n)
     )
+    vectors = np.split(vectors, np.cumsum([*counts.values()])[:-1])
     own = np.arange(n_stand_ins) // 2  # two rows a document
     own[own >= n] = -1
     return TeachingScores(
         queries,
         stand_ins,
-        vectors,
+        dict(zip(counts, vectors)),
         rng.permutation(n),
-        segments,
         own,
         [None] * n_queries if answers is None else answers,
         {},
@@ -94,7 +89,8 @@ def teaching_scores(rng, counts, n_queries, n_stand_ins, dtype="f8", answers=Non
 def all_scores(scores):
     """All scores at once, (n_rows, n_documents) in float64; NaN for a stand-in's own."""
     rows = np.concatenate([scores.queries, scores.stand_ins]).astype(float)
-    table = rows @ np.asarray(scores.vectors, float).T
+    vectors = np.concatenate([np.asarray(x, float) for x in scores.vectors.values()])
+    table = rows @ vectors.T
     for stand_in, own in enumerate(scores.own):
         if own >= 0:
             table[len(scores.queries) + stand_in, own] = np.nan

@@ -14,14 +14,14 @@ from sklearn.utils import indexable
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from .._array_api import take_rows, to_numpy
+from .._array_api import take_rows, to_double, to_numpy, unit_rows
 from .._relevance import check_y
 from .._validation import check_rows, read_modality
 from ..metrics._ranking import Gains, get_ranking_metric
 from ..retrieval import MixedModalityRetriever
 from ..retrieval._fusion import check_fusion_weight
-from ..retrieval._parts import Parts
 from ..retrieval._scoring import judged_queries, score_queries
+from ._parts import Parts
 from ._scorer import _RankingScorer
 from ._split import QueryKFold
 
@@ -247,8 +247,10 @@ class _EveryWeight(BaseEstimator):
     def _from_parts(self, X, y, sample_weight, *, modality, metric):
         """Yield the mean metric of each weight."""
         metric, k = get_ranking_metric(metric)
-        judged = judged_queries(self.retriever_, X, y, sample_weight, modality=modality)
-        queries, _, _ = self.retriever_._check_queries(judged.queries, None)
+        documents = self.retriever_._index.now
+        rows = check_rows(self.retriever_, X, modality, known=documents.modalities)
+        judged = judged_queries(rows, y, sample_weight, documents)
+        queries = unit_rows(to_double(judged.queries.values, documents.like))[0]
         place = {x: number for number, x in enumerate(self.retriever_.ids_.tolist())}
         answers = [
             (query, place[x], gain)

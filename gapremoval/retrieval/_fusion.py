@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 
 from .._array_api import (
+    as_slice,
     beside,
+    full_precision,
+    is_mapped,
     namespace_and_device,
     row_blocks,
     squared_lengths,
@@ -15,6 +19,142 @@ from .._array_api import (
     to_numpy,
     unit_rows,
 )
+from .._validation import compute_dtype
+from .._warnings import warn
+
+# No two photos have marks that differ by less, and rounding changes none by more.
+SAME_MARK = 1e-3
+
+
+class Documents(NamedTuple):
+    """Fused documents, to make an index of or to add to one.
+
+    Attributes
+    ----------
+    ids : ndarray of int64 or object of shape (n_documents,)
+        In the order of their first rows.
+    made_of : ndarray of float64 of shape (n_documents, 2)
+        The marks of each document's rows, added up: those of another set of rows differ.
+    segments : dict of (str, bool) to tuple of ndarray of int and array
+        By modality, sorted, and whether they have a direction: the numbers of documents, by
+        their ids, ascending; and their vectors, of unit length or zero. Those that lie in a
+        memory-mapped file may be float16, and of unit length but for their rounding.
+    """
+
+    ids: np.ndarray
+    made_of: np.ndarray
+    segments: dict
+
+    @property
+    def directed(self):
+        """Numbers and vectors of the documents that have a direction: a dict by modality."""
+        return {name: found for (name, is_so), found in self.segments.items() if is_so}
+
+    @property
+    def undirected(self):
+        """The numbers of documents of length zero, ascending."""
+        found = [number for (_, is_so), (number, _) in self.segments.items() if not is_so]
+        return np.sort(np.concatenate([np.empty(0, dtype=int), *found]))
+
+
+def fuse_documents(rows, ids, document, fusion_weight):
+    """Fuse the rows of each document.
+
+    Parameters
+    ----------
+    rows : Rows
+    ids : ndarray of shape (n_documents,)
+    document : ndarray of int of shape (n_rows,)
+        The document of each row, as a place in `ids`; each has a row.
+    fusion_weight : float or dict of str to float
+        See `modality_weights`.
+
+    Returns
+    -------
+    Documents
+    """
+    values, tags, lengths = rows.values, rows.tags, to_numpy(rows.lengths)
+    warn_of_unlike_lengths(lengths, tags, document)
+    names, codes = modalities_of(tags, document, len(ids))
+    segments, place = {}, np.empty(len(ids), dtype=np.intp)
+    for code, name in enumerate(names):
+        number = np.flatnonzero(codes == code)
+        at = as_slice(np.flatnonzero(codes[document] == code))
+        mine, of_row = take_rows(values, at), document[at]
+        if _can_stay(mine, lengths[at], of_row, len(number)):
+            segments[name, True] = number, mine
+            continue
+        place[number] = np.arange(len(number))
+        with full_precision(values):
+            vectors, directed = fuse_rows(mine, tags[at], place[of_row], len(number), fusion_weight)
+        for is_so in (True, False):
+            if len(some := np.flatnonzero(directed == is_so)):
+                segments[name, is_so] = number[some], take_rows(vectors, as_slice(some))
+    return Documents(ids, marks_of(rows, document, len(ids)), segments)
+
+
+def _can_stay(values, lengths, document, n_documents):
+    """Whether rows lie in a memory-mapped file just as documents are searched.
+
+    They are one a document, in their order, one after the other, and of unit length but for the
+    rounding of their dtype.
+    """
+    if not is_mapped(values) or values.dtype.kind != "f" or len(document) != n_documents:
+        return False
+    in_order = (document[1:] > document[:-1]).all()
+    return in_order and bool((np.abs(lengths - 1) <= 4 * np.finfo(values.dtype).eps).all())
+
+
+def marks_of(rows, document, n_documents):
+    """Marks that tell what rows a document is made of: their scores with two random vectors.
+
+    Parameters
+    ----------
+    rows : Rows
+    document : ndarray of int of shape (n_rows,)
+        The document of each row, below `n_documents`.
+    n_documents : int
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_documents, 2)
+    """
+    values, lengths = rows.values, to_numpy(rows.lengths)
+    xp, dtype = namespace_and_device(values)[0], compute_dtype(values)
+    random = np.random.default_rng(0).standard_normal((values.shape[1], 2))
+    random, marks = beside(random, values, dtype), np.empty((values.shape[0], 2))
+    with full_precision(values):
+        for some in row_blocks(values):
+            block = xp.astype(values[some, ...], dtype, copy=False)
+            marks[some] = to_numpy(xp.matmul(block, random))
+    # Unit rows have scores of about 1, so a row more or less shows by the constant.
+    marks = 10 + marks / np.where(lengths > 0, lengths, 1)[:, None]
+    return np.stack([np.bincount(document, mark, n_documents) for mark in marks.T], axis=1)
+
+
+def warn_of_unlike_lengths(lengths, tags, document):
+    """Parts are not normalized before they are fused, so a longer one drowns a shorter."""
+    kinds = np.unique(document * len(tags.names) + tags.codes) // len(tags.names)
+    n_modalities = np.bincount(kinds)
+    fused = (n_modalities[document] > 1) & (lengths > 0)
+    sums = np.bincount(tags.codes[fused], lengths[fused], minlength=len(tags.names))
+    counts = np.bincount(tags.codes[fused], minlength=len(tags.names))
+    means = {n: s / c for n, s, c in zip(tags.names, sums, counts) if c}
+    if means and max(means.values()) > 2 * min(means.values()):
+        shown = ", ".join(f"{name!r} {mean:.3g}" for name, mean in means.items())
+        warn(
+            f"Parts of documents have mean lengths {shown}: the longer drowns the shorter when "
+            "they are fused. Bring rows to unit length first, as ModalityGapRemover does.",
+        )
+
+
+def warn_of_zero_length(ids):
+    if ids:
+        shown = ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
+        warn(
+            f"{len(ids)} document{'s have' if len(ids) > 1 else ' has'} length zero and so no "
+            f"direction: {shown}. Such come after all others, with score 0.",
+        )
 
 
 def check_fusion_weight(fusion_weight):

@@ -45,52 +45,41 @@ class QueryBank:
     own: list
     pairs: dict
 
-    def teaching(self, documents, vector_of):
-        """The scores of these rows with some documents.
+    def teaching(self, vectors, number, vector_of):
+        """The scores of these rows with some documents, as TeachingScores.
 
         Parameters
         ----------
-        documents : Documents
+        vectors : dict of str to array of shape (n, n_features)
+            By modality.
+        number : ndarray of int
+            Of each document.
         vector_of : dict of id to int
-            Where the vectors of those with a direction lie.
-
-        Returns
-        -------
-        TeachingScores
+            Which vector is that of a document.
         """
         answers = [
             None if ids is None else np.array([vector_of[x] for x in ids if x in vector_of], int)
             for ids in self.answers
         ]
+        own = np.array([vector_of.get(x, -1) for x in self.own], dtype=int)
         return TeachingScores(
-            self.queries,
-            self.stand_ins,
-            documents.vectors[: documents.n_directed, ...],
-            documents.number[: documents.n_directed],
-            documents.segments,
-            np.array([vector_of.get(x, -1) for x in self.own], dtype=int),
-            answers,
-            self.pairs,
+            self.queries, self.stand_ins, vectors, number, own, answers, self.pairs
         )
 
 
-def make_banks(values, has_direction, tags, document, relevance, documents, fusion_weight):
+def make_banks(rows, document, y, ids, fusion_weight):
     """A bank for each modality that asks or could ask.
 
     Parameters
     ----------
-    values : array of shape (n_rows, n_features), of any library
-        The rows that were fitted.
-    has_direction : ndarray of bool of shape (n_rows,)
-        Rows of length zero teach nothing.
-    tags : Tags
-        Their modalities.
+    rows : Rows
+        Those that were fitted. Rows of length zero teach nothing.
     document : ndarray of int of shape (n_rows,)
         The number of each row's document; -1 for queries.
-    relevance : dict of int to object
-        By row number, the relevance of queries, as in ``y``.
-    documents : Documents
-        The corpus that was made of the rows.
+    y : list of length n_rows or None
+        The relevance of queries.
+    ids : ndarray of shape (n_documents,)
+        Those of the documents.
     fusion_weight : float or dict of str to float
         As it was made.
 
@@ -104,17 +93,19 @@ def make_banks(values, has_direction, tags, document, relevance, documents, fusi
     ValueError
         If the relevance names a document that is not in the corpus, or is malformed.
     """
-    answers = dict(zip(relevance, _best_answers(relevance.values(), documents.ids)))
+    values, tags, has_direction = rows.values, rows.tags, to_numpy(rows.lengths) > 0
+    asks = [] if y is None else np.flatnonzero(tags.is_query).tolist()
+    answers = dict(zip(asks, _best_answers((y[row] for row in asks), ids)))
     banks = {}
     for name in sorted({as_query(name) for name in tags.counts()}):
         queries = _drawn(_rows_of(name, tags, has_direction), answers)
         stand_ins = _drawn(_rows_of(name.removeprefix(QUERY), tags, has_direction))
         own = document[stand_ins]
         banks[name] = QueryBank(
-            _unit(values, queries, documents),
+            _unit(values, queries),
             [answers.get(row) for row in queries.tolist()],
-            _unit(values, stand_ins, documents),
-            documents.ids[own].tolist(),
+            _unit(values, stand_ins),
+            ids[own].tolist(),
             _pairs(values, stand_ins, tags, document, fusion_weight),
         )
     return banks
@@ -122,11 +113,13 @@ def make_banks(values, has_direction, tags, document, relevance, documents, fusi
 
 def teaching_scores(banks, documents):
     """The scores of all banks with some documents: a dict of TeachingScores."""
-    directed = documents.number[: documents.n_directed]
+    vectors = {name: rows for name, (_, rows) in documents.directed.items()}
+    numbers = [number for number, _ in documents.directed.values()]
+    number = np.concatenate([np.empty(0, dtype=int), *numbers])
     asked = {x for bank in banks.values() for ids in bank.answers if ids for x in ids}
     asked |= {x for bank in banks.values() for x in bank.own}
-    vector_of = {x: i for i, x in enumerate(documents.ids[directed].tolist()) if x in asked}
-    return {name: bank.teaching(documents, vector_of) for name, bank in banks.items()}
+    vector_of = {x: i for i, x in enumerate(documents.ids[number].tolist()) if x in asked}
+    return {name: bank.teaching(vectors, number, vector_of) for name, bank in banks.items()}
 
 
 def _best_answers(relevance, ids):
@@ -160,10 +153,10 @@ def _drawn(rows, answers=None):
     return np.sort(rows[order[np.argsort(unjudged, kind="stable")[:MOST_ROWS]]])
 
 
-def _unit(values, rows, documents):
-    """Some rows at unit length, on the host, in the precision of the corpus."""
+def _unit(values, rows):
+    """Some rows at unit length, on the host, in the precision in which they are searched."""
     unit, _ = unit_rows(to_double(take_rows(values, rows), values))
-    return to_numpy(unit).astype(compute_dtype(to_numpy(documents.vectors[:0, ...])))
+    return to_numpy(unit).astype(compute_dtype(to_numpy(values[:0, ...])))
 
 
 def _pairs(values, stand_ins, tags, document, fusion_weight):

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._array_api import take_rows
+from .._array_api import take_rows, to_numpy
 from .._modality import as_query
-from ._corpus import merge
+from .._warnings import warn
+from ._index import merge
 
 # How many of the next best documents a lead is taken over.
 N_NEXT = 10
@@ -18,8 +19,8 @@ class Ranking(NamedTuple):
     Attributes
     ----------
     scores : ndarray of float64 of shape (n_queries, n_found)
-    numbers : ndarray of int of shape (n_queries, n_found)
-        Which documents.
+    positions : ndarray of int of shape (n_queries, n_found)
+        Those of the documents.
     probabilities : ndarray of float64 of shape (n_queries, n_found)
         NaN where there are none.
     evidence : ndarray of float64 of shape (n_queries,)
@@ -27,25 +28,19 @@ class Ranking(NamedTuple):
     """
 
     scores: np.ndarray
-    numbers: np.ndarray
+    positions: np.ndarray
     probabilities: np.ndarray
     evidence: np.ndarray
 
 
-def rank(documents, calibration, queries, tags, directed, k, *, modality=None, with_odds=False):
+def rank(documents, queries, k, *, modality=None, with_odds=False):
     """Rank documents for queries, each by the score calibration of its own modality.
 
     Parameters
     ----------
-    documents : Corpus
-    calibration : ScoreCalibrator or None
-        Fitted on them.
-    queries : array of shape (n_queries, n_features)
-        Of unit length, or zero; of the library of the documents.
-    tags : Tags
-        Their modalities.
-    directed : ndarray of bool of shape (n_queries,)
-        Which are not zero. The others get the corpus in its own order, with score 0.
+    documents : Snapshot
+    queries : Rows
+        Those of length zero get the corpus in its own order, with score 0, and a warning.
     k : int
         How many documents; cut to those there are.
     modality : str, default=None
@@ -57,44 +52,55 @@ def rank(documents, calibration, queries, tags, directed, k, *, modality=None, w
     -------
     Ranking
     """
+    values, tags = queries.values, queries.tags
+    directed = to_numpy(queries.lengths) > 0
     shape = (len(directed), min(k, documents.count(modality)))
-    scores, numbers = np.zeros(shape), np.zeros(shape, dtype=int)
+    scores, positions = np.zeros(shape), np.zeros(shape, dtype=np.int64)
     probabilities, evidence = np.full(shape, np.nan), np.full(len(directed), np.nan)
-    if not directed.all():
-        numbers[~directed] = documents.in_their_order(modality)[:k]
-    asks = np.array([as_query(name) for name in tags.names])[tags.codes]
-    for name in np.unique(asks[directed]).tolist():
-        rows = np.flatnonzero((asks == name) & directed)
-        some = queries if len(rows) == len(directed) else take_rows(queries, rows)
-        lines = None if calibration is None else calibration.score_map(name, documents)
+    if n_zero := int(np.count_nonzero(~directed)):
+        warn(
+            f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
+            "direction: the answer is the corpus in its own order, with score 0.",
+        )
+        positions[~directed] = documents.in_their_order(modality)[:k]
+    asks = [as_query(name) for name in tags.names]
+    for name in dict.fromkeys(asks):
+        codes = [code for code, other in enumerate(asks) if other == name]
+        rows = np.flatnonzero(np.isin(tags.codes, codes) & directed)
+        if not len(rows):
+            continue
+        some = values if len(rows) == len(directed) else take_rows(values, rows)
+        lines = documents.score_map(name)
         if lines is None:
-            scores[rows], numbers[rows] = documents.nearest(some, k, modality=modality)
+            scores[rows], positions[rows] = documents.nearest(some, k, modality=modality)
         elif with_odds and lines.slope is not None:
             found = _nearest_with_odds(documents, some, k, lines, modality)
-            scores[rows], numbers[rows], probabilities[rows], evidence[rows] = found
+            scores[rows], positions[rows], probabilities[rows], evidence[rows] = found
         else:
-            found = calibration.nearest(documents, some, k, name, modality=modality)
-            scores[rows], numbers[rows] = found
-    return Ranking(scores, numbers, probabilities, evidence)
+            found = documents.calibration.nearest(documents, some, k, name, modality=modality)
+            scores[rows], positions[rows] = found
+    return Ranking(scores, positions, probabilities, evidence)
 
 
 def _nearest_with_odds(documents, queries, k, lines, modality):
     """A Ranking of queries of one modality, by a ScoreMap with a slope."""
     tops = documents.nearest_by_modality(
-        queries, max(k, N_NEXT + 1), modality=modality, score_map=lines
+        queries, max(k, N_NEXT + 1), modality=modality, score_map=lines, slope=lines.slope
     )
     n_queries = queries.shape[0]
     rest = documents.undirected(modality)
     if not tops:
         found = Ranking(*np.empty((3, n_queries, 0)), np.full(n_queries, -np.inf))
     else:
-        scores, numbers = merge(tops, k, n_queries)
+        scores, positions = merge(tops, k, n_queries)
         odds = probabilities(scores, tops, lines.slope)
-        found = Ranking(scores, numbers, odds, evidence(tops, lines.slope))
+        found = Ranking(scores, positions, odds, evidence(tops, lines.slope))
+    if not len(rest):
+        return found
     rest = np.broadcast_to(rest, (n_queries, len(rest)))[:, : k - found.scores.shape[1]]
     return Ranking(
         np.concatenate([found.scores, np.full(rest.shape, lines.lowest)], axis=1),
-        np.concatenate([found.numbers, rest], axis=1).astype(int),
+        np.concatenate([found.positions, rest], axis=1).astype(np.int64),
         np.concatenate([found.probabilities, np.zeros(rest.shape)], axis=1),
         found.evidence,
     )
@@ -106,7 +112,7 @@ def probabilities(scores, tops, slope):
     Parameters
     ----------
     scores : ndarray of shape (n_queries, n_found)
-    tops : dict of str to TopK
+    tops : dict of str to Top
         With log sums, which together are over all documents searched.
     slope : float
         Log odds a unit of score.
@@ -128,7 +134,7 @@ def evidence(tops, slope):
 
     Parameters
     ----------
-    tops : dict of str to TopK
+    tops : dict of str to Top
         At least eleven of each modality where it has so many.
     slope : float
         Log odds a unit of score.

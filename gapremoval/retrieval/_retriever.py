@@ -1,7 +1,10 @@
 """MixedModalityRetriever: search documents of several modalities by one query."""
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from numbers import Integral, Real
+from threading import RLock
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -9,16 +12,19 @@ from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._array_api import as_slice, take_rows, to_double, to_numpy, unit_rows
+from .._array_api import as_slice, namespace_and_device
 from .._base import ModalityEstimator
 from .._modality import as_query, is_query
-from .._relevance import check_ids, check_y
-from .._validation import check_lengths, check_rows, checked_lengths
+from .._relevance import check_ids, check_y, group_ids
+from .._validation import check_rows, compute_dtype
 from .._warnings import warn
 from ..score_calibration import ScoreCalibrator
-from ._corpus import Corpus
-from ._documents import Documents, group_ids, warn_of_unlike_lengths, warn_of_zero_length
-from ._fusion import check_fusion_weight
+from ._fusion import (
+    check_fusion_weight,
+    fuse_documents,
+    warn_of_zero_length,
+)
+from ._index import Index, Snapshot
 from ._query_banks import make_banks, teaching_scores
 from ._ranking import rank
 from ._results import SearchResult
@@ -154,8 +160,8 @@ class MixedModalityRetriever(ModalityEstimator):
             infinity, a dict of fusion weights leaves out a modality that is fused, or a
             score calibration is to learn from relevance that names unknown documents.
         """
-        with self._all_or_nothing():
-            self._index(X, y, modality, reset=True)
+        with self._writing, self._fitting() as twin:
+            twin._index = twin._indexed(X, y, modality)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -184,8 +190,11 @@ class MixedModalityRetriever(ModalityEstimator):
         ValueError
             As `fit`; besides, if an id is already there.
         """
-        with self._all_or_nothing():
-            self._index(X, y, modality, reset=not hasattr(self, "_documents"))
+        with self._writing:
+            if not hasattr(self, "_index"):
+                return self.fit(X, y, modality=modality)
+            rows = check_rows(self, X, modality, known=self.modalities_)
+            self._add(self._index, rows, y)
         return self
 
     def remove(self, ids):
@@ -207,33 +216,37 @@ class MixedModalityRetriever(ModalityEstimator):
         """
         check_is_fitted(self)
         is_one = isinstance(ids, str | bytes) or not np.iterable(ids)
-        gone = self._documents.entries.find([ids] if is_one else ids)
-        # What takes memory, and could fail, comes before anything is overwritten, or last.
-        documents, calibration = self._documents.writeable(), self.score_calibration_
-        if calibration is not None:
-            calibration = calibration.writeable()
-        documents, cuts = documents.without(gone)
-        self._documents = documents
-        if calibration is not None:
-            self.score_calibration_ = calibration.restricted(cuts)
-            self.score_calibration_ = self.score_calibration_.trimmed()
-        self._documents = documents.trimmed()
+        with self._writing:
+            self._index.remove([ids] if is_one else ids)
         return self
 
     @property
     def ids_(self):
-        """The documents' ids in the order of their first row: int64, str or object."""
-        return self._documents.entries.ids
+        """The documents' ids in the order of their first row: int64 or object."""
+        return self._index.now.ids
 
     @property
     def document_modality_(self):
         """The documents' modalities, sorted and joined by ``+``."""
-        return self._documents.entries.modality
+        return self._index.now.modality
 
     @property
     def n_documents_(self):
-        """How many documents there are."""
-        return len(self._documents)
+        """The number of documents."""
+        return len(self._index.now)
+
+    @property
+    def score_calibration_(self):
+        """What was learned about scores: a ScoreCalibrator or None."""
+        return self._index.now.calibration
+
+    @property
+    def modalities_(self):
+        """The modalities met while fitting, those of queries among them."""
+        return self._index.now.modalities
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_index")
 
     def predict(self, X, *, modality=None):
         """The ids of the best documents; every row is a query.
@@ -275,8 +288,8 @@ class MixedModalityRetriever(ModalityEstimator):
         indices : ndarray of int of shape (n_queries, n_found)
             Positions in `ids_`.
         """
-        scores, numbers = self._rank(X, n_neighbors, modality)[:2]
-        indices = self._documents.entries.places_of(numbers)
+        documents, found = self._rank(X, n_neighbors, modality)
+        scores, indices = found.scores, documents.places_of(found.positions)
         return (1 - scores, indices) if return_distance else indices
 
     def search(self, X, n_neighbors=None, *, modality=None, document_modality=None):
@@ -305,15 +318,11 @@ class MixedModalityRetriever(ModalityEstimator):
         ValueError
             If no document has the `document_modality`.
         """
-        found = self._rank(X, n_neighbors, modality, document_modality, with_odds=True)
-        gives_odds = getattr(self.score_calibration_, "gives_odds", False)
-        return SearchResult(
-            self._documents.entries.ids_of(found.numbers),
-            found.scores,
-            self._documents.entries.modality_of(found.numbers),
-            found.probabilities if gives_odds else None,
-            found.evidence if gives_odds else None,
-        )
+        documents, found = self._rank(X, n_neighbors, modality, document_modality, with_odds=True)
+        gives_odds = getattr(documents.calibration, "gives_odds", False)
+        ids, modalities = documents.column_of("id", found.positions)
+        odds = (found.probabilities, found.evidence) if gives_odds else ()
+        return SearchResult(ids, found.scores, modalities, *odds)
 
     def transform(self, X, *, modality=None):
         """The best similarities as a sparse matrix; every row is a query.
@@ -331,12 +340,12 @@ class MixedModalityRetriever(ModalityEstimator):
             The scores of each query's `n_neighbors` best documents (cosines, without a
             score calibration), zeros among them stored, columns as in `ids_`.
         """
-        scores, numbers = self._rank(X, None, modality)[:2]
-        indices = self._documents.entries.places_of(numbers)
+        documents, found = self._rank(X, None, modality)
+        indices = documents.places_of(found.positions)
         n_queries, n_found = indices.shape
         starts = np.arange(0, indices.size + 1, n_found)
-        shape = (n_queries, self.n_documents_)
-        return csr_array((scores.ravel(), indices.ravel(), starts), shape=shape)
+        shape = (n_queries, len(documents))
+        return csr_array((found.scores.ravel(), indices.ravel(), starts), shape=shape)
 
     def fold(self, query_modality="query:text"):
         """Vectors for any index of inner products, which then ranks as this does.
@@ -368,22 +377,21 @@ class MixedModalityRetriever(ModalityEstimator):
             has learnt about other query modalities alone.
         """
         check_is_fitted(self)
-        calibration, query_modality = self.score_calibration_, as_query(query_modality)
+        documents, query_modality = self._index.now, as_query(query_modality)
+        calibration = documents.calibration
         if calibration is not None and not calibration.folds:
             raise ValueError(
                 f"{type(calibration).__name__} does not fold: its ranking is no inner product. "
                 "Take another score calibration, such as PosteriorOdds."
             )
-        lines = None
-        if calibration is not None:
-            lines = calibration.score_map(query_modality, self._documents)
-            if lines is None and calibration.learnt_:
-                raise ValueError(
-                    f"The score calibration learnt nothing about {query_modality!r}; it learnt "
-                    f"about {', '.join(map(repr, calibration.learnt_))}. Fit on such queries, or "
-                    "take a retriever without a score calibration."
-                )
-        return self._documents.folded(lines), "ip", 1.0
+        lines = documents.score_map(query_modality)
+        if lines is None and calibration is not None and calibration.learnt_:
+            raise ValueError(
+                f"The score calibration learnt nothing about {query_modality!r}; it learnt "
+                f"about {', '.join(map(repr, calibration.learnt_))}. Fit on such queries, or "
+                "take a retriever without a score calibration."
+            )
+        return documents.folded(lines), "ip", 1.0
 
     def score(self, X, y, sample_weight=None, *, modality=None):
         """Mean NDCG@10 over the judged queries among the rows.
@@ -418,66 +426,55 @@ class MixedModalityRetriever(ModalityEstimator):
         check_is_fitted(self)
         return self._score_queries(X, y, sample_weight, modality=modality)
 
-    # What stands in for a retriever in a search over weights scores all of them here.
     _score_queries = score_queries
 
-    def _index(self, X, y, modality, *, reset):
-        """Add the document rows to an empty or the present corpus."""
-        check_fusion_weight(self.fusion_weight)
-        known = () if reset else self.modalities_
-        rows = check_rows(self, X, modality, reset=reset, known=known)
-        lengths = to_numpy(checked_lengths(rows.values))
-        n_rows, at = len(rows.tags), np.flatnonzero(~rows.tags.is_query)
-        if reset and not len(at):
-            raise ValueError(
-                f"All {n_rows} rows are queries, so there is no document to index. Documents "
-                "have a plain modality such as 'text' or 'image'."
-            )
-        seen = 0 if reset else self._n_rows_seen
-        y = None if y is None else check_y(y, n_rows)
-        if len(at):
-            ids, tags = self._document_ids(y, at, seen), rows.tags[at]
-            ids, document = group_ids(ids)
-            if not reset:
-                self._documents.entries.check_new(ids)
-            values = take_rows(rows.values, as_slice(at))
-            warn_of_unlike_lengths(lengths[at], tags, document)
-            added = Documents.from_grouped(
-                values, lengths[at], tags, ids, document, self.fusion_weight
-            )
-            warn_of_zero_length(ids[added.undirected].tolist())
-            if reset:
-                self._learn(rows, lengths > 0, y, document, added)
-                self._documents = Corpus.of(added)
-            else:
-                if self.score_calibration_ is not None:
-                    teaching = teaching_scores(self._banks, added)
-                    self.score_calibration_ = self.score_calibration_.extended(teaching)
-                self._documents = self._documents.extended(added)
-        self.modalities_ = tuple(dict.fromkeys([*known, *rows.tags.counts()]))
-        self._n_rows_seen = None if y is not None or seen is None else seen + n_rows
+    @property
+    def _writing(self):
+        """The lock of whoever changes this retriever."""
+        return vars(self).setdefault("_lock", RLock())
 
-    def _learn(self, rows, has_direction, y, document, documents):
-        """Fit a clone of the score calibration to the corpus and its queries."""
-        self.score_calibration_, self._banks = None, {}
-        if self.score_calibration is None:
+    def _indexed(self, X, y, modality):
+        """An index of the documents among some rows, of which the others teach."""
+        rows = check_rows(self, X, modality, reset=True)
+        if rows.tags.is_query.all():
+            raise ValueError(
+                f"All {len(rows.tags)} rows are queries, so there is no document to index. "
+                "Documents have a plain modality such as 'text' or 'image'."
+            )
+        xp, place = namespace_and_device(rows.values)
+        dtype, shape = compute_dtype(rows.values), (0, rows.values.shape[1])
+        index = Index(Snapshot(xp.empty(shape, dtype=dtype, device=place)))
+        self._add(index, rows, y)
+        return index
+
+    def _add(self, index, rows, y):
+        """Add the documents among checked rows to an index; in an empty one the others teach."""
+        check_fusion_weight(self.fusion_weight)
+        now, tags, at = index.now, rows.tags, np.flatnonzero(~rows.tags.is_query)
+        is_first = not now.modalities
+        y = None if y is None else check_y(y, len(tags))
+        seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
+        state = {
+            "modalities": tuple(dict.fromkeys([*now.modalities, *tags.counts()])),
+            "n_rows_seen": seen,
+        }
+        if not len(at):
+            index.now = replace(now, **state)
             return
-        asks = rows.tags.is_query
-        document_of_row = np.full(len(asks), -1)
-        document_of_row[~asks] = document
-        relevance = {} if y is None else {row: y[row] for row in np.flatnonzero(asks).tolist()}
-        self._banks = make_banks(
-            rows.values,
-            has_direction,
-            rows.tags,
-            document_of_row,
-            relevance,
-            documents,
-            self.fusion_weight,
-        )
-        self.score_calibration_ = clone(self.score_calibration).fit(
-            teaching_scores(self._banks, documents)
-        )
+        ids, document = group_ids(self._document_ids(y, at, now.n_rows_seen))
+        if not is_first:
+            index.check_new(ids)
+        added = fuse_documents(rows[as_slice(at)], ids, document, self.fusion_weight)
+        warn_of_zero_length(ids[added.undirected].tolist())
+        statistics, calibration, banks = {}, copy(now.calibration), now.banks
+        if is_first and self.score_calibration is not None:
+            calibration = clone(self.score_calibration)
+            of_row = np.full(len(tags), -1)
+            of_row[at] = document
+            banks = make_banks(rows, of_row, y, ids, self.fusion_weight)
+        if calibration is not None:
+            statistics = calibration.learn(teaching_scores(banks, added))
+        index.add(added, statistics, calibration=calibration, banks=banks, **state)
 
     def _document_ids(self, y, at, seen):
         """The ids of the rows `at`: those in `y`, or row numbers that go on from `seen`."""
@@ -490,58 +487,28 @@ class MixedModalityRetriever(ModalityEstimator):
         return seen + at.astype(np.int64)
 
     def _rank(self, X, n_neighbors, modality, document_modality=None, with_odds=False):
-        """The Ranking of the documents for rows that are all queries."""
+        """The Snapshot searched, and its Ranking for rows that are all queries."""
         check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
-        queries, tags, directed = self._check_queries(X, modality)
-        return rank(
-            self._documents,
-            self.score_calibration_,
-            queries,
-            tags,
-            directed,
-            k,
-            modality=document_modality,
-            with_odds=with_odds,
-        )
-
-    def _check_queries(self, X, modality):
-        """Rows that are all queries, of unit length beside the documents or zero.
-
-        Returns
-        -------
-        queries : array of shape (n_queries, n_features), float64
-        tags : Tags
-        directed : ndarray of bool of shape (n_queries,)
-            Which are not zero.
-        """
-        rows = check_rows(self, X, modality, known=self.modalities_)
-        asked_before = any(map(is_query, self.modalities_))
-        if asked_before and not rows.tags.is_query.any():
+        documents = self._index.now
+        rows = check_rows(self, X, modality, known=documents.modalities)
+        if not rows.tags.is_query.any() and any(map(is_query, documents.modalities)):
             warn(
                 "None of these rows is marked as a query, so the step before gave them the "
                 "mean of documents: tag them 'query:text' or the like, or call "
                 "gapremoval.search, which marks them.",
             )
-        queries, lengths = unit_rows(to_double(rows.values, self._documents.like))
-        check_lengths(lengths)
-        directed = to_numpy(lengths) > 0
-        if n_zero := int((~directed).sum()):
-            warn(
-                f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
-                "direction: the answer is the corpus in its own order, with score 0.",
-            )
-        return queries, rows.tags, directed
+        found = rank(documents, rows, k, modality=document_modality, with_odds=with_odds)
+        return documents, found
 
     def __getstate__(self):
         state = super().__getstate__()
-        # A shallow copy shares the arrays, so whoever changes them first takes a copy.
-        for name in ("_documents", "score_calibration_"):
-            if state.get(name) is not None:
-                setattr(self, name, state[name].shared())
-                state[name] = state[name].shared()
+        state.pop("_lock", None)
+        if "_index" in state:
+            # A shallow copy would change with this.
+            state["_index"] = state["_index"].copy()
         return state
 
     def __sklearn_tags__(self):

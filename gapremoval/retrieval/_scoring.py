@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._array_api import take_rows
-from .._embeddings import EmbeddingArray
-from .._relevance import check_ids, check_known, check_relevance, check_y
-from .._validation import check_rows
+from .._array_api import as_slice
+from .._relevance import check_ids, check_known, check_relevance, check_y, group_ids
+from .._validation import Rows, check_rows
 from ..metrics._ranking import gains_of, get_ranking_metric
-from ._documents import Documents
+from ._fusion import SAME_MARK, marks_of
+from ._ranking import rank
 
 HELD_OUT = (
     "Every document must be in the corpus that was fitted. The usual splitters hold documents "
@@ -22,13 +22,13 @@ class Judged(NamedTuple):
 
     Attributes
     ----------
-    queries : EmbeddingArray of shape (n_judged, n_features)
+    queries : Rows
     relevance : list of dict of length n_judged
         Document id -> gain.
     weights : ndarray of shape (n_judged,) or None
     """
 
-    queries: EmbeddingArray
+    queries: Rows
     relevance: list
     weights: np.ndarray | None
 
@@ -42,9 +42,10 @@ def score_queries(retriever, X, y, sample_weight=None, *, modality=None, metric=
 
     Parameters
     ----------
-    retriever : fitted retriever
-        With `search` and `ids_`.
-    X, y, sample_weight, modality : object
+    retriever : fitted MixedModalityRetriever
+    X, modality : object
+        Rows and their modalities, as the retriever takes them.
+    y, sample_weight : object
         As `judged_queries` takes them.
     metric : str
         As `get_ranking_metric` takes it.
@@ -59,27 +60,27 @@ def score_queries(retriever, X, y, sample_weight=None, *, modality=None, metric=
         As `judged_queries` does.
     """
     metric, k = get_ranking_metric(metric)
-    judged = judged_queries(retriever, X, y, sample_weight, modality=modality)
-    ranking = retriever.search(judged.queries, k).ids
+    documents = retriever._index.now
+    rows = check_rows(retriever, X, modality, known=documents.modalities)
+    judged = judged_queries(rows, y, sample_weight, documents)
+    ranking, _ = documents.column_of("id", rank(documents, judged.queries, k).positions)
     return judged.mean(metric, gains_of(judged.relevance, ranking, k), k)
 
 
-def judged_queries(retriever, X, y, sample_weight=None, *, modality=None):
+def judged_queries(rows, y, sample_weight, documents):
     """Check rows that are to be scored, and pick the judged queries among them.
 
-    Document rows are skipped if they are indexed, since a search object passes them on.
+    Document rows are ignored if they are indexed: search objects pass them on.
 
     Parameters
     ----------
-    retriever : fitted retriever
-    X : EmbeddingArray or array of shape (n_rows, n_features)
-        Queries, and documents that are skipped.
+    rows : Rows
     y : sequence of length n_rows
         The relevance of queries (None where unknown: left out), the ids of documents.
-    sample_weight : array-like of shape (n_rows,), default=None
+    sample_weight : array-like of shape (n_rows,) or None
         Weights of the queries.
-    modality : str or sequence of str of shape (n_rows,), default=None
-        The rows' modalities; not needed for an EmbeddingArray.
+    documents : Snapshot
+        Those that are searched.
 
     Returns
     -------
@@ -89,17 +90,15 @@ def judged_queries(retriever, X, y, sample_weight=None, *, modality=None):
     ------
     ValueError
         If no query is judged, a document among the rows or in the relevance is not
-        indexed, or indexed without a part that is given, or the weights add up to nothing.
+        indexed, or is indexed with other parts, or the weights add up to nothing.
     """
     if y is None:
         raise ValueError("score needs y: the relevance of the queries.")
-    checked = check_rows(retriever, X, modality, known=retriever.modalities_)
-    tags, n_rows = checked.tags, len(checked.tags)
-    y = check_y(y, n_rows)
-    rows, documents = np.flatnonzero(tags.is_query), np.flatnonzero(~tags.is_query)
-    ids = check_ids([y[row] for row in documents], documents)
-    check_known(ids.tolist(), retriever.ids_, what="y of the document rows", advice=HELD_OUT)
-    relevance = check_relevance(y[row] for row in rows)
+    is_query, n_rows = rows.tags.is_query, len(rows.tags)
+    y, asks, at = check_y(y, n_rows), np.flatnonzero(is_query), np.flatnonzero(~is_query)
+    ids = check_ids([y[row] for row in at], at)
+    check_known(ids.tolist(), documents.ids, what="y of the document rows", advice=HELD_OUT)
+    relevance = check_relevance(y[row] for row in asks)
     judged = np.array([answer is not None for answer in relevance], dtype=bool)
     if not judged.any():
         raise ValueError(
@@ -107,15 +106,11 @@ def judged_queries(retriever, X, y, sample_weight=None, *, modality=None):
             "rows that ask 'query:text' and give their relevance in y; cross-validate with "
             "cv=QueryKFold()."
         )
-    if len(documents):
-        rows_of = take_rows(checked.values, documents)
-        _check_parts(
-            retriever,
-            Documents.from_rows(rows_of, tags[documents], ids, retriever.fusion_weight),
-        )
-    rows, relevance = rows[judged], [answer for answer in relevance if answer is not None]
+    if len(at):
+        _check_parts(rows[as_slice(at)], ids, documents)
+    asks, relevance = asks[judged], [answer for answer in relevance if answer is not None]
     named = (document for gains in relevance for document in gains)
-    check_known(named, retriever.ids_, what="relevance", advice=HELD_OUT)
+    check_known(named, documents.ids, what="relevance", advice=HELD_OUT)
     weights = None
     if sample_weight is not None:
         weights = np.asarray(sample_weight, dtype=float)
@@ -123,19 +118,22 @@ def judged_queries(retriever, X, y, sample_weight=None, *, modality=None):
             raise ValueError(
                 f"sample_weight has shape {weights.shape} for {n_rows} rows: give one a row."
             )
-        weights = weights[rows]
+        weights = weights[asks]
         if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0):
             raise ValueError(
                 "sample_weight must be finite and at least 0 for every judged query, and above 0 "
                 "for one."
             )
-    return Judged(EmbeddingArray(checked.values, tags)[rows], relevance, weights)
+    return Judged(rows[asks], relevance, weights)
 
 
-def _check_parts(retriever, given):
+def _check_parts(rows, ids, documents):
     """Raise for a document that was indexed from other rows: a part of it was held out."""
-    unlike = retriever._documents.unlike(given).tolist()
-    if unlike:
+    ids, document = group_ids(ids)
+    position = dict(zip(documents.ids.tolist(), documents.positions.tolist()))
+    made_of, _ = documents.column_of("made_of", np.array([position[x] for x in ids.tolist()]))
+    differs = (np.abs(marks_of(rows, document, len(ids)) - made_of) > SAME_MARK).any(axis=1)
+    if unlike := ids[differs].tolist():
         shown = ", ".join(map(repr, unlike[:5])) + (", ..." if len(unlike) > 5 else "")
         raise ValueError(
             f"{len(unlike)} document{'s were' if len(unlike) > 1 else ' was'} indexed from other "

@@ -70,7 +70,7 @@ class NearestNeighborNormalization(ScoreCalibrator):
     def _document_statistics(self, scores):
         return scores.asked().hubness(self.top)[:, None]
 
-    def _score_map(self, learnt, statistics, modality):
+    def _score_map(self, learnt, statistics, modality, n_documents):
         return ScoreMap(np.ones(len(statistics)), -self.share * statistics[:, 0])
 
 
@@ -129,7 +129,7 @@ class CSLS(ScoreCalibrator):
     def _document_statistics(self, scores):
         return scores.asked().top_means(self.n_neighbors)[:, None]
 
-    def _score_map(self, learnt, statistics, modality):
+    def _score_map(self, learnt, statistics, modality, n_documents):
         return ScoreMap(np.full(len(statistics), 2.0), -statistics[:, 0])
 
 
@@ -152,8 +152,8 @@ class QBNorm(ScoreCalibrator):
     Attributes
     ----------
     learnt_ : dict of str to dict
-        By query modality: ``bank``, the rows that teach, and ``own``, the number of the
-        document that each is a row of, which it keeps for good, or -1.
+        By query modality: ``bank``, the rows that teach, and ``own``, the position of the
+        document that each is a row of, or -1.
 
     See Also
     --------
@@ -207,23 +207,22 @@ class QBNorm(ScoreCalibrator):
         _, best = found if modality is None else documents.nearest(queries, 1)
         rows = np.flatnonzero(np.isin(best[:, 0], self._activated(query_modality, documents)))
         if len(rows):
-            scores, numbers = found
-            scores[rows], numbers[rows] = super().nearest(
+            scores, positions = found
+            scores[rows], positions[rows] = super().nearest(
                 documents, take_rows(queries, rows), k, query_modality, modality=modality
             )
         return found
 
     def _activated(self, query_modality, documents):
-        """The numbers of the documents that are the best of some row of the bank."""
-        # Kept with the lines, which a change of the corpus clears.
+        """The positions of the documents that are the best of some row of the bank."""
         key = "activated", query_modality
-        if key not in self._maps:
+        if key not in documents.cache:
             bank, own = (self.learnt_[query_modality][name] for name in ("bank", "own"))
             _, best = documents.nearest(bank, 2)
             # A row of a document would be the best of itself.
             first = np.where(best[:, 0] == own, best[:, -1], best[:, 0])
-            self._maps[key] = np.unique(first[first != own])
-        return self._maps[key]
+            documents.cache[key] = np.unique(first[first != own])
+        return documents.cache[key]
 
     def _document_statistics(self, scores):
         return scores.asked().soft_means(self.beta)[:, None]
@@ -231,9 +230,9 @@ class QBNorm(ScoreCalibrator):
     def _learn(self, scores, statistics):
         asked = scores.asked()
         own = np.full(len(asked.queries) + len(asked.stand_ins), -1)
-        own[len(asked.queries) :] = np.where(asked.own < 0, -1, scores.number[asked.own])
+        own[len(asked.queries) :] = np.where(asked.own < 0, -1, scores.position[asked.own])
         bank = asked.queries if len(asked.queries) else asked.stand_ins
         return {**super()._learn(scores, statistics), "bank": bank, "own": own}
 
-    def _score_map(self, learnt, statistics, modality):
+    def _score_map(self, learnt, statistics, modality, n_documents):
         return ScoreMap(np.ones(len(statistics)), -statistics[:, 0])

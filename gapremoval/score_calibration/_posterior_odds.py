@@ -138,7 +138,7 @@ class PosteriorOdds(ScoreCalibrator):
 
     def _learn(self, scores, statistics):
         scores = self._centred(scores)
-        weights, names = self._weights(scores), list(scores.segments)
+        weights, names = self._weights(scores), list(scores.vectors)
         modalities = {}
         for name, segment in scores.segments.items():
             variance, noise, _ = statistics[segment].T
@@ -184,10 +184,10 @@ class PosteriorOdds(ScoreCalibrator):
         own = _own_spread(statistics[:, 0], spread=spread, credibility=credibility, norm=norm)
         return spread * own**self.hubness
 
-    def _score_map(self, learnt, statistics, modality):
+    def _score_map(self, learnt, statistics, modality, n_documents):
         mine = learnt["modalities"][modality]
         scale = 1 / self._spread(statistics, **mine)
-        prior = np.log(mine["share"] / len(statistics)) / learnt["slope"]
+        prior = np.log(mine["share"] / n_documents) / learnt["slope"]
         return ScoreMap(scale, prior - (mine["shift"] + statistics[:, 2]) * scale)
 
     def _with_new_modalities(self, learnt, scores, statistics):
@@ -246,15 +246,18 @@ def _best_scores(scores, scale, shift):
     for m, segment in enumerate(scores.segments.values()):
         modality[segment] = m
     right, right_is_first = np.full(n, -1), np.zeros(n, dtype=bool)
-    for query, documents in enumerate(scores.answers):
-        if documents is None:
-            continue
-        if not len(documents):
-            right[query] = -2
-            continue
-        cosines = scores.scores_of(query, documents)
-        document = documents[np.argmax(cosines)]
-        m = right[query] = modality[document]
-        z = (cosines.max() - shift[m]) * scale[document]
+    judged = [i for i, documents in enumerate(scores.answers) if documents is not None]
+    n_answers = np.array([len(scores.answers[i]) for i in judged], dtype=int)
+    right[judged] = -2
+    if n_answers.any():
+        query = np.repeat(judged, n_answers)
+        document = np.concatenate([scores.answers[i] for i in judged])
+        cosine = scores.scores_of(query, document)
+        # The best of a query's answers is the right one; of equal ones the first.
+        best = np.lexsort((np.arange(len(query)), -cosine, query))
+        best = best[np.unique(query[best], return_index=True)[1]]
+        query, document, m = query[best], document[best], modality[document[best]]
+        right[query] = m
+        z = (cosine[best] - shift[m]) * scale[document]
         right_is_first[query] = z >= first[m, query] - 1e-5
     return BestScores(first[:, :n].T, second[:, :n].T, first[:, n:].T, right, right_is_first)

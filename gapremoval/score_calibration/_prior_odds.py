@@ -87,12 +87,14 @@ class PriorOdds(PosteriorOdds):
     def _learn(self, scores, statistics):
         learnt = super()._learn(scores, statistics[:, :-1])
         _, deviations = scores.asked().moments()
-        for name, deviation in zip(scores.segments, deviations):
+        for name, deviation in zip(scores.vectors, deviations):
             learnt["modalities"][name]["deviation"] = float(deviation)
         return {**learnt, "deviation": float(deviations.mean())}
 
-    def _score_map(self, learnt, statistics, modality):
-        mine, n_documents = learnt["modalities"][modality], len(statistics)
+    def _score_map(self, learnt, statistics, modality, n_documents):
+        mine = learnt["modalities"][modality]
         spread = mine["deviation"] ** 0.7 * learnt["deviation"] ** 0.3
         prior = 0.3 * np.log(mine["share"] / n_documents)
-        return ScoreMap(np.full(n_documents, 1 / spread), prior - statistics[:, -1] / 4 / spread)
+        return ScoreMap(
+            np.full(len(statistics), 1 / spread), prior - statistics[:, -1] / 4 / spread
+        )

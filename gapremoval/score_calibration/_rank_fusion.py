@@ -70,16 +70,14 @@ class ReciprocalRankFusion(ScoreCalibrator):
         Parameters
         ----------
         query_modality : str
-            What asks.
-        documents : Corpus
-            That was fitted, extended and restricted.
+        documents : Snapshot
 
         Returns
         -------
         CorpusScoreMap
             With scale 1 and offset 0.
         """
-        ones = {m: np.ones(len(rows)) for m, rows in documents.segments.items()}
+        ones = {m: np.ones(len(segment)) for m, segment in documents.directed.items()}
         return CorpusScoreMap({m: ScoreMap(one, 0 * one) for m, one in ones.items()}, -2.0)
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
@@ -87,14 +85,12 @@ class ReciprocalRankFusion(ScoreCalibrator):
 
         Parameters
         ----------
-        documents : Corpus
-            That was fitted, extended and restricted.
+        documents : Snapshot
         queries : array of shape (n_queries, n_features)
-            Of unit length, of the library that holds the documents.
+            Of any length but zero.
         k : int
             How many documents.
         query_modality : str
-            What asks.
         modality : str, default=None
             Search only documents of this modality.
 
@@ -102,20 +98,20 @@ class ReciprocalRankFusion(ScoreCalibrator):
         -------
         scores : ndarray of float64 of shape (n_queries, n_found)
             Best first.
-        numbers : ndarray of int of shape (n_queries, n_found)
-            Those of the documents in the corpus.
+        positions : ndarray of int of shape (n_queries, n_found)
+            Those of the documents.
         """
         tops = documents.nearest_by_modality(queries, k, modality=modality).values()
         nothing = np.empty((queries.shape[0], 0))
         cosines = np.concatenate([nothing, *(top.scores for top in tops)], axis=1)
-        numbers = np.concatenate([nothing.astype(int), *(top.indices for top in tops)], axis=1)
+        positions = np.concatenate([nothing.astype(int), *(top.positions for top in tops)], axis=1)
         rank = np.concatenate([[], *(1 + np.arange(top.scores.shape[1]) for top in tops)])
         rank = np.broadcast_to(rank, cosines.shape)
-        order = np.lexsort((numbers, -cosines, rank), axis=1)[:, :k]
+        order = np.lexsort((positions, -cosines, rank), axis=1)[:, :k]
         scores = 1 / (self.constant + np.take_along_axis(rank, order, axis=1))
         rest = documents.undirected(modality)[: k - order.shape[1]]
         rest = np.broadcast_to(rest, (len(order), len(rest)))
         return (
             np.concatenate([scores, np.zeros(rest.shape)], axis=1),
-            np.concatenate([np.take_along_axis(numbers, order, axis=1), rest], axis=1),
+            np.concatenate([np.take_along_axis(positions, order, axis=1), rest], axis=1),
         )

@@ -54,7 +54,7 @@ class ScoreScale(ScoreCalibrator):
     def _learn(self, scores, statistics):
         return _moments(scores, *scores.asked().moments())
 
-    def _score_map(self, learnt, statistics, modality):
+    def _score_map(self, learnt, statistics, modality, n_documents):
         scale = np.full(len(statistics), 1 / learnt["modalities"][modality]["deviation"])
         return ScoreMap(scale, np.zeros(len(statistics)))
 
@@ -105,8 +105,8 @@ class ScoreZ(ScoreScale):
     ['image', 'image+text', 'text']
     """
 
-    def _score_map(self, learnt, statistics, modality):
-        lines = super()._score_map(learnt, statistics, modality)
+    def _score_map(self, learnt, statistics, modality, n_documents):
+        lines = super()._score_map(learnt, statistics, modality, n_documents)
         return ScoreMap(lines.scale, -lines.scale * learnt["modalities"][modality]["mean"])
 
 
@@ -164,6 +164,6 @@ def _moments(scores, mean, deviation):
     return {
         "modalities": {
             name: {"mean": float(mean[m]), "deviation": float(deviation[m])}
-            for m, name in enumerate(scores.segments)
+            for m, name in enumerate(scores.vectors)
         }
     }

@@ -5,6 +5,8 @@ sums in float64.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -42,12 +44,11 @@ class TeachingScores:
     stand_ins : ndarray of shape (n_stand_ins, n_features)
         Rows of documents that stand in for queries, of unit length: no document but their
         own answers them.
-    vectors : array of shape (n_documents, n_features), of any library
-        Documents of unit length, those of one modality one after the other.
-    number : ndarray of int of shape (n_documents,)
+    vectors : dict of str to array of shape (n, n_features), of any library
+        By modality, documents of unit length. They are counted from the first of the first
+        modality to the last of the last.
+    position : ndarray of int of shape (n_documents,)
         That of each in the corpus.
-    segments : dict of str to slice
-        Which documents are of which modality.
     own : ndarray of int of shape (n_stand_ins,)
         The document that each stand-in belongs to; -1 where it is not among these.
     answers : list of length n_queries of ndarray of int or None
@@ -60,22 +61,32 @@ class TeachingScores:
 
     queries: np.ndarray
     stand_ins: np.ndarray
-    vectors: object
-    number: np.ndarray
-    segments: dict
+    vectors: dict
+    position: np.ndarray
     own: np.ndarray
     answers: list
     pairs: dict
 
     @property
+    def n_rows(self):
+        """The number of rows that teach."""
+        return len(self.queries) + len(self.stand_ins)
+
+    @property
     def n_documents(self):
         """The number of documents."""
-        return self.vectors.shape[0]
+        return sum(self.counts.values())
 
     @property
     def counts(self):
         """The number of documents of each modality: a dict."""
-        return {name: segment.stop - segment.start for name, segment in self.segments.items()}
+        return {name: vectors.shape[0] for name, vectors in self.vectors.items()}
+
+    @cached_property
+    def segments(self):
+        """Which documents are of which modality: a dict of slices."""
+        stops = np.cumsum([0, *self.counts.values()]).tolist()
+        return {name: slice(*span) for name, span in zip(self.vectors, pairwise(stops))}
 
     def asked(self):
         """The queries alone; where there are none, the stand-ins.
@@ -102,38 +113,39 @@ class TeachingScores:
         own : tuple of ndarray of int
             Where in `scores` a stand-in meets its own document.
         """
-        rows = np.concatenate([self.queries, self.stand_ins])
-        n_queries = len(self.queries)
-        step = min(max(BLOCK_SCORES // max(len(rows), 1), 1), BLOCK_DOCUMENTS)
-        xp = array_namespace(self.vectors)
-        with full_precision(self.vectors):
-            dtype = compute_dtype(self.vectors)
-            across = xp.matrix_transpose(beside(rows, self.vectors, dtype))
-            for name, segment in self.segments.items():
-                for start in range(segment.start, segment.stop, step):
-                    documents = slice(start, min(start + step, segment.stop))
-                    block = xp.astype(self.vectors[documents, ...], dtype, copy=False)
+        teach, n_queries = np.concatenate([self.queries, self.stand_ins]), len(self.queries)
+        step = min(max(BLOCK_SCORES // max(self.n_rows, 1), 1), BLOCK_DOCUMENTS)
+        for name, segment in self.segments.items():
+            vectors = self.vectors[name]
+            xp, dtype = array_namespace(vectors), compute_dtype(vectors)
+            with full_precision(vectors):
+                across = xp.matrix_transpose(beside(teach, vectors, dtype))
+                for first in range(segment.start, segment.stop, step):
+                    documents = slice(first, min(first + step, segment.stop))
+                    rows = slice(first - segment.start, documents.stop - segment.start)
+                    block = xp.astype(vectors[rows, ...], dtype, copy=False)
                     scores = to_numpy(xp.matmul(block, across))
-                    at = np.flatnonzero((self.own >= start) & (self.own < documents.stop))
-                    yield name, documents, scores, (self.own[at] - start, n_queries + at)
+                    at = np.flatnonzero((self.own >= first) & (self.own < documents.stop))
+                    yield name, documents, scores, (self.own[at] - first, n_queries + at)
 
-    def scores_of(self, query, documents):
-        """The scores of one query with some documents.
+    def scores_of(self, query, document):
+        """The scores of pairs of a query and a document.
 
         Parameters
         ----------
-        query : int
-            The number of the query.
-        documents : ndarray of int of shape (n,)
-            Places in `vectors`.
+        query, document : ndarray of int of shape (n,)
 
         Returns
         -------
         ndarray of float64 of shape (n,)
             Cosines.
         """
-        rows = to_numpy(take_rows(self.vectors, documents)).astype(float)
-        return rows @ self.queries[query].astype(float)
+        scores = np.empty(len(query))
+        for name, segment in self.segments.items():
+            at = np.flatnonzero((document >= segment.start) & (document < segment.stop))
+            rows = to_numpy(take_rows(self.vectors[name], document[at] - segment.start))
+            scores[at] = np.vecdot(rows.astype(float), self.queries[query[at]].astype(float))
+        return scores
 
     def scores_with(self, row):
         """The scores of all documents with a row.
@@ -149,11 +161,13 @@ class TeachingScores:
             Inner products, equal for equal documents.
         """
         scores = np.zeros(self.n_documents)
-        if row.any():
-            row = to_double(row, self.vectors)
-            for rows in row_blocks(self.vectors):
-                block = to_double(self.vectors[rows, ...], self.vectors)
-                scores[rows] = to_numpy(row_products(block, row))
+        for name, segment in self.segments.items():
+            vectors, mine = self.vectors[name], scores[segment]
+            if row.any():
+                other = to_double(row, vectors)
+                for rows in row_blocks(vectors):
+                    block = to_double(vectors[rows, ...], vectors)
+                    mine[rows] = to_numpy(row_products(block, other))
         return scores
 
     def mean_scores(self):
@@ -164,14 +178,13 @@ class TeachingScores:
         ndarray of float64 of shape (n_queries, n_modalities)
             Modalities as in `segments`.
         """
-        xp = array_namespace(self.vectors)
-        centers = np.zeros((len(self.segments), self.vectors.shape[1]))
-        for m, segment in enumerate(self.segments.values()):
-            members = self.vectors[segment, ...]
-            for rows in row_blocks(members):
-                block = xp.astype(members[rows, ...], compute_dtype(members), copy=False)
-                centers[m] += to_numpy(xp.sum(block, axis=0))
-            centers[m] /= segment.stop - segment.start
+        centers = np.zeros((len(self.vectors), self.queries.shape[1]))
+        for center, vectors in zip(centers, self.vectors.values()):
+            xp = array_namespace(vectors)
+            for rows in row_blocks(vectors):
+                block = xp.astype(vectors[rows, ...], compute_dtype(vectors), copy=False)
+                center += to_numpy(xp.sum(block, axis=0))
+            center /= vectors.shape[0]
         return self.queries.astype(float) @ centers.T
 
     def spreads(self, weights):
@@ -218,7 +231,7 @@ class TeachingScores:
             Where fewer are left it is their mean, and 0 where none is.
         """
         means = np.zeros(self.n_documents)
-        k = min(k, len(self.queries) + len(self.stand_ins))
+        k = min(k, self.n_rows)
         for _, documents, scores, own in self.blocks():
             scores[own] = -2  # below all cosines
             best = np.partition(scores, -k, axis=1)[:, -k:]
@@ -241,8 +254,7 @@ class TeachingScores:
             As `top_means`.
         """
         # A product such as 0.29 * 100 comes out a little below the whole number.
-        n_rows = len(self.queries) + len(self.stand_ins)
-        return self.top_means(max(int(top * n_rows + 1e-9), 1))
+        return self.top_means(max(int(top * self.n_rows + 1e-9), 1))
 
     def soft_means(self, slope):
         """``log(mean(exp(slope * score))) / slope`` of each document over the rows.
@@ -279,8 +291,7 @@ class TeachingScores:
             All documents of a modality count alike. The deviation is 1 where scores do not
             differ, since there is nothing to scale by.
         """
-        n_rows = len(self.queries) + len(self.stand_ins)
-        mean, variance, _ = self.spreads(np.ones(n_rows))
+        mean, variance, _ = self.spreads(np.ones(self.n_rows))
         of_modality, total = np.empty((2, len(self.segments)))
         for m, segment in enumerate(self.segments.values()):
             of_modality[m] = mean[segment].mean()
@@ -321,7 +332,7 @@ class TeachingScores:
             has one document.
         """
         n_queries, names = len(self.queries), list(self.segments)
-        first, second = np.full((2, len(names), n_queries + len(self.stand_ins)), -np.inf)
+        first, second = np.full((2, len(names), self.n_rows), -np.inf)
         for name, documents, scores, own in self.blocks():
             m = names.index(name)
             scores[:, :n_queries] -= shift[m].astype(scores.dtype)

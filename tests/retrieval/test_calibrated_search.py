@@ -19,10 +19,10 @@ zero_rows = pytest.mark.filterwarnings("ignore:.*length zero:UserWarning")
 
 def by_hand(retriever, queries):
     """Calibrated scores of all documents in float64, from the lines of each query modality."""
-    documents = retriever._documents
+    documents = retriever._index.now
     vectors = np.empty((len(documents), N_FEATURES))
-    for segment in documents.segments.values():
-        vectors[segment.number.rows] = segment.vectors.rows
+    for segment in documents.directed.values():
+        vectors[segment.columns["position"]] = segment.columns["vectors"]
     scores = unit(queries.values.astype(float)) @ vectors.T
     slopes = np.empty((len(queries), 1))
     for i, asks in enumerate(queries.modality):

@@ -38,7 +38,7 @@ def test_calibrated_answers_are_those_of_numpy(device, seed, dtype, k, kind):
     retriever = MixedModalityRetriever(k, score_calibration=PosteriorOdds())
     want = retriever.fit(X, y).search(queries, document_modality=kind)
     retriever.fit(tensors(X, device), y)
-    assert retriever._documents.like.device.type == device
+    assert retriever._index.now.like.device.type == device
     tolerance = 1e-4 if dtype == "f4" else 1e-9
     for asked in (queries, tensors(queries, device)):
         found = retriever.search(asked, document_modality=kind)
@@ -58,7 +58,7 @@ def test_documents_come_and_go_and_pickles_hold_numpy(device):
         found.append(retriever.search(queries))
     assert_same_results(*found, 1e-4)
     again = pickle.loads(pickle.dumps(retriever))
-    assert type(again._documents.like) is np.ndarray
+    assert type(again._index.now.like) is np.ndarray
     assert_same_results(found[1], again.search(queries), 1e-12)
     again.partial_fit(more[:1], ["z"]).remove("z")
     assert_same_results(found[1], again.search(queries), 1e-12)

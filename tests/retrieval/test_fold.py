@@ -1,5 +1,7 @@
 """Folded vectors: an index for inner products ranks as the retriever does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,7 +99,7 @@ class ByRank(ScoreCalibrator):
 def test_what_is_no_inner_product_does_not_fold():
     documents, _, ids, _ = small_corpus()
     retriever = MixedModalityRetriever().fit(documents, ids)
-    retriever.score_calibration_ = ByRank()
+    retriever._index.now = replace(retriever._index.now, calibration=ByRank())
     with pytest.raises(ValueError, match="ByRank does not fold.*PosteriorOdds"):
         retriever.fold()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 from gapremoval._array_api import as_slice, is_mapped
-from gapremoval.retrieval._documents import group_ids
+from gapremoval._relevance import group_ids
 
 
 def unit(n, n_features=16, dtype="f4", seed=0):
@@ -30,8 +30,8 @@ def mapped(tmp_path):
 
 
 def stays(retriever):
-    corpus = retriever._documents
-    return {is_mapped(segment.vectors.rows) for segment in corpus.segments.values()} == {True}
+    segments = retriever._index.now.segments.values()
+    return {is_mapped(segment.columns["vectors"]) for segment in segments} == {True}
 
 
 TAGS = np.repeat(["text", "image"], [300, 200])

@@ -132,7 +132,7 @@ def test_a_draw_of_many_rows_is_seeded_and_keeps_what_is_judged(monkeypatch):
     ids = [f"text{i}" for i in range(50)] + [f"image{i}" for i in range(10)]
     y = ids + [judged.get(row) for row in range(60, len(tags))]
     retriever = MixedModalityRetriever(score_calibration=PosteriorOdds()).fit(X, y)
-    bank = retriever._banks["query:text"]
+    bank = retriever._index.now.banks["query:text"]
     assert bank.queries.shape == bank.stand_ins.shape == (20, N_FEATURES)
     assert [answer for answer in bank.answers if answer is not None] == [["text0"], [], ["image0"]]
     directions = X.values / np.linalg.norm(X.values, axis=1, keepdims=True)
@@ -143,19 +143,21 @@ def test_a_draw_of_many_rows_is_seeded_and_keeps_what_is_judged(monkeypatch):
     assert len(set(bank.own)) == 20
     rows = (bank.stand_ins @ directions.T).argmax(axis=1)
     assert [ids[row] for row in rows] == bank.own
-    other = retriever._banks["query:image"]
+    other = retriever._index.now.banks["query:image"]
     assert (len(other.queries), len(other.stand_ins)) == (20, 10)
     learnt = retriever.score_calibration_.learnt_
     assert retriever.fit(X, y).score_calibration_.learnt_ == learnt
     # More judged queries than are kept.
     everything = [*ids, *["text1"] * 60, *[None] * 25]
-    answers = retriever.fit(X, everything)._banks["query:text"].answers
+    answers = retriever.fit(X, everything)._index.now.banks["query:text"].answers
     assert answers == [["text1"]] * 20
 
 
 def test_a_few_rows_are_all_kept():
     retriever, _ = fitted()
-    kept = {name: (len(b.queries), len(b.stand_ins)) for name, b in retriever._banks.items()}
+    kept = {
+        name: (len(b.queries), len(b.stand_ins)) for name, b in retriever._index.now.banks.items()
+    }
     assert kept == {"query:text": (6, 17), "query:image": (3, 15)}
 
 

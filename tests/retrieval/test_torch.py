@@ -154,7 +154,7 @@ def test_half_precision_is_searched_in_single_precision(device):
         one = MixedModalityRetriever().fit(half.numpy(), ids)
         other = MixedModalityRetriever().fit(half, ids)
         assert_same_answers(one, other, asked.numpy(), asked)
-        assert other._documents.like.dtype == torch.float32
+        assert other._index.now.like.dtype == torch.float32
 
 
 def test_a_product_in_lower_precision_changes_no_answer(monkeypatch):
@@ -183,7 +183,7 @@ def test_queries_follow_the_index(device):
     X, ids, queries = corpus()
     host = MixedModalityRetriever().fit(X, ids)
     there = MixedModalityRetriever().fit(tensors(X, device), ids)
-    assert there._documents.like.device.type == device
+    assert there._index.now.like.device.type == device
     assert_same_answers(host, host, queries, tensors(queries, device))
     assert_same_answers(host, there, queries, queries)
     double = EmbeddingArray(queries.values.astype("f8")[:, ::-1][:, ::-1], "query:text")
@@ -197,10 +197,10 @@ def test_added_documents_follow_the_index(device):
     want = MixedModalityRetriever().fit(X)
     for first, second in ((X, tensors(X, device)), (tensors(X, device), X)):
         retriever = MixedModalityRetriever().fit(first[:30]).partial_fit(second[30:])
-        assert type(retriever._documents.like) is type(first.values)
+        assert type(retriever._index.now.like) is type(first.values)
         assert_same_answers(want, retriever, queries, queries)
     retriever.remove(range(60)).partial_fit(X)
-    assert retriever._documents.like.device.type == device
+    assert retriever._index.now.like.device.type == device
 
 
 @devices
@@ -211,7 +211,7 @@ def test_gradients_and_inference_mode_do_not_matter(device):
     X.values.requires_grad_()
     asked.values.requires_grad_()
     retriever = MixedModalityRetriever().fit(X, ids)
-    assert not retriever._documents.like.requires_grad
+    assert not retriever._index.now.like.requires_grad
     assert_same_answers(want, retriever, queries, asked)
     with torch.inference_mode():
         retriever = MixedModalityRetriever().fit(X[:30], ids[:30])
@@ -232,7 +232,7 @@ sys.meta_path.insert(0, NoTorch())
 import numpy as np
 pipe, queries = pickle.load(sys.stdin.buffer)
 found = pipe.predict(queries)
-assert type(pipe[-1]._documents.like) is np.ndarray
+assert type(pipe[-1]._index.now.like) is np.ndarray
 sys.stdout.buffer.write(pickle.dumps(found))
 """
 

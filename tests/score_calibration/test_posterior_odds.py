@@ -123,7 +123,8 @@ def test_without_queries_scale_and_offset_follow_from_spreads_and_sizes(
 ):
     rng = np.random.default_rng(seed)
     scores = teaching_scores(rng, {"image": 5, "image+text": 2, "text": 9}, 0, n_rows)
-    odds = PosteriorOdds(strength=strength, hubness=hubness).fit({"query:text": scores})
+    odds = PosteriorOdds(strength=strength, hubness=hubness)
+    statistics = odds.learn({"query:text": scores})["query:text"]
     learnt = odds.learnt_["query:text"]
     _, variance, _ = slow_spreads(all_scores(scores), np.full(n_rows, strength / n_rows))
     weight = np.array([5, 2, 9]) ** 0.25
@@ -138,8 +139,7 @@ def test_without_queries_scale_and_offset_follow_from_spreads_and_sizes(
         assert 0 <= believed <= strength / (strength + strength)
         own = np.sqrt(np.maximum(1 + believed * (of_modality / of_modality.mean() - 1), 0.05))
         own /= np.sqrt((own**2).mean())
-        statistics = odds._statistics["query:text"][name].rows
-        spread = odds._spread(statistics, **modality)
+        spread = odds._spread(statistics[scores.segments[name]], **modality)
         np.testing.assert_allclose(spread, modality["spread"] * own**hubness, rtol=1e-9)
 
 
@@ -243,15 +243,15 @@ def test_a_mean_that_queries_should_not_have_is_taken_off_every_score():
     scores = teaching_scores(rng, {"text": 30, "image": 30}, 200, 0)
     centred = scores.queries - scores.queries.mean(axis=0)
     drift = 3 * unit(rng.normal(size=(1, centred.shape[1])))[0]
+    both = [PosteriorOdds(), PosteriorOdds()]
     own, drifted = (
-        PosteriorOdds().fit({"query:text": replace(scores, queries=queries)})
-        for queries in (centred, centred + drift)
+        odds.learn({"query:text": replace(scores, queries=queries)})["query:text"]
+        for odds, queries in zip(both, (centred, centred + drift))
     )
-    for name, segment in scores.segments.items():
-        assert own._statistics["query:text"][name].rows[:, 2] == pytest.approx(0)
-        excess = drifted._statistics["query:text"][name].rows[:, 2]
-        np.testing.assert_allclose(excess, scores.vectors[segment] @ drift, atol=0.01)
-    one, other = (odds.learnt_["query:text"] for odds in (own, drifted))
+    assert own[:, 2] == pytest.approx(0)
+    vectors = np.concatenate([*scores.vectors.values()])
+    np.testing.assert_allclose(drifted[:, 2], vectors @ drift, atol=0.01)
+    one, other = (odds.learnt_["query:text"] for odds in both)
     assert other["slope"] == pytest.approx(one["slope"], rel=0.01)
     for name, values in one["modalities"].items():
         assert other["modalities"][name]["spread"] == pytest.approx(values["spread"], rel=0.01)
