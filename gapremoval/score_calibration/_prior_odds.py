@@ -94,7 +94,5 @@ class PriorOdds(PosteriorOdds):
     def _score_map(self, learnt, statistics, modality, n_documents):
         mine = learnt["modalities"][modality]
         spread = mine["deviation"] ** 0.7 * learnt["deviation"] ** 0.3
-        prior = 0.3 * np.log(mine["share"] / n_documents)
-        return ScoreMap(
-            np.full(len(statistics), 1 / spread), prior - statistics[:, -1] / 4 / spread
-        )
+        offset = 0.3 * np.log(mine["share"] / n_documents) - statistics[:, -1] / 4 / spread
+        return ScoreMap(np.full(len(statistics), 1 / spread), offset)

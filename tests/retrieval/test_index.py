@@ -112,9 +112,8 @@ def test_a_table_of_ids_that_holds_too_much_misleads_nobody():
     assert index.find(["lost", 77, 2]).tolist() == [-1, -1, 6]
     with pytest.raises(ValueError, match="names 1 unknown document: 77"):
         index.remove([77])
-    new = Documents(
-        np.array([77]), np.zeros((1, 2)), {("text", True): (np.array([0]), np.eye(1, 3))}
-    )
+    segments = {("text", True): (np.array([0]), np.eye(1, 3))}
+    new = Documents(np.array([77]), np.zeros((1, 2)), segments)
     index.check_new(new.ids)
     index.add(new, {})
     assert index.now.ids.tolist() == [0, 1, 2, 77]
