@@ -128,10 +128,11 @@ def take_rows(values, rows):
 
 
 def as_slice(positions):
-    """Ascending positions as a slice, where they follow one another: it takes no copy."""
-    n, start = len(positions), int(positions[0]) if len(positions) else 0
-    follows = n and positions[-1] - start == n - 1
-    return slice(start, start + n) if follows else positions
+    """Positions as a slice, where each is the one before it and one: it takes no copy."""
+    n = len(positions)
+    if not n or positions[-1] - positions[0] != n - 1 or (positions[1:] <= positions[:-1]).any():
+        return positions
+    return slice(int(positions[0]), int(positions[0]) + n)
 
 
 def take_columns(values, columns):

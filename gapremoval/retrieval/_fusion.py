@@ -76,17 +76,17 @@ def fuse_documents(rows, ids, document, fusion_weight):
     values, tags, lengths = rows.values, rows.tags, to_numpy(rows.lengths)
     warn_of_unlike_lengths(lengths, tags, document)
     names, codes = modalities_of(tags, document, len(ids))
-    segments, place = {}, np.empty(len(ids), dtype=np.intp)
+    segments = {}
     for code, name in enumerate(names):
         number = np.flatnonzero(codes == code)
         at = as_slice(np.flatnonzero(codes[document] == code))
-        mine, of_row = take_rows(values, at), document[at]
-        if _can_stay(mine, lengths[at], of_row, len(number)):
-            segments[name, True] = number, mine
+        if isinstance(at, slice) and _can_stay(values, lengths[at], document[at], len(number)):
+            segments[name, True] = number, values[at]
             continue
+        place = np.full(len(ids), -1)
         place[number] = np.arange(len(number))
         with full_precision(values):
-            vectors, directed = fuse_rows(mine, tags[at], place[of_row], len(number), fusion_weight)
+            vectors, directed = fuse_rows(values, tags, place[document], len(number), fusion_weight)
         for is_so in (True, False):
             if len(some := np.flatnonzero(directed == is_so)):
                 segments[name, is_so] = number[some], take_rows(vectors, as_slice(some))
@@ -257,7 +257,7 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
     tags : Tags
         Their modalities.
     document : ndarray of int of shape (n_rows,)
-        The document of each row, below `n_documents`; every document has a row.
+        The document of each row, below `n_documents`, or -1; every document has a row.
     n_documents : int
     fusion_weight : float or dict of str to float
         See `modality_weights`.
@@ -269,11 +269,16 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
     has_direction : ndarray of bool of shape (n_documents,)
         Which are not zero.
     """
-    n_names = len(tags.names)
-    cell = document * n_names + tags.codes
-    counts = np.bincount(cell, minlength=n_documents * n_names).reshape(n_documents, n_names)
-    weights = modality_weights(counts > 0, tags.names, fusion_weight) / np.maximum(counts, 1)
-    row_weights = weights.ravel()[cell]
+    order = np.argsort(document, kind="stable")
+    start = np.searchsorted(document[order], np.arange(n_documents + 1))
+    is_sum = start[-1] - start[0] > n_documents
+    if is_sum:
+        n_names = len(tags.names)
+        cell = document * n_names + tags.codes
+        counts = np.bincount(cell[document >= 0], minlength=n_documents * n_names)
+        counts = counts.reshape(n_documents, n_names)
+        weights = modality_weights(counts > 0, tags.names, fusion_weight) / np.maximum(counts, 1)
+        row_weights = np.where(document >= 0, weights.ravel()[cell], 0)
 
     xp, place = namespace_and_device(values)
     is_floating = xp.isdtype(values.dtype, "real floating")
@@ -281,18 +286,17 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
     rounding = float(xp.finfo(values.dtype if is_floating else dtype).eps)
     vectors = xp.empty((n_documents, values.shape[1]), dtype=dtype, device=place)
     has_direction = np.empty(n_documents, dtype=bool)
-    order = np.argsort(document, kind="stable")
-    start = np.searchsorted(document[order], np.arange(n_documents + 1))
     for block in row_blocks(vectors):
         rows = order[start[block.start] : start[block.stop]]
-        parts = to_double(take_rows(values, rows), values)
-        fused = _sum_runs(parts, row_weights[rows], document[rows])
+        fused, smallest = to_double(take_rows(values, as_slice(rows)), values), 0
+        if is_sum:
+            # What parts that cancel out leave is a rounding error, whose direction means nothing.
+            longest = np.sqrt(to_numpy(squared_lengths(fused)))
+            smallest = np.maximum.reduceat(longest, start[block] - start[block.start])
+            smallest *= 8 * rounding
+            fused = _sum_runs(fused, row_weights[rows], document[rows])
         unit, lengths = unit_rows(fused)
-        # What parts that cancel out leave is a rounding error, whose direction means nothing.
-        longest = np.maximum.reduceat(
-            np.sqrt(to_numpy(squared_lengths(parts))), start[block] - start[block.start]
-        )
-        kept = to_numpy(lengths) > 8 * rounding * longest
+        kept = to_numpy(lengths) > smallest
         vectors[block, ...] = beside(unit, vectors, dtype) * beside(kept, vectors, dtype)[:, None]
         has_direction[block] = kept
     return vectors, has_direction

@@ -57,13 +57,13 @@ class MixedModalityRetriever(ModalityEstimator):
     Attributes
     ----------
     ids_ : ndarray of shape (n_documents,)
-        The documents' ids in the order of their first row: int64, str or object.
+        The documents' ids in the order of their first row: int64 or object.
     document_modality_ : ndarray of str of shape (n_documents,)
         Their modalities, sorted and joined by ``+``.
     n_documents_ : int
-        How many documents there are.
+        Number of documents.
     score_calibration_ : ScoreCalibrator or None
-        What was learnt about scores.
+        What was learned about scores.
     modalities_ : tuple of str
         The modalities met while fitting, those of queries among them.
     n_features_in_ : int
@@ -93,8 +93,12 @@ class MixedModalityRetriever(ModalityEstimator):
     Rows in a memory-mapped file are searched there, without a copy, if they are one a document,
     those of a modality one after the other, and of unit length but for the rounding of their
     dtype, which may be float16: so `save_transformed` writes them. Scores are then the inner
-    products with what is stored. The file is never written to; at the first change the corpus
-    moves into memory.
+    products with what is stored. The file is never written to: the rows of a modality move into
+    memory when documents of it are added, or when a quarter of them was removed.
+
+    Any number of threads may search while another changes the corpus: a search sees it as it
+    was before a change or after it. `fit`, `partial_fit` and `remove` take turns, and an error
+    or an interrupt leaves the corpus as it was. Copies and pickles are changed independently.
 
     Fitted on tensors, the corpus lies on their device, in float32 or float64, and is searched
     there, with the same answers as in numpy; only the best documents come to the host.
@@ -166,7 +170,7 @@ class MixedModalityRetriever(ModalityEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, modality=None):
-        """Add documents, in the same time however many there are.
+        """Add documents, in a time that does not depend on how many there are.
 
         All parts of a document come in one call; many documents in one call cost far less
         each than one by one. A score calibration learns at the first call alone; query rows
@@ -198,7 +202,7 @@ class MixedModalityRetriever(ModalityEstimator):
         return self
 
     def remove(self, ids):
-        """Take documents away, in the same time however many there are.
+        """Remove documents, in a time that hardly depends on how many there are.
 
         Parameters
         ----------
@@ -452,6 +456,7 @@ class MixedModalityRetriever(ModalityEstimator):
         check_fusion_weight(self.fusion_weight)
         now, tags, at = index.now, rows.tags, np.flatnonzero(~rows.tags.is_query)
         is_first = not now.modalities
+        mine = rows[as_slice(at)]  # which refuses NaN and infinity in any row
         y = None if y is None else check_y(y, len(tags))
         seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
         state = {
@@ -464,7 +469,7 @@ class MixedModalityRetriever(ModalityEstimator):
         ids, document = group_ids(self._document_ids(y, at, now.n_rows_seen))
         if not is_first:
             index.check_new(ids)
-        added = fuse_documents(rows[as_slice(at)], ids, document, self.fusion_weight)
+        added = fuse_documents(mine, ids, document, self.fusion_weight)
         warn_of_zero_length(ids[added.undirected].tolist())
         statistics, calibration, banks = {}, copy(now.calibration), now.banks
         if is_first and self.score_calibration is not None:
