@@ -21,6 +21,7 @@ from ._hub import Fetch, call_offline, offline, replaced
 from ._model_names import check_model_name
 
 MAX_NETWORKS = 2
+OLDEST_TORCH = "2.6"  # before, open_clip reads as a pickle what is no plain checkpoint
 
 _optional = functools.partial(import_optional, extra="clip", purpose="CLIPEncoder")
 _networks = OrderedDict()  # the least recently used first
@@ -221,6 +222,11 @@ def _recall(key):
 def _build(model, name):
     """Load a network on the CPU; `model` is the name as it was given, for the errors."""
     torch, open_clip = _optional("torch"), _optional("open_clip")
+    if torch.__version__ < OLDEST_TORCH:
+        raise ImportError(
+            f"CLIPEncoder needs torch {OLDEST_TORCH} or later; this is {torch.__version__}, with "
+            "which a checkpoint file may run code. Mend it with pip install --upgrade torch"
+        )
     factory, transform = open_clip.factory, open_clip.transform
     source, checkpoint, record, preprocess = name.architecture, None, {}, {}
     if name.form == "hub":
