@@ -260,12 +260,16 @@ def _build(model, name):
     if merges and name.form == "folder":  # a file there, wherever Python was started
         get_tokenizer.keywords["bpe_path"] = os.path.join(name.rest, merges)
     if tokenizer_name:
+        # A configuration may ask to run code that lies beside the tokenizer.
+        get_tokenizer.keywords["trust_remote_code"] = False
         fetch = Fetch(model, name.rest if name.form == "folder" else tokenizer_name)
         tokenizer = fetch("tokenizer", get_tokenizer)
     else:
         tokenizer = call_offline(get_tokenizer)
     if tower_name:  # such a tower asks the hub for its configuration, whatever the weights
-        get_config = functools.partial(transformers.AutoConfig.from_pretrained, tower_name)
+        get_config = functools.partial(
+            transformers.AutoConfig.from_pretrained, tower_name, trust_remote_code=False
+        )
         Fetch(model, tower_name)("text tower's configuration", get_config)
 
     create = functools.partial(

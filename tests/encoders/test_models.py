@@ -321,6 +321,26 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path, written_by, form):
     assert not (tmp_path / "ran").exists()
 
 
+def test_no_code_beside_a_tokenizer_is_run_whatever_the_configuration_says(
+    plain, tmp_path, monkeypatch
+):
+    pytest.importorskip("transformers")
+    monkeypatch.setattr(pytest.importorskip("huggingface_hub").constants, "HF_HUB_OFFLINE", True)
+    folder = folder_of(plain("tiny-last")[2], "tiny-last")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= {
+        "hf_tokenizer_name": "org/harmful",
+        "tokenizer_kwargs": {"trust_remote_code": True},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    (folder / "harmful.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
+    names = {"tokenizer_class": "Harmful", "auto_map": {"AutoTokenizer": ["harmful.Harmful", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names))
+    with pytest.raises((ValueError, FileNotFoundError)):
+        load_model(f"local-dir:{folder}", "cpu")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("version", ["2.5.1+cu121", "1.13.0"])
 def test_a_torch_with_which_checkpoints_may_run_code_is_refused(monkeypatch, plain, version):
     path = plain("tiny-vit")[2]
