@@ -4,7 +4,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from ._array_api import is_device_array, take_columns, take_rows, to_numpy
-from ._files import replacing
+from ._files import read_arrays, replacing
 from ._modality import Tags
 
 
@@ -196,17 +196,15 @@ class EmbeddingArray:
             If there is no such file.
         """
         try:
-            # Opened here, since np.load leaves a damaged file open.
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                values, codes, names = arrays["values"], arrays["codes"], arrays["names"]
-            return cls(values, names[codes])
+            values, codes, names = read_arrays(path, ["values", "codes", "names"])
+            return cls(values, Tags.decode(names, codes, values))
         except (FileNotFoundError, PermissionError, MemoryError):
             raise
         # Damage shows as anything from EOFError to what the zip and header parsers raise.
         except Exception as error:
             raise ValueError(
-                f"{path} is not a complete file of EmbeddingArray.save ({error}). A .npz of "
-                "your own is read with np.load, and tagged with EmbeddingArray.concatenate."
+                f"{path} is not a complete file of EmbeddingArray.save ({str(error)[:300]}). A "
+                ".npz of your own is read with np.load, and tagged with EmbeddingArray.concatenate."
             ) from error
 
     def __len__(self):

@@ -11,6 +11,8 @@ import numpy as np
 QUERY = "query:"
 # Up to so many, an array of strings is compared with each.
 FEW_NAMES = 16
+# Up to so much an array of the tags of a file may grow: a small file does not fill the memory.
+MOST_BYTES_A_STORED_BYTE = 100
 
 GRAMMAR = (
     "A modality is a non-empty string without ':' and '+', such as 'text' or 'image'; "
@@ -137,6 +139,27 @@ class Tags:
         return tags
 
     @classmethod
+    def decode(cls, names, codes, values):
+        """The tags of a file: arrays of distinct names and of the code of each row of `values`.
+
+        Raises
+        ------
+        ValueError
+            If they are no tags, or so long that an array of one a row would fill the memory.
+        """
+        if names.ndim != 1 or codes.ndim != 1 or codes.dtype.kind not in "ui":
+            raise ValueError("tags are a list of names and one integer a row")
+        if len(codes) and not 0 <= codes.min() <= codes.max() < len(names):
+            raise ValueError(f"codes go from {codes.min()} to {codes.max()} for {len(names)} names")
+        n_stored = names.nbytes + codes.nbytes + values.nbytes
+        if names.itemsize * len(codes) > MOST_BYTES_A_STORED_BYTE * n_stored:
+            raise ValueError("the names of modalities are too long for so many short rows")
+        known = tuple(map(check_tag, names.tolist()))
+        if len(set(known)) != len(known):
+            raise ValueError("the names of modalities repeat")
+        return cls(known, codes.astype(np.min_scalar_type(max(len(known) - 1, 0)), copy=False))
+
+    @classmethod
     def concatenate(cls, several):
         """The tags of several sets of rows, one after the other."""
         names = tuple(dict.fromkeys(name for tags in several for name in tags.names))
@@ -144,6 +167,10 @@ class Tags:
         dtype = np.min_scalar_type(max(len(names) - 1, 0))
         recode = [np.array([place[name] for name in tags.names], dtype) for tags in several]
         return cls(names, np.concatenate([r[t.codes] for r, t in zip(recode, several)]))
+
+    def __reduce__(self):
+        # Without what is cached: a pickle, and so its hash, does not tell what was asked before.
+        return Tags, (self.names, self.codes)
 
     def __len__(self):
         return len(self.codes)

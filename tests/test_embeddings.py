@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import tracemalloc
 from itertools import pairwise
 
 import array_api_strict
@@ -283,6 +284,24 @@ def test_a_pickle_of_a_part_does_not_hold_the_whole():
     assert len(pickle.dumps(X[:10])) < 2000
 
 
+def test_neither_pickle_nor_hash_tells_what_was_asked_before():
+    X = numbered(MODALITIES)
+    pickled, hashed = pickle.dumps(X), joblib.hash(X)
+    repr(X), X.modality, X[1:], X.numpy(), len(X), np.asarray(X), X.shape
+    pickle.dumps(X)
+    assert pickle.dumps(X) == pickled
+    assert joblib.hash(X) == hashed == joblib.hash(pickle.loads(pickled))
+
+
+@given(tags, st.booleans())
+def test_equal_arrays_have_one_hash_however_their_tags_were_written(modality, use_one):
+    modality = modality[:1] * len(modality) if use_one else modality
+    written = [modality, tuple(modality), np.array(modality), np.array(modality, dtype=object)]
+    written += [modality[0]] if len(set(modality)) == 1 else []
+    values = np.arange(2.0 * len(modality)).reshape(-1, 2)
+    assert len({joblib.hash(EmbeddingArray(values, tags)) for tags in written}) == 1
+
+
 def test_a_deep_copy_has_its_own_values():
     X = numbered(["text", "image"])
     Z = copy.deepcopy(X)
@@ -557,9 +576,49 @@ def test_a_damaged_file_is_refused_or_read_as_it_was(folder, saved, data):
     assert "damaged is not a complete file of EmbeddingArray.save" in refusal
 
 
-def write_npz(path, **arrays):
+def test_a_flipped_bit_in_any_byte_is_refused_or_changes_nothing(folder, saved):
+    refusals = []
+    for position in range(len(saved)):
+        damaged = bytearray(saved)
+        damaged[position] ^= 1 << position % 8
+        (folder / "damaged").write_bytes(damaged)
+        try:
+            X = EmbeddingArray.load(folder / "damaged")
+        except ValueError as error:
+            refusals.append(str(error))
+        else:
+            assert_rows(X, range(len(MODALITIES)), MODALITIES)
+    assert all("not a complete file of EmbeddingArray.save" in told for told in refusals)
+
+
+def test_a_small_file_fills_no_memory(tmp_path):
+    long = np.array(["text" * 2000])
+    write_npz(
+        tmp_path / "X", values=np.ones((50_000, 1), "i1"), codes=np.zeros(50_000, "u1"), names=long
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="too long for so many"):
+            EmbeddingArray.load(tmp_path / "X")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    # One long name beside as many numbers is no reason to refuse what was saved.
+    EmbeddingArray(np.ones((3, 2)), long.tolist() * 3).save(tmp_path / "X")
+    assert EmbeddingArray.load(tmp_path / "X").modality.tolist() == long.tolist() * 3
+
+
+def test_a_part_saved_with_names_that_it_no_longer_has_is_read_back(tmp_path):
+    for part in (slice(0, 0), slice(1, 2), slice(None, None, 2)):
+        numbered(MODALITIES)[part].save(tmp_path / "X")
+        assert_rows(
+            EmbeddingArray.load(tmp_path / "X"), np.arange(len(MODALITIES))[part], MODALITIES
+        )
+
+
+def write_npz(path, save=np.savez, **arrays):
     with path.open("wb") as file:
-        np.savez(file, **arrays)
+        save(file, **arrays)
 
 
 def write_npy(path):
@@ -582,7 +641,16 @@ VALUES, CODES, NAMES = np.ones((2, 3)), np.array([0, 1]), np.array(["text", "ima
         lambda path: write_npz(path, values=VALUES, codes=CODES),
         lambda path: write_npz(path, values=VALUES, codes=CODES[:1], names=NAMES),
         lambda path: write_npz(path, values=VALUES, codes=CODES + 1, names=NAMES),
+        lambda path: write_npz(path, values=VALUES, codes=CODES - 1, names=NAMES),
+        lambda path: write_npz(path, values=VALUES, codes=CODES * 1.0, names=NAMES),
+        lambda path: write_npz(path, values=VALUES, codes=CODES > 0, names=NAMES),
+        lambda path: write_npz(path, values=VALUES, codes=CODES[None], names=NAMES),
+        lambda path: write_npz(path, values=VALUES, codes=CODES, names=np.array("ab")),
+        lambda path: write_npz(path, values=VALUES, codes=CODES, names=np.array(["a", "a"])),
+        lambda path: write_npz(path, values=VALUES, codes=CODES, names=np.array([1, 2])),
         lambda path: write_npz(path, values=VALUES, codes=CODES, names=np.array(["a:", "b"])),
+        lambda path: write_npz(path, values=VALUES, codes=CODES, names=NAMES, more=NAMES),
+        lambda path: write_npz(path, np.savez_compressed, values=VALUES, codes=CODES, names=NAMES),
         lambda path: write_npz(path, values=VALUES[0], codes=CODES, names=NAMES),
         lambda path: write_npz(path, values=VALUES.astype(object), codes=CODES, names=NAMES),
     ],
@@ -596,7 +664,16 @@ VALUES, CODES, NAMES = np.ones((2, 3)), np.array([0, 1]), np.array(["text", "ima
         "no names",
         "too few codes",
         "codes without a name",
+        "negative codes",
+        "broken codes",
+        "codes of no number",
+        "a table of codes",
+        "one name alone",
+        "equal names",
+        "numbers as names",
         "malformed names",
+        "one array more",
+        "compressed",
         "one vector",
         "pickled objects",
     ],
@@ -623,6 +700,13 @@ def test_no_code_in_a_file_is_run(tmp_path):
     with pytest.raises(ValueError, match="not a complete file"):
         EmbeddingArray.load(tmp_path / "other")
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is not a complete file"):
+        EmbeddingArray.load(tmp_path / "pipe")
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path):

@@ -1,11 +1,19 @@
-"""replacing: a file is complete, or what was there before."""
+"""replacing: a file is complete, or what was there before; read_arrays: as saved, or refused."""
 
 import errno
+import io
 import os
+import tracemalloc
+import warnings
+import zipfile
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from gapremoval._files import replacing
+from gapremoval._files import read_arrays, replacing
 
 
 @pytest.mark.parametrize("before", [None, b"old"])
@@ -65,3 +73,173 @@ def test_the_longest_names_can_be_written_and_errors_name_the_file(tmp_path):
 def full_disk(path):
     with replacing(path):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+# --- arrays ---
+
+ARRAYS = {"values": np.arange(6.0).reshape(3, 2), "names": np.array(["text", "image"])}
+
+
+def npz(arrays, save=np.savez):
+    file = io.BytesIO()
+    save(file, **arrays)
+    return file.getvalue()
+
+
+def zipped(members):
+    """A zip file of pairs of a name and a content, each with the right checksum."""
+    file = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
+        warnings.simplefilter("ignore")  # of names that come twice
+        for name, content in members:
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def npy(header, content=b""):
+    header = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + content
+
+
+def read(path, content, names=tuple(ARRAYS)):
+    path.write_bytes(content)
+    return dict(zip(names, read_arrays(path, names)))
+
+
+def assert_same(got, want):
+    assert got.keys() == want.keys()
+    for name, array in want.items():
+        assert (got[name].dtype, got[name].shape) == (array.dtype, array.shape)
+        np.testing.assert_array_equal(got[name], array)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("arrays") / "arrays.npz"
+
+
+dtypes = st.one_of(
+    hnp.integer_dtypes(), hnp.floating_dtypes(), hnp.boolean_dtypes(), hnp.unicode_string_dtypes()
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abc"),
+        st.tuples(hnp.arrays(dtypes, hnp.array_shapes(min_dims=0, min_side=0)), st.booleans()).map(
+            lambda drawn: np.asfortranarray(drawn[0]) if drawn[1] else drawn[0]
+        ),
+    )
+)
+def test_arrays_come_back_as_they_were_saved_in_the_order_asked(path, arrays):
+    names = sorted(arrays, reverse=True)
+    assert_same(read(path, npz(arrays), names), {name: arrays[name] for name in names})
+
+
+def test_a_flipped_bit_in_any_byte_is_noticed_or_changes_nothing(path):
+    whole = npz(ARRAYS)
+    noticed = 0
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        try:
+            arrays = read(path, damaged)
+        except Exception:
+            noticed += 1
+        else:
+            assert_same(arrays, ARRAYS)
+    assert noticed > len(whole) / 2
+
+
+def test_a_file_that_ends_too_early_is_refused_wherever_it_ends(path):
+    whole = npz(ARRAYS)
+    for length in range(len(whole)):
+        with pytest.raises((ValueError, zipfile.BadZipFile, EOFError)):
+            read(path, whole[:length])
+
+
+HEADER = "{'descr': %r, 'fortran_order': False, 'shape': %r}"
+VALID = npy(HEADER % ("<f8", (2,)), bytes(16))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (npz({"values": np.zeros(2**24)}, np.savez_compressed), "compressed"),
+        (zipped([("values.npy", VALID)] * 2), "holds"),
+        (zipped([("values.npy", VALID), ("more.npy", VALID)]), "holds"),
+        (zipped([("other.npy", VALID)]), "holds"),
+        (zipped([("values.npy", VALID + b"\0")]), "17 bytes for"),
+        (zipped([("values.npy", VALID[:-1])]), "15 bytes for"),
+        (zipped([("values.npy", npy(HEADER % ("<f8", (2**27,)), bytes(16)))]), "16 bytes"),
+        (zipped([("values.npy", npy(HEADER % ("<f8", (2**62, 8)), bytes(16)))]), "16 bytes"),
+        (zipped([("values.npy", npy(HEADER % ("<U450000000", (1,)), bytes(16)))]), "16 bytes"),
+        (zipped([("values.npy", npy(HEADER % ("<U0", (2**40,))))]), "0 bytes"),
+        (zipped([("values.npy", npy(HEADER % ("|O", (2,)), bytes(16)))]), "Object arrays"),
+        (zipped([("values.npy", npy("-" * 900))]), "header"),
+        (zipped([("values.npy", npy("-" * 20000))]), "Header info length"),
+        (zipped([("values.npy", VALID.replace(b"NUMPY\1", b"NUMPY\2"))]), "format"),
+    ],
+    ids=[
+        "compressed",
+        "an array twice",
+        "one more",
+        "another",
+        "too long",
+        "too short",
+        "made-up size",
+        "size that overflows",
+        "made-up length of strings",
+        "strings of no length",
+        "objects",
+        "nested header",
+        "long header",
+        "another format",
+    ],
+)
+def test_what_is_not_of_its_own_size_is_refused_before_memory_is_taken(path, content, told):
+    tracemalloc.start()
+    try:
+        with pytest.raises(Exception, match=told) as caught:
+            read(path, content, ["values"])
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    assert not isinstance(caught.value, MemoryError)
+
+
+def test_members_that_overlap_are_no_more_than_the_file(path):
+    """Two entries of the directory that lead to one member."""
+    whole = npz({"a": np.zeros(1000), "b": np.zeros(1000)})
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        second = archive.infolist()[1].header_offset
+        directory = archive.start_dir
+    moved = whole[directory:].replace(second.to_bytes(4, "little"), bytes(4))
+    with pytest.raises((ValueError, zipfile.BadZipFile)):
+        read(path, whole[:second] + moved, ["a", "b"])
+
+
+def test_reading_takes_the_memory_of_the_arrays_once(path):
+    arrays = {"values": np.ones((2**18, 16), np.float32), "codes": np.zeros(2**18, np.uint8)}
+    content = npz(arrays)
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        read_arrays(path, list(arrays))
+        assert tracemalloc.get_traced_memory()[1] < 1.1 * len(content)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="not a regular file"):
+        read_arrays(tmp_path / "pipe", ["values"])
+
+
+def test_a_missing_file_and_a_folder_are_told_apart_from_damage(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        read_arrays(tmp_path / "absent", ["values"])
+    with pytest.raises(ValueError, match="not a regular file"):
+        read_arrays(tmp_path, ["values"])

@@ -9,14 +9,16 @@ from functools import cached_property
 import numpy as np
 
 from .._embeddings import EmbeddingArray
-from .._files import replacing
+from .._files import read_arrays, replacing
 from .._folder import KINDS, suffix_of
-from .._modality import is_query
+from .._modality import Tags, is_query
 from .._version import __version__
 from ..retrieval._query_banks import MOST_ROWS
 
 FORMAT = "gapremoval index"
 VERSION = 1
+# Of all formats: with another array this version could not tell which one wrote the file.
+ARRAYS = ["header", "values", "codes", "modalities"]
 NAMED = ("model", "fingerprint", "folder", "names")
 MOST_LEARNT = MOST_ROWS  # a score calibration reads no more
 
@@ -102,11 +104,10 @@ class IndexFile:
             If it is no index, is damaged, or was written by a later version.
         """
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                header = json.loads(arrays["header"].tobytes())
-                _check_header(header, path)
-                modality = arrays["modalities"][arrays["codes"]]
-                rows = EmbeddingArray(arrays["values"], modality)
+            header, values, codes, names = read_arrays(path, ARRAYS)
+            header = json.loads(header.tobytes())
+            _check_header(header, path)
+            rows = EmbeddingArray(values, Tags.decode(names, codes, values))
             n_files, n_known = len(header["names"]), len(header["names"]) + header["n_captions"]
             files, asked = rows[:n_files], rows[n_files:]
             _check_rows(files, asked, n_files, header["n_captions"])
@@ -114,10 +115,9 @@ class IndexFile:
             raise FileNotFoundError(
                 f"There is no index {path}. 'gapremoval index' makes one."
             ) from None
-        except (PermissionError, IsADirectoryError, LaterFormat):
+        except (PermissionError, MemoryError, LaterFormat):
             raise
-        # Damage shows as anything from EOFError to what the zip and header parsers raise, and
-        # a size that is made up as a MemoryError.
+        # Damage shows as anything from EOFError to what the zip and header parsers raise.
         except Exception as error:
             raise ValueError(
                 f"{path} is no index of gapremoval, or is damaged. 'gapremoval index' makes one."
@@ -128,6 +128,7 @@ class IndexFile:
 
 def _check_header(header, path):
     """Refuse what `save` never writes; above all names that lead out of the folder."""
+    os.fsencode(header["version"])  # lone surrogates cannot be shown
     if header["format"] == FORMAT and header["format_version"] != VERSION:
         raise LaterFormat(
             f"{path} was made by gapremoval {header['version']} in a format that {__version__} "
@@ -147,7 +148,7 @@ def _check_header(header, path):
         and header["n_captions"] >= 0
     ):
         raise ValueError
-    os.fsencode("".join([header["folder"], *names]))  # lone surrogates are not from a file system
+    os.fsencode("".join([*texts, *names]))  # lone surrogates are not from a file system
 
 
 def _is_name(name):

@@ -207,6 +207,11 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
             else:
                 encoded = self._recall(encode, parts, rows, forward)
             bar.update(len(parts) - bar.n)  # those that the cache knew
+        if n_cut := len(forward.cut):
+            warn(
+                f"{n_cut} text{'s are' if n_cut > 1 else ' is'} longer than the "
+                f"{model.context_length} tokens that this network reads; the rest is cut off."
+            )
         if forward.n_overflowed:
             warn(
                 f"{forward.n_overflowed} rows overflowed in {forward.precision} and were encoded "
@@ -241,16 +246,24 @@ class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
 
         def encode_missing(missing):
             for done, chunk in encode([readable[i] for i in missing]):
-                yield [place[position] for position in done], chunk.cpu().numpy()
+                was_cut = [position in forward.cut for position in done]
+                rows = np.column_stack([chunk.cpu().numpy(), was_cut])
+                yield [place[position] for position in done], rows
             # Of equal rows only the first was tried.
             why = {keys[i]: reason for i, reason in forward.wrong.items()}
             forward.wrong.update({i: why[key] for i, key in keys.items() if key in why})
 
         n_features = forward.model.n_features
         encoded = np.full((len(parts), n_features), np.nan, dtype=np.float32)
-        encoded[readable] = cached_rows(
-            self.memory, [keys[i] for i in readable], encode_missing, n_features
-        )
+        # A last number says whether a text was cut, which takes longer to find out than to read.
+        kept_keys = [keys[i] for i in readable]
+        kept = cached_rows(self.memory, kept_keys, encode_missing, n_features + 1, n_features)
+        encoded[readable], was_cut = kept[:, :-1], kept[:, -1]
+        forward.cut.update(i for i, cut in zip(readable, was_cut) if cut == 1)
+        unknown = [
+            i for i, cut in zip(readable, was_cut) if np.isnan(cut) and parts[i][0] == "text"
+        ]
+        forward.tokenize({i: parts[i][1] for i in unknown})
         if self.output == "numpy":
             return encoded
         return forward.torch.from_numpy(encoded).to(forward.device)

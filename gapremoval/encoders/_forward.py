@@ -32,6 +32,8 @@ class Forward:
         How many rows overflowed in it, and were encoded again in float32.
     wrong : dict of int to str
         The position of each text or picture that gave no row, and why.
+    cut : set of int
+        The positions of texts that are longer than the network reads.
     """
 
     def __init__(self, model, precision, batch_size, pool):
@@ -39,7 +41,7 @@ class Forward:
         self.model, self.batch_size, self.pool = model, batch_size, pool
         self.device = next(model.network.parameters()).device
         self.precision = self._choose_precision(precision)
-        self.wrong = {}
+        self.wrong, self.cut = {}, set()
         self.told_of_memory = False
         self.n_overflowed = 0
 
@@ -63,21 +65,9 @@ class Forward:
         positions : list of int
         rows : tensor of float32 of shape (n_positions, n_features)
             Of unit length, on the device.
-
-        Warns
-        -----
-        UserWarning
-            If texts are longer than the network reads.
         """
-        if not texts:
-            return
         positions = np.array(list(texts))
-        tokens, lengths = self.model.tokenize(list(texts.values()))
-        if n_long := int((lengths > self.model.context_length).sum()):
-            warn(
-                f"{n_long} text{'s are' if n_long > 1 else ' is'} longer than the "
-                f"{self.model.context_length} tokens that this network reads; the rest is cut off."
-            )
+        tokens, lengths = self.tokenize(texts)
         order = np.argsort(lengths, kind="stable") if self.model.can_trim else np.arange(len(texts))
         start = 0
         while start < len(order):
@@ -87,6 +77,12 @@ class Forward:
             if self.model.can_trim:
                 inputs = inputs[:, : min(lengths[batch].max(), self.model.context_length)]
             yield self._rows(positions[batch].tolist(), inputs, self.model.encode_text)
+
+    def tokenize(self, texts):
+        """Tokens and uncut lengths of texts by position; which are too long stands in `cut`."""
+        tokens, lengths = self.model.tokenize(list(texts.values()))
+        self.cut.update(i for i, n in zip(texts, lengths) if n > self.model.context_length)
+        return tokens, lengths
 
     def pictures(self, pictures):
         """Encode pictures; threads read the next batch while the network runs.

@@ -21,6 +21,7 @@ from ._hub import Fetch, call_offline, offline, replaced
 from ._model_names import check_model_name
 
 MAX_NETWORKS = 2
+OLDEST_TORCH = "2.6"  # before, open_clip reads as a pickle what is no plain checkpoint
 
 _optional = functools.partial(import_optional, extra="clip", purpose="CLIPEncoder")
 _networks = OrderedDict()  # the least recently used first
@@ -221,6 +222,11 @@ def _recall(key):
 def _build(model, name):
     """Load a network on the CPU; `model` is the name as it was given, for the errors."""
     torch, open_clip = _optional("torch"), _optional("open_clip")
+    if torch.__version__ < OLDEST_TORCH:
+        raise ImportError(
+            f"CLIPEncoder needs torch {OLDEST_TORCH} or later; this is {torch.__version__}, with "
+            "which a checkpoint file may run code. Mend it with pip install --upgrade torch"
+        )
     factory, transform = open_clip.factory, open_clip.transform
     source, checkpoint, record, preprocess = name.architecture, None, {}, {}
     if name.form == "hub":
@@ -254,12 +260,16 @@ def _build(model, name):
     if merges and name.form == "folder":  # a file there, wherever Python was started
         get_tokenizer.keywords["bpe_path"] = os.path.join(name.rest, merges)
     if tokenizer_name:
+        # A configuration may ask to run code that lies beside the tokenizer.
+        get_tokenizer.keywords["trust_remote_code"] = False
         fetch = Fetch(model, name.rest if name.form == "folder" else tokenizer_name)
         tokenizer = fetch("tokenizer", get_tokenizer)
     else:
         tokenizer = call_offline(get_tokenizer)
     if tower_name:  # such a tower asks the hub for its configuration, whatever the weights
-        get_config = functools.partial(transformers.AutoConfig.from_pretrained, tower_name)
+        get_config = functools.partial(
+            transformers.AutoConfig.from_pretrained, tower_name, trust_remote_code=False
+        )
         Fetch(model, tower_name)("text tower's configuration", get_config)
 
     create = functools.partial(

@@ -36,7 +36,7 @@ DAMAGE = {
 }
 
 
-def cached_rows(memory, keys, encode, n_features=None):
+def cached_rows(memory, keys, encode, n_features=None, n_before=None):
     """Rows for the keys: those found in the folder, and the others encoded and kept there.
 
     A file stays right whatever becomes of the process that writes it, and is checked row by
@@ -61,6 +61,9 @@ def cached_rows(memory, keys, encode, n_features=None):
         soon as it comes. What it cannot encode it leaves out.
     n_features : int, default=None
         Length of a row; rows of other lengths are not read. None takes the first row's.
+    n_before : int, default=None
+        Length of rows that are read too, with NaN for the numbers that they lack at their end:
+        earlier versions kept such.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def cached_rows(memory, keys, encode, n_features=None):
         another name and begun anew.
     """
     folder = _folder(memory)
-    rows = _Rows(keys, n_features)
+    rows = _Rows(keys, n_features, n_before)
     with ExitStack() as turn:
         file = None
         if folder is not None and rows.missing:
@@ -118,9 +121,9 @@ def _folder(memory):
 class _Rows:
     """The rows of a call, and which of them are still missing."""
 
-    def __init__(self, keys, n_features):
+    def __init__(self, keys, n_features, n_before):
         self.keys = [key.encode() if isinstance(key, str) else key for key in keys]
-        self.n_features = n_features
+        self.n_features, self.n_before = n_features, n_before
         self.values = None
         self.missing = {}
         first = [self.missing.setdefault(key, row) for row, key in enumerate(self.keys)]
@@ -153,6 +156,8 @@ class _Rows:
         if key not in self.missing or not isinstance(blob, bytes) or len(blob) % 4:
             return
         row = np.frombuffer(blob, dtype="<f4")
+        if len(row) == self.n_before:
+            row = np.pad(row, (0, self.n_features - len(row)), constant_values=np.nan)
         if checksum == _checksum(key, blob) and self.n_features in (None, len(row)):
             self._place(self.missing.pop(key), row)
 

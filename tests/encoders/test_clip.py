@@ -2,9 +2,11 @@ import contextlib
 import enum
 import multiprocessing
 import pickle
+import sqlite3
 import subprocess
 import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ from gapremoval import (
     QueryKFold,
     search,
 )
-from gapremoval.encoders import _forward
+from gapremoval.encoders import _forward, _row_cache
 from gapremoval.encoders._models import load_model
 
 TEXTS = ["a red bicycle in snow", "", "two dogs", "the cat", "a tree by a house"]
@@ -105,6 +107,53 @@ def test_texts_that_are_cut_are_counted_in_one_warning():
     with pytest.warns(UserWarning, match="2 texts are longer than the 16 tokens") as caught:
         tiny(batch_size=1).transform([long, "short", long + " more"])
     assert len(caught) == 1
+
+
+def test_texts_that_are_cut_are_counted_alike_with_a_cache_and_without(tmp_path, encoded):
+    long = " ".join(["word"] * 40)
+    for items, told in (
+        ([long, "short"], "1 text is longer"),
+        (
+            [long, "short", *pictures(1), Query(text=long, image=pictures(1)[0]), long],
+            "3 texts are",
+        ),
+        ([long + " more", long, "short", "word", long], "3 texts are longer"),
+    ):
+        for memory in (None, tmp_path / "rows", tmp_path / "rows"):
+            before = len(encoded)
+            with pytest.warns(UserWarning, match=told) as caught:
+                tiny(memory=memory).transform(items)
+            assert len(caught) == 1
+        assert len(encoded) == before
+    tiny(memory=tmp_path / "rows").transform(["short", "word"])  # without a warning
+
+
+def test_a_cache_of_an_earlier_version_is_read_and_its_cut_texts_are_counted(tmp_path, encoded):
+    items = [" ".join(["word"] * 40), "short", *pictures(1)] * 2
+    with pytest.warns(UserWarning, match="2 texts are longer"):
+        want = tiny(memory=tmp_path).transform(items)
+    with sqlite3.connect(tmp_path / _row_cache.FILE) as connection:
+        for key, row, _ in connection.execute("SELECT * FROM rows").fetchall():
+            row = row[:-4]
+            kept = (row, zlib.crc32(row, zlib.crc32(key)), key)
+            connection.execute("UPDATE rows SET row = ?, checksum = ? WHERE key = ?", kept)
+    connection.close()
+    n_encoded = len(encoded)
+    with pytest.warns(UserWarning, match="2 texts are longer"):
+        got = tiny(memory=tmp_path).transform(items)
+    np.testing.assert_array_equal(got.values, want.values)
+    assert len(encoded) == n_encoded
+
+
+def test_cut_texts_are_counted_where_some_pictures_cannot_be_read(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"not a picture")
+    items = [tmp_path / "broken.jpg", " ".join(["word"] * 40), "short"]
+    for _ in range(2):
+        with (
+            pytest.warns(UserWarning, match="1 text is longer"),
+            pytest.raises(ValueError, match="1 of 3 texts and pictures cannot"),
+        ):
+            tiny(memory=tmp_path / "rows").transform(items)
 
 
 def test_everything_that_cannot_be_read_is_named_in_one_error(tmp_path):

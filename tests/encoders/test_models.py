@@ -3,6 +3,7 @@ import hashlib
 import json
 import logging
 import os
+import pickle
 import threading
 import weakref
 
@@ -294,6 +295,64 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(ValueError, match="w.pt cannot be read as the weights"):
         load_model(f"tiny-vit/{tmp_path / 'w.pt'}", "cpu")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("written_by", ["pickle", "torch.save", "the old torch.save"])
+@pytest.mark.parametrize("form", ["file", "folder"])
+def test_no_code_in_a_checkpoint_is_run(tmp_path, written_by, form):
+    class Harmful:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "open_clip_pytorch_model.bin"
+    content = {"state_dict": {"logit_scale": torch.zeros(()), "visual.proj": Harmful()}}
+    if written_by == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        new = written_by == "torch.save"
+        torch.save(content, path, _use_new_zipfile_serialization=new)
+    config = {"model_cfg": CONFIGS["tiny-vit"], "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    name = f"tiny-vit/{path}" if form == "file" else f"local-dir:{folder}"
+    with pytest.raises(ValueError, match="cannot be read as the weights"):
+        load_model(name, "cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_no_code_beside_a_tokenizer_is_run_whatever_the_configuration_says(
+    plain, tmp_path, monkeypatch
+):
+    pytest.importorskip("transformers")
+    monkeypatch.setattr(pytest.importorskip("huggingface_hub").constants, "HF_HUB_OFFLINE", True)
+    folder = folder_of(plain("tiny-last")[2], "tiny-last")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= {
+        "hf_tokenizer_name": "org/harmful",
+        "tokenizer_kwargs": {"trust_remote_code": True},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    (folder / "harmful.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
+    names = {"tokenizer_class": "Harmful", "auto_map": {"AutoTokenizer": ["harmful.Harmful", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names))
+    with pytest.raises((ValueError, FileNotFoundError)):
+        load_model(f"local-dir:{folder}", "cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("version", ["2.5.1+cu121", "1.13.0"])
+def test_a_torch_with_which_checkpoints_may_run_code_is_refused(monkeypatch, plain, version):
+    path = plain("tiny-vit")[2]
+    monkeypatch.setattr(torch, "__version__", type(torch.__version__)(version))
+    with pytest.raises(ImportError, match=rf"2.6 or later; this is {version[:4]}.*pip install"):
+        load_model(f"tiny-vit/{path}", "cpu")
+
+
+@pytest.mark.parametrize("version", ["2.6.0", "2.10.1", "3.0.0+cpu"])
+def test_later_versions_of_torch_are_taken(monkeypatch, version):
+    monkeypatch.setattr(torch, "__version__", type(torch.__version__)(version))
+    assert load_model("tiny-vit/random", "cpu").n_features == 24
 
 
 def test_weights_of_another_architecture_are_refused(plain):
