@@ -19,7 +19,7 @@ from .._growing import Cut, Growing
 from .._validation import compute_dtype
 from ..score_calibration import ScoreMap
 from ._entries import UNDIRECTED, Entries
-from ._exact import top_k
+from ._top_k import TopK, top_k
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,14 +214,15 @@ class Corpus:
                 if score_map is not None:
                     of_name = score_map.of[name]
                     lines = {"scale": of_name.scale, "offset": of_name.offset, "slope": slope}
+                # Rows that took the place of others are brought into their order.
+                order = np.argsort(mine.number.rows)
+                vectors = mine.vectors.rows
+                if (np.diff(order) < 0).any():
+                    vectors = take_rows(vectors, order)
+                    lines |= {x: lines[x][order] for x in ("scale", "offset") if x in lines}
                 with full_precision(self.like):
-                    tops[name] = top_k(
-                        queries,
-                        mine.vectors.rows,
-                        min(k, len(mine)),
-                        numbers=mine.number.rows,
-                        **lines,
-                    )
+                    top = top_k(queries, vectors, min(k, len(mine)), **lines)
+                tops[name] = TopK(top.scores, mine.number.rows[order][top.rows], top.log_sums)
         return tops
 
     def folded(self, score_map):
@@ -311,7 +312,7 @@ def merge(tops, k, n_queries):
         [np.empty((n_queries, 0)), *(top.scores for top in tops.values())], axis=1
     )
     numbers = np.concatenate(
-        [np.empty((n_queries, 0), dtype=int), *(top.indices for top in tops.values())], axis=1
+        [np.empty((n_queries, 0), dtype=int), *(top.rows for top in tops.values())], axis=1
     )
     if len(tops) > 1:
         order = np.lexsort((numbers, -scores), axis=1)
