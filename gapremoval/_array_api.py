@@ -19,9 +19,10 @@ SPAN_SIZE = 2**25
 
 def array_namespace(*arrays):
     """As in array_api_compat, which takes longer than much of what is done in a block."""
-    if all(type(array) is np.ndarray for array in arrays):
-        return array_api_compat.numpy
-    return array_api_compat.array_namespace(*arrays)
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            return array_api_compat.array_namespace(*arrays)
+    return array_api_compat.numpy
 
 
 def is_device_array(values):
@@ -38,7 +39,8 @@ def is_mapped(values):
 
 def is_on_accelerator(values):
     """Whether `values` is a tensor that lies elsewhere than in the host's memory."""
-    return array_api_compat.is_torch_array(values) and values.device.type != "cpu"
+    is_torch = type(values) is not np.ndarray and array_api_compat.is_torch_array(values)
+    return is_torch and values.device.type != "cpu"
 
 
 def is_writeable(values):
@@ -50,6 +52,8 @@ def is_writeable(values):
 
 def to_numpy(values):
     """Take an array of any library to the host, as numpy; bfloat16 becomes float32."""
+    if type(values) is np.ndarray:
+        return values
     if array_api_compat.is_torch_array(values):
         values = values.detach().cpu()
         return (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()
@@ -58,11 +62,15 @@ def to_numpy(values):
 
 def namespace_and_device(values):
     """The array library of `values` and where it lies, to make more arrays beside it."""
+    if type(values) is np.ndarray:
+        return array_api_compat.numpy, "cpu"
     return array_namespace(values), device(values)
 
 
 def beside(values, like, dtype=None):
     """`values` in the library of `like` and on its device; as they are where they lie there."""
+    if type(values) is type(like) is np.ndarray:
+        return values if dtype is None else values.astype(dtype, copy=False)
     xp, place = namespace_and_device(like)
     return _placed(values, xp, place, dtype)
 
@@ -72,6 +80,8 @@ def to_double(values, like):
 
     This is the device of `like`, or the host where the device has no float64 (MPS).
     """
+    if type(values) is type(like) is np.ndarray:
+        return values.astype(np.float64, copy=False)
     xp, place = namespace_and_device(like)
     if array_api_compat.is_torch_array(like) and place.type == "mps":
         place = "cpu"
@@ -166,14 +176,21 @@ def put_rows(values, at, rows):
 def kth_largest(rows, k):
     """The k-th largest number of each row, shape (n_rows,)."""
     xp = array_namespace(rows)
-    if array_api_compat.is_torch_array(rows):
+    if xp is array_api_compat.numpy:
+        rows = rows.copy()
+        rows.partition(-k)
+    elif array_api_compat.is_torch_array(rows):
         return xp.min(rows.topk(k, dim=1, sorted=False).values, axis=1)
-    return xp.sort(rows, axis=1)[:, -k]
+    else:
+        rows = xp.sort(rows, axis=1)
+    return rows[:, -k]
 
 
 def lexsort(keys):
     """As ``np.lexsort``: the stable order by the last key, among equals by the one before it."""
     xp = array_namespace(*keys)
+    if xp is array_api_compat.numpy:
+        return np.lexsort(keys)
     order = xp.argsort(keys[0], stable=True)
     for key in keys[1:]:
         order = xp.take(order, xp.argsort(xp.take(key, order), stable=True))

@@ -1,19 +1,25 @@
-"""Threads over pieces of an array: numpy lets other threads run while it computes."""
+"""Threads: how many there may be, and how they share the work with those of BLAS."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from threading import Lock
 
 import joblib
+from threadpoolctl import ThreadpoolController
 
-# More do not make memory faster, and each holds a block or two.
-MAX_THREADS = 4
+# More threads than this do not make a pass over memory faster, and each holds a block or two.
+MAX_PASSES = 4
 
 
 def n_threads():
-    """The cores this process may use; fewer where OMP_NUM_THREADS says so, as in joblib workers."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    allowed = int(limit) if limit.isdigit() and int(limit) else MAX_THREADS
-    return min(joblib.cpu_count(), allowed, MAX_THREADS)
+    """Number of threads: the fewest that the processor, BLAS and OMP_NUM_THREADS allow.
+
+    Workers of joblib are limited by the last two. What BLAS may use is its limit in force, but
+    for our own: see `in_threads`.
+    """
+    with _threads.lock:
+        return _threads.allowed()
 
 
 def threaded_map(function, pieces):
@@ -21,9 +27,131 @@ def threaded_map(function, pieces):
 
     An error is that of the first piece that has one; the pieces not yet begun are dropped.
     """
-    count = min(n_threads(), len(pieces))
+    count = min(n_threads(), MAX_PASSES, len(pieces)) if len(pieces) > 1 else 1
     if count < 2:
         yield from map(function, pieces)
         return
     with ThreadPoolExecutor(count) as pool:
         yield from pool.map(function, pieces)
+
+
+def in_threads(work, *, uses_blas=True):
+    """Call `work()` in each of several threads at once; in the calling one if there is one only.
+
+    Parameters
+    ----------
+    work : callable
+        Without parameters; the calls share out what is to be done.
+    uses_blas : bool, default=True
+        Whether to limit BLAS to one thread meanwhile, in the whole process. Concurrent calls
+        share the threads, and the last to end restores the limit, after an interrupt too.
+
+    Returns
+    -------
+    list
+        What each call returned.
+    """
+    user = object() if uses_blas else None
+    try:
+        pool, count = _threads.borrow(user)
+        if count < 2:
+            return [work()]
+        calls = [pool.submit(work) for _ in range(count)]
+        wait(calls)
+        return [call.result() for call in calls]
+    finally:
+        _threads.give_back(user)
+
+
+class _Threads:
+    """The threads of this process, and the limit of BLAS while they use it.
+
+    The limit holds for the whole process, so two users that each saved and restored it would
+    leave it at one: users are counted, and only the first saves it. threadpoolctl lets one
+    thread at a time set it, so one thread, which no interrupt reaches, sets and restores it
+    for all. Where another holds it, BLAS keeps its own threads and there are none of ours.
+    """
+
+    def __init__(self):
+        self.lock, self.users = Lock(), set()
+        self.pool = self.limit = None
+        self.size = self.count = 1
+        self.keeper = ThreadPoolExecutor(1, "gapremoval-limit")
+
+    def allowed(self):
+        """As `n_threads`, for who holds the lock."""
+        if self.users:
+            return self.count
+        set_by_user = os.environ.get("OMP_NUM_THREADS", "")
+        limits = [int(set_by_user)] if set_by_user.isdigit() and int(set_by_user) else []
+        return min(joblib.cpu_count(), *limits, *_blas_limits())
+
+    def borrow(self, user):
+        """The pool and its number of threads; BLAS is limited until a user gives them back."""
+        with self.lock:
+            count = self.allowed()
+            if user is not None and not self.users:
+                self.count = count if _blas_limits() else 1
+                if self.count > 1:
+                    self.keeper.submit(self._limit_blas).result()
+                count = self.count
+            if user is not None:
+                self.users.add(user)
+            if count > 1 and (self.pool is None or self.size != count):
+                self.size = count
+                self.pool = ThreadPoolExecutor(count, "gapremoval", _limit_this_thread)
+            return self.pool, count
+
+    def give_back(self, user):
+        with self.lock:
+            self.users.discard(user)
+            if not self.users:
+                self.keeper.submit(self._restore_blas).result()
+
+    def _limit_blas(self):
+        self.limit = _blas().limit(limits=1)
+        if max(_blas_limits()) > 1:
+            self._restore_blas()
+            self.count = 1
+
+    def _restore_blas(self):
+        limit, self.limit = self.limit, None
+        if limit is not None:
+            limit.restore_original_limits()
+
+    def start_anew(self):
+        """In a forked child: none of the threads is there, and none of their users."""
+        limit = self.limit
+        self.__init__()
+        self.limit = limit
+        if limit is not None:
+            self.keeper.submit(self._restore_blas).result()
+
+
+@cache  # To look for the library takes longer than a small search.
+def _blas():
+    """The BLAS that came with numpy, or all there are, where it came from elsewhere."""
+    blas = ThreadpoolController().select(user_api="blas")
+    folders = "numpy.libs", ".dylibs"
+    paths = [library["filepath"] for library in blas.info()]
+    bundled = [path for path in paths if "numpy" in path and any(x in path for x in folders)]
+    return blas.select(filepath=bundled) if bundled else blas
+
+
+def _blas_limits():
+    return [library["num_threads"] for library in _blas().info()]
+
+
+def _limit_this_thread():
+    """Limit BLAS where the limit is one of each thread."""
+    _blas().select(threading_layer="openmp").limit(limits=1, user_api="blas")
+
+
+_threads = _Threads()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _threads.lock.acquire(),
+        after_in_parent=lambda: _threads.lock.release(),
+        after_in_child=_threads.start_anew,
+    )

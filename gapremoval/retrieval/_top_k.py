@@ -1,26 +1,492 @@
-"""temporary"""
+"""Exact top k by inner product: rough scores block by block, the best scored again exactly."""
 
-from collections import namedtuple
+from collections import deque
+from typing import NamedTuple
 
 import numpy as np
 
-from .._array_api import take_rows, to_double, unit_rows
-from ._exact import top_k as old
+from .._array_api import (
+    array_namespace,
+    beside,
+    is_on_accelerator,
+    kth_largest,
+    lexsort,
+    namespace_and_device,
+    row_sums,
+    to_double,
+    to_numpy,
+)
+from .._threads import in_threads
 
-TopK = namedtuple("TopK", "scores rows log_sums")
+# Twice what a matrix product of unit vectors may be off: 5e-6 in float32 (no more than 1e-6 was
+# seen), 2**-10 where torch was told to multiply in TF32, 2**-7 in bfloat16.
+MARGINS = (1e-5, 2**-9, 2**-6)
+
+# More than a float64 product of unit vectors may be off, both ways.
+DOUBLE_MARGIN = 1e-12
+
+# Below every finite score, and above that of a document that is not live.
+LOWEST = -3e38
+
+QUERY_BLOCK = 256
+# Scores of a block, which fit a cache, and numbers of its documents.
+SCORES, NUMBERS = 2**19, 2**23
+# Numbers of float16 that are widened at once, and of vectors that are multiplied exactly.
+NARROW_NUMBERS, PAIRED_NUMBERS = 2**20, 2**16
+
+# Searches of so few scores, in numpy, have a way of fewer steps.
+FEW_SCORES = 2**15
+
+# An accelerator wants few and large steps: scores of 1 GiB in float32. They are cut to blocks of
+# so many documents where very many are near the last place.
+ACCELERATOR_QUERY_BLOCK = 2048
+ACCELERATOR_SCORES, ACCELERATOR_NUMBERS = 2**28, 2**24
+CROWDED_BLOCK = 8192
+
+# Threads pay where as many numbers are read; 16 queries take twice as long as one.
+WORTH_THREADS = 2**24
+
+# So many groups of documents, or so many times k, give a floor under the k-th score.
+N_GROUPS, GROUPS_OF_K = 256, 4
+
+# More candidates than so many times k for each query are a crowd, which is looked at closer.
+CROWD = 4
+
+
+class TopK(NamedTuple):
+    """The best documents for each query.
+
+    Attributes
+    ----------
+    scores : ndarray of float64 of shape (n_queries, k)
+        Descending.
+    rows : ndarray of int of shape (n_queries, k)
+        Rows of the documents; equal scores in ascending order.
+    log_sums : ndarray of float64 of shape (n_queries,) or None
+        The logarithm of the sum of ``exp(slope * score)`` over all live documents, to about 1e-5.
+    """
+
+    scores: np.ndarray
+    rows: np.ndarray
+    log_sums: np.ndarray | None
 
 
 def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=None):
-    queries = unit_rows(to_double(queries, documents))[0]
+    """The `k` best documents for each query: exact, and the same for any block size.
+
+    Whatever comes within 1e-5 of the k-th score in a matrix product is scored again in float64,
+    row by row, and sorted by (-score, row). So equal documents come in the order of their rows,
+    and a query's answer does not depend on the other queries, on the array library or on the
+    device. All is computed where the documents lie; on MPS, which has no float64, candidates
+    are scored again on the host.
+
+    In numpy, searches that take longer than a few milliseconds run in as many threads as BLAS
+    may use. One query starts no threads of BLAS.
+
+    Parameters
+    ----------
+    queries : array of shape (n_queries, n_features), floating
+        Of any length but zero, and of any library.
+    documents : array of shape (n_documents, n_features), float32 or float64
+        Of unit length; of any library that follows the array API standard. In numpy float16
+        too, which is multiplied in float32, and memory-mapped files, read block by block.
+    k : int
+        At least 1 and at most the number of live documents.
+    live : ndarray of bool of shape (n_documents,), default=None
+        Which documents there are; the others are neither found nor summed up. All by default.
+    scale, offset : ndarray of float64 of shape (n_documents,), default=None
+        Makes a score ``scale * inner product + offset``.
+    slope : float, default=None
+        If given, exponentials of the scores are summed up as well, which costs about a
+        tenth of the product.
+
+    Returns
+    -------
+    TopK
+    """
+    is_numpy = isinstance(documents, np.ndarray)
+    if is_numpy:
+        documents = np.asarray(documents)
+    n_queries, largest, shift = queries.shape[0], 1.0, offset
+    if scale is not None:
+        largest = max(float(np.max(scale) + np.max(np.abs(offset))), 1.0)
+        scale, offset = to_double(scale, documents), to_double(offset, documents)
     if live is not None:
-        rows = np.flatnonzero(live)
-        found = old(
-            queries,
-            take_rows(documents, rows),
-            k,
-            scale=None if scale is None else scale[rows],
-            offset=None if offset is None else offset[rows],
-            slope=slope,
-        )
-        return TopK(found[0], rows[found[1]], found[2])
-    return TopK(*old(queries, documents, k, scale=scale, offset=offset, slope=slope))
+        shift = np.where(live, 0.0 if shift is None else shift, -np.inf)
+    if shift is not None:
+        shift = to_double(shift, documents)
+    lines = scale, offset, shift
+    scores, rows = np.empty((n_queries, k)), np.empty((n_queries, k), dtype=np.intp)
+    log_sums = None if slope is None else np.empty(n_queries)
+    step = ACCELERATOR_QUERY_BLOCK if is_on_accelerator(documents) else QUERY_BLOCK
+    for start in range(0, n_queries, step):
+        block = slice(start, start + step)
+        unit = _unit(to_double(queries[block, ...], documents))
+        is_short = is_numpy and unit.shape[0] * documents.shape[0] <= FEW_SCORES
+        for margin in MARGINS:
+            found = is_short and _best_of_few(unit, documents, k, margin, largest, lines, slope)
+            if not found:
+                found = _Search(unit, documents, k, margin, largest, live, lines, slope).best()
+            # A library that was told to multiply in lower precision is found out here.
+            if found[2] <= margin * largest / 2:
+                break
+        rows[block], scores[block] = to_numpy(found[0]), to_numpy(found[1])
+        if slope is not None:
+            log_sums[block] = to_numpy(found[3])
+    return TopK(scores, rows, log_sums)
+
+
+class _Search:
+    """A block of queries, and what the threads share.
+
+    Attributes
+    ----------
+    floor : array of shape (n_queries,)
+        At least k documents score as much, roughly or exactly. What another thread overwrites
+        is a floor as well, only a lower one.
+    double_floor : array of float64 of shape (n_queries,) or None
+        At least k documents score as much in a float64 product.
+    sums : dict of int to array of float64 of shape (n_queries,)
+        Log sums of each block, by its first row.
+    """
+
+    def __init__(self, queries, documents, k, margin, largest, live, lines, slope):
+        self.xp, self.in_numpy = array_namespace(documents), isinstance(documents, np.ndarray)
+        is_half = self.in_numpy and documents.dtype == np.float16
+        self.queries, self.documents, self.k = queries, documents, k
+        self.cast = beside(queries, documents, np.float32 if is_half else documents.dtype)
+        self.margin, self.double_margin = margin * largest, DOUBLE_MARGIN * largest
+        self.scale, self.offset, self.shift = lines
+        self.slope, self.sums = slope, {}
+        self.floor, self.double_floor = 0 * self.cast[:, 0] + LOWEST, None
+        self.is_new = True
+        self.crowd = CROWD * k * queries.shape[0]
+        self.blocks = deque(self._blocks(NARROW_NUMBERS if is_half else NUMBERS, live))
+
+    def _blocks(self, numbers, live):
+        """Slices of documents, of about as many numbers, that hold a live one."""
+        (n_queries, n_features), n_documents = self.queries.shape, self.documents.shape[0]
+        size = min(SCORES // n_queries, numbers // n_features)
+        if is_on_accelerator(self.documents):
+            size = ACCELERATOR_SCORES // n_queries
+        self.size = min(max(size, GROUPS_OF_K * self.k, 1), n_documents)
+        for start in range(0, n_documents, self.size):
+            rows = slice(start, min(start + self.size, n_documents))
+            if live is None or live[rows].any():
+                yield rows
+
+    def best(self):
+        """The best documents.
+
+        Returns
+        -------
+        rows, scores : array of shape (n_queries, k)
+        error : float
+            The largest difference between a rough score and the exact one.
+        log_sums : array of shape (n_queries,) or None
+        """
+        n_queries, n_features = self.queries.shape
+        reads = self.documents.shape[0] * n_features * (1 + n_queries / 16)
+        try:
+            if self.in_numpy and reads > WORTH_THREADS:
+                found = in_threads(self.scan, uses_blas=n_queries > 1)
+            else:
+                found = [self.scan()]
+        finally:
+            self.blocks.clear()  # Threads end soon after an interrupt.
+        found = [one for one in found if one.waiting]
+        query, row, score = found[0].waiting[0]
+        if len(found) > 1:
+            query, row, score = map(self.xp.concat, zip(*(one.waiting[0] for one in found)))
+            query, row, score, _ = self.ranked(query, row, score)
+        error = max(float(error) for one in found for error in one.errors)
+        shape = n_queries, self.k
+        log_sums = None if self.slope is None else self._log_sums()
+        return self.xp.reshape(row, shape), self.xp.reshape(score, shape), error, log_sums
+
+    def scan(self):
+        """Look at block after block until none is left, and keep the best."""
+        found = _Candidates(self)
+        while self.blocks:
+            try:
+                rows = self.blocks.popleft()
+            except IndexError:  # Another thread took the last.
+                break
+            rough = found.rough_scores(rows)
+            found.look(rough, rows)
+            if self.slope is not None:
+                self.sums[rows.start] = _log_sums(rough, self.slope, self.queries)
+        if found.waiting:
+            found.settle()
+        return found
+
+    def near(self, rough):
+        """Which scores may be among the k best."""
+        return rough >= (self.floor - self.margin)[:, None]
+
+    def is_crowded(self, near):
+        return int(self.xp.count_nonzero(near)) > self.crowd
+
+    def raise_floor(self, floor):
+        self.is_new = False
+        self.floor = self.xp.maximum(self.floor, beside(floor, self.floor, self.floor.dtype))
+
+    def ranked(self, query, row, score):
+        """The k best candidates of each query by (query, -score, row), and the k-th scores."""
+        xp, place = namespace_and_device(score)
+        order = lexsort((row, -score, query))
+        query, row, score = query[order], row[order], score[order]
+        numbers, n = xp.arange(self.queries.shape[0], device=place), query.shape[0]
+        first = xp.searchsorted(query, numbers)
+        last = first + (self.k - 1)
+        at = xp.where(last < n, last, 0)
+        is_full = (last < n) & (query[at] == numbers)
+        floor = xp.where(is_full, score[at], LOWEST)
+        best = xp.arange(n, device=place) - first[query] < self.k
+        return query[best], row[best], score[best], floor
+
+    def _log_sums(self):
+        sums, *more = (self.sums[start] for start in sorted(self.sums))
+        for other in more:
+            sums = self.xp.logaddexp(sums, other)
+        return sums
+
+
+class _Candidates:
+    """What one thread found: documents that may be among the best.
+
+    Attributes
+    ----------
+    waiting : list of tuple of array
+        Query, row of the document, and rough score; after `settle` the exact one.
+    errors : list of array of shape ()
+        The largest differences seen between rough scores and exact ones.
+    """
+
+    def __init__(self, search):
+        self.search, self.waiting, self.n_waiting, self.errors = search, [], 0, []
+        if search.in_numpy:
+            cast, documents = search.cast, search.documents
+            self.scores = np.empty((cast.shape[0] * search.size), cast.dtype)
+            if documents.dtype != cast.dtype:
+                self.wide = np.empty((search.size, documents.shape[1]), cast.dtype)
+
+    def rough_scores(self, rows):
+        """Scores of a slice of the documents, as far as a product in their precision goes."""
+        search = self.search
+        block, out = search.documents[rows, ...], None
+        if search.in_numpy:
+            shape = search.cast.shape[0], block.shape[0]
+            out = self.scores[: shape[0] * shape[1]].reshape(shape)
+            if block.dtype != search.cast.dtype:
+                block = _widened(block, self.wide[: shape[1]])
+        rough = _products(search.cast, block, out)
+        return _on_lines(rough, search.scale, search.shift, rows)
+
+    def look(self, rough, rows):
+        """Take on the documents of a slice that may be among the best."""
+        search, xp, n = self.search, self.search.xp, rough.shape[1]
+        near = search.near(rough)
+        if search.is_new or search.is_crowded(near):
+            if n >= search.k:
+                search.raise_floor(_floor_under(rough, search.k))
+                near = search.near(rough)
+            for leave in (self._first_of_equal, self._near_in_double):
+                if search.is_crowded(near):
+                    if n > CROWDED_BLOCK:
+                        for start in range(0, n, CROWDED_BLOCK):
+                            part = slice(start, min(start + CROWDED_BLOCK, n))
+                            where = slice(rows.start + part.start, rows.start + part.stop)
+                            self.look(rough[:, part], where)
+                        return
+                    near = leave(near, rough, rows)
+        at = xp.nonzero(xp.reshape(near, (-1,)))[0]
+        query, column = at // n, at % n
+        self.waiting.append((query, column + rows.start, rough[query, column]))
+        self.n_waiting += query.shape[0]
+        if self.n_waiting > search.crowd:
+            self._tighten()
+            if self.n_waiting > search.crowd / 2:
+                self.settle()
+
+    def _tighten(self):
+        """Raise the floor to the k-th best rough scores, and leave what is near."""
+        self.waiting = [self._near_floor()]
+        if self.waiting[0][0].shape[0]:
+            self.search.raise_floor(self.search.ranked(*self.waiting[0])[-1])
+            self.waiting = [self._near_floor()]
+        self.n_waiting = self.waiting[0][0].shape[0]
+
+    def settle(self):
+        """Score those that wait exactly, and keep the best."""
+        search, xp = self.search, self.search.xp
+        query, row, rough = self._near_floor()
+        if not query.shape[0]:
+            self.waiting = []
+            return
+        query, row = beside(query, search.queries), beside(row, search.queries)
+        exact = inner_products(search.queries, query, search.documents, row)
+        exact = _on_lines(exact, search.scale, search.offset, row)
+        self.errors.append(xp.max(xp.abs(exact - to_double(rough, search.queries))))
+        *best, floor = search.ranked(query, row, exact)
+        search.raise_floor(floor)
+        self.waiting, self.n_waiting = [tuple(best)], best[0].shape[0]
+
+    def _near_floor(self):
+        """Those that wait and may be among the best, of all blocks."""
+        query, row, score = self.waiting[0]
+        if len(self.waiting) > 1:
+            query, row, score = map(self.search.xp.concat, zip(*self.waiting))
+        near = score >= (self.search.floor - self.search.margin)[query]
+        return query[near], row[near], score[near]
+
+    def _first_of_equal(self, near, rough, rows):
+        """Leave the first k of equal documents: no other can be among the best."""
+        search, xp = self.search, self.search.xp
+        column, at = _columns(near)
+        # Equal documents have almost always equal scores; where not, fewer are dropped.
+        crowded = int(xp.argmax(xp.count_nonzero(near, axis=1)))
+        order = xp.argsort(rough[crowded, :][column], stable=True)
+        row = column[order] + rows.start
+        vectors = xp.take(search.documents, row, axis=0)
+        is_repeat = xp.all(vectors[1:, ...] == vectors[:-1, ...], axis=1)
+        if search.scale is not None:
+            row = beside(row, search.queries)
+            for line in (search.scale[row], search.offset[row]):
+                is_repeat = is_repeat & beside(line[1:] == line[:-1], near)
+        repeats = xp.cumulative_sum(xp.astype(is_repeat, xp.int64), include_initial=True)
+        is_surplus = repeats[search.k :] - repeats[: -search.k] == search.k
+        keep = xp.concat([~xp.astype(repeats[: search.k], xp.bool) | True, ~is_surplus])
+        return near & keep[xp.argsort(order)][at]
+
+    def _near_in_double(self, near, rough, rows):
+        """Leave what is near the k-th score in a float64 product."""
+        search, xp = self.search, self.search.xp
+        column, at = _columns(near)
+        row, scores = column + rows.start, []
+        for some in _blocks_of_pairs(row, search.documents):
+            vectors = to_double(xp.take(search.documents, row[some], axis=0), search.queries)
+            scores.append(_products(search.queries, vectors))
+        row, scores = beside(row, search.queries), xp.concat(scores, axis=1)
+        scores = _on_lines(scores, search.scale, search.offset, row)
+        floor = kth_largest(scores, search.k)
+        if search.double_floor is not None:
+            floor = xp.maximum(floor, search.double_floor)
+        search.double_floor = floor
+        search.raise_floor(floor)
+        is_near = beside(scores >= (floor - search.double_margin)[:, None], near)
+        return near & xp.take(is_near, at, axis=1)
+
+
+def _best_of_few(queries, documents, k, margin, largest, lines, slope):
+    """As `_Search.best`, in numpy and in few steps; None where very many are near the k-th score.
+
+    Returns
+    -------
+    rows, scores, error, log_sums
+    """
+    (scale, offset, shift), n_queries = lines, queries.shape[0]
+    if documents.dtype == np.float16:
+        documents = documents.astype(np.float32)
+    rough = _products(queries.astype(documents.dtype, copy=False), documents)
+    rough = _on_lines(rough, scale, shift, slice(None))
+    floor = kth_largest(rough, k) - margin * largest
+    query, row = (rough >= floor[:, None]).nonzero()
+    if row.size > CROWD * k * n_queries:
+        return None
+    exact = _on_lines(inner_products(queries, query, documents, row), scale, offset, row)
+    error = abs(exact - rough[query, row]).max()
+    order = np.lexsort((row, -exact, query))
+    first = query.searchsorted(np.arange(n_queries))
+    best = order[first[:, None] + np.arange(k)]
+    log_sums = None if slope is None else _log_sums(rough, slope, queries)
+    return row[best], exact[best], error, log_sums
+
+
+def inner_products(queries, query, documents, row):
+    """Float64 inner products of the given pairs, each computed the same way everywhere."""
+    xp, place = namespace_and_device(queries)
+    products = xp.empty(query.shape[0], dtype=xp.float64, device=place)
+    row = beside(row, documents)
+    for some in _blocks_of_pairs(row, documents):
+        pairs = to_double(xp.take(documents, row[some], axis=0), queries)
+        products[some] = row_sums(pairs * xp.take(queries, query[some], axis=0))
+    return products
+
+
+def _unit(queries):
+    """Queries in float64 at unit length, to the same digits in every library."""
+    xp = array_namespace(queries)
+    # Squares of what is at most one neither overflow nor vanish.
+    queries = queries / xp.max(xp.abs(queries), axis=1)[:, None]
+    squares = row_sums(queries * queries)
+    # The square roots of torch on the CPU differ in the last digit.
+    return queries / beside(np.sqrt(to_numpy(squares)), squares)[:, None]
+
+
+def _blocks_of_pairs(row, documents):
+    """Slices that cut some documents into blocks of some thousand numbers."""
+    numbers = ACCELERATOR_NUMBERS if is_on_accelerator(documents) else PAIRED_NUMBERS
+    step = max(numbers // documents.shape[1], 1)
+    return [slice(i, i + step) for i in range(0, row.shape[0], step)]
+
+
+def _on_lines(scores, scale, offset, rows):
+    """Scores of some documents on their lines, in place."""
+    if scale is not None:
+        scores *= beside(scale[rows], scores, scores.dtype)
+    if offset is not None:
+        scores += beside(offset[rows], scores, scores.dtype)
+    return scores
+
+
+def _products(queries, documents, out=None):
+    """Inner products in the precision of a library; in numpy, one query starts no BLAS threads."""
+    xp = array_namespace(queries)
+    if not isinstance(queries, np.ndarray):
+        return xp.matmul(queries, xp.matrix_transpose(documents))
+    if len(queries) == 1:
+        return np.vecdot(queries[:, None], documents[None], out=out)
+    return np.matmul(queries, documents.T, out=out)
+
+
+def _floor_under(rough, k):
+    """What at least k documents reach in each row of scores."""
+    xp, n_groups = array_namespace(rough), max(N_GROUPS, GROUPS_OF_K * k)
+    n_queries, n = rough.shape
+    if n > 2 * n_groups:
+        # The maxima of groups are scores of unlike documents, and fewer to sort.
+        rest = n % n_groups
+        whole = xp.reshape(rough[:, : n - rest], (n_queries, -1, n_groups))
+        maxima = xp.max(whole, axis=1)
+        maxima[:, :rest] = xp.maximum(maxima[:, :rest], rough[:, n - rest :])
+        rough = maxima
+    return kth_largest(rough, k)
+
+
+def _columns(mask):
+    """The columns where a mask is true at all, and the place of each column among them."""
+    xp = array_namespace(mask)
+    some = xp.any(mask, axis=0)
+    at = xp.cumulative_sum(xp.astype(some, xp.int64)) - 1
+    return xp.nonzero(some)[0], xp.where(some, at, 0)
+
+
+def _log_sums(rough, slope, queries):
+    """The logarithm of each row's sum of ``exp(slope * score)``; the scores are overwritten."""
+    xp = array_namespace(rough)
+    largest = xp.max(rough, axis=1)
+    rough -= largest[:, None]
+    rough *= slope
+    sums = xp.log(to_double(xp.sum(xp.exp(rough), axis=1), queries))
+    return sums + slope * to_double(largest, queries)
+
+
+def _widened(narrow, out):
+    """Write rows of float16, all finite, in float32: five times as fast as a cast."""
+    # Sign, exponent and fraction go to their places; the exponent then counts from elsewhere.
+    bits = out.view(np.int32)
+    np.left_shift(narrow.view(np.int16), 13, out=bits, dtype=np.int32)
+    bits &= np.int32(-0x70000001)
+    out *= np.float32(2**112)
+    return out

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from sklearn.base import clone
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
-from gapremoval.retrieval import _exact
+from gapremoval.retrieval import _top_k
 from gapremoval.score_calibration import _teaching
 
 pytestmark = pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
@@ -89,9 +89,9 @@ def test_neither_batch_nor_order_nor_block_size_matters(seed, dtype, blocks):
     want, queries = fitted(seed, dtype)
     whole = want.search(queries)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_exact, "QUERY_BLOCK", blocks[0])
-        patch.setattr(_exact, "DOCUMENT_BLOCK", blocks[1])
-        patch.setattr(_exact, "GROUP_SIZE", blocks[2])
+        patch.setattr(_top_k, "QUERY_BLOCK", blocks[0])
+        patch.setattr(_top_k, "NUMBERS", blocks[1])
+        patch.setattr(_top_k, "N_GROUPS", blocks[2])
         assert_same_results(whole, want.search(queries))
         patch.setattr(_teaching, "BLOCK_SCORES", blocks[0])
         patch.setattr(_teaching, "BLOCK_DOCUMENTS", blocks[1])

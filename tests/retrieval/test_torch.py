@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.pipeline import make_pipeline
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover, search
-from gapremoval.retrieval import _exact
-from gapremoval.retrieval._exact import top_k
+from gapremoval.retrieval import _top_k
+from gapremoval.retrieval._top_k import top_k
 
 torch = pytest.importorskip("torch")
 array_api_torch = pytest.importorskip("array_api_compat.torch")
@@ -85,15 +85,13 @@ def test_no_batch_and_no_block_size_changes_a_digit(device, seed, n_distinct, da
     want = top_k(asked, documents, 5)
     blocks, on_accelerator = st.integers(1, 300), data.draw(st.booleans())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_exact, "is_on_accelerator", lambda values: on_accelerator)
-        patch.setattr(_exact, "QUERY_BLOCK", data.draw(blocks))
-        patch.setattr(_exact, "ACCELERATOR_QUERY_BLOCK", data.draw(blocks))
-        patch.setattr(_exact, "DOCUMENT_BLOCK", data.draw(blocks))
-        patch.setattr(_exact, "ACCELERATOR_SCORES", data.draw(blocks))
-        patch.setattr(_exact, "MANY_CANDIDATES", data.draw(blocks))
-        patch.setattr(_exact, "GROUP_SIZE", data.draw(st.integers(1, 20)))
-        patch.setattr("gapremoval._array_api.BLOCK_SIZE", data.draw(blocks))
-        patch.setattr("gapremoval._array_api.ACCELERATOR_BLOCK_SIZE", data.draw(blocks))
+        patch.setattr(_top_k, "is_on_accelerator", lambda values: on_accelerator)
+        for name in ("QUERY_BLOCK", "ACCELERATOR_QUERY_BLOCK", "N_GROUPS", "CROWDED_BLOCK"):
+            patch.setattr(_top_k, name, data.draw(blocks))
+        for name in ("SCORES", "ACCELERATOR_SCORES", "NUMBERS", "PAIRED_NUMBERS"):
+            patch.setattr(_top_k, name, data.draw(st.integers(1, 3000)))
+        patch.setattr(_top_k, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
+        patch.setattr(_top_k, "ACCELERATOR_NUMBERS", data.draw(st.integers(1, 3000)))
         got = top_k(asked, documents, 5)
     np.testing.assert_array_equal(want[0], got[0])
     np.testing.assert_array_equal(want[1], got[1])
@@ -158,7 +156,7 @@ def test_half_precision_is_searched_in_single_precision(device):
 
 
 def test_a_product_in_lower_precision_changes_no_answer(monkeypatch):
-    monkeypatch.setattr(_exact, "GROUP_SIZE", 1)
+    monkeypatch.setattr(_top_k, "N_GROUPS", 4000)
     X, _, queries = corpus(n_documents=4000, n_features=64, n_queries=50)
     one, other = (MixedModalityRetriever(50).fit(rows) for rows in (X, tensors(X)))
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from gapremoval.retrieval import _exact, _exact_numpy
-from gapremoval.retrieval._exact import top_k
+from gapremoval.retrieval import _top_k
+from gapremoval.retrieval._top_k import top_k
 
 
 def unit_rows(rng, n_rows, n_features, dtype, n_distinct=None):
@@ -19,10 +19,16 @@ def unit_rows(rng, n_rows, n_features, dtype, n_distinct=None):
     return rows.astype(dtype)[rng.integers(0, len(rows), n_rows)]
 
 
+def unit(queries):
+    """Queries in float64, of unit length to its last digit."""
+    queries = queries.astype(float)
+    return queries / np.linalg.norm(queries, axis=1, keepdims=True)
+
+
 def brute_force(queries, documents, k):
     """Every pair in float64, each product computed alone; sorted by (-score, number)."""
     scores = np.array(
-        [[np.einsum("i,i", q, d) for d in documents.astype(float)] for q in queries.astype(float)]
+        [[np.einsum("i,i", q, d) for d in documents.astype(float)] for q in unit(queries)]
     )
     order = np.lexsort((np.broadcast_to(np.arange(len(documents)), scores.shape), -scores))[:, :k]
     return np.take_along_axis(scores, order, 1), order
@@ -33,26 +39,20 @@ def cut_otherwise(data):
     """Blocks, groups, bounds and a number of threads drawn at random."""
     size, n_threads = st.integers(1, 50), data.draw(st.sampled_from([0, 1, 2, 7]))
 
-    def in_threads(work):
+    def in_threads(work, uses_blas):
         with ThreadPoolExecutor(n_threads) as pool:
             return list(pool.map(lambda _: work(), range(n_threads)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_exact, "QUERY_BLOCK", data.draw(size))
-        for name in (
-            "DOCUMENT_BLOCK",
-            "SCORES",
-            "N_GROUPS",
-            "MANY_WAITING",
-            "ROWS_AT_ONCE",
-            "COMPARED_AT_ONCE",
-        ):
-            patch.setattr(_exact_numpy, name, data.draw(size, label=name))
-        patch.setattr(_exact_numpy, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
-        patch.setattr(_exact_numpy, "N_GROUPS_OF_K", data.draw(st.sampled_from([0, 1, 4])))
-        patch.setattr(_exact_numpy, "WORTH_THREADS", 0 if n_threads else np.inf)
-        patch.setattr(_exact_numpy, "in_threads", in_threads)
-        patch.setattr("gapremoval._array_api.BLOCK_SIZE", data.draw(st.integers(1, 500)))
+        for name in ("QUERY_BLOCK", "N_GROUPS", "CROWDED_BLOCK"):
+            patch.setattr(_top_k, name, data.draw(size, label=name))
+        for name in ("SCORES", "NUMBERS", "NARROW_NUMBERS", "PAIRED_NUMBERS"):
+            patch.setattr(_top_k, name, data.draw(st.integers(1, 300), label=name))
+        patch.setattr(_top_k, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
+        patch.setattr(_top_k, "GROUPS_OF_K", data.draw(st.sampled_from([1, 4])))
+        patch.setattr(_top_k, "WORTH_THREADS", 0 if n_threads else np.inf)
+        patch.setattr(_top_k, "in_threads", in_threads)
+        patch.setattr(_top_k, "FEW_SCORES", data.draw(st.sampled_from([0, 2**15])))
         yield
 
 
@@ -110,11 +110,9 @@ def test_documents_a_millionth_apart_are_told_apart(seed, n_documents, dtype, da
     rng = np.random.default_rng(seed)
     documents = near_ties(rng, n_documents, 7, dtype)
     queries = near_ties(rng, 5, 7, dtype)
-    numbers = rng.permutation(n_documents)
     with cut_otherwise(data):
-        scores, indices, _ = top_k(queries, documents, k, numbers=numbers)
-    # The oracle takes documents in the order of their numbers.
-    want_scores, want_indices = brute_force(queries, documents[np.argsort(numbers)], k)
+        scores, indices, _ = top_k(queries, documents, k)
+    want_scores, want_indices = brute_force(queries, documents, k)
     np.testing.assert_allclose(scores, want_scores, atol=1e-15)
     np.testing.assert_array_equal(indices, want_indices)
 
@@ -129,8 +127,8 @@ def test_documents_on_disk_are_searched_where_they_lie(tmp_path, dtype):
     on_disk = np.memmap(tmp_path / "vectors", dtype, "r", shape=documents.shape)
     want, got = top_k(queries, documents, 10), top_k(queries, on_disk, 10)
     np.testing.assert_array_equal(want.scores, got.scores)
-    np.testing.assert_array_equal(want.indices, got.indices)
-    stored = np.einsum("qd,qkd->qk", queries.astype(float), documents[got.indices].astype(float))
+    np.testing.assert_array_equal(want.rows, got.rows)
+    stored = np.einsum("qd,qkd->qk", unit(queries), documents[got.rows].astype(float))
     np.testing.assert_allclose(got.scores, stored, atol=1e-15)
 
 
@@ -181,14 +179,14 @@ def crowds(name, n_documents=40_000, n_features=24):
 )
 def test_crowds_near_the_last_place_are_resolved(name, threads, monkeypatch):
     if threads:
-        monkeypatch.setattr(_exact_numpy, "WORTH_THREADS", 0)
+        monkeypatch.setattr(_top_k, "WORTH_THREADS", 0)
     queries, documents = crowds(name)
     for k in (1, 10):
         got = top_k(queries, documents, k)
         # Each score is rounded once more, as two orders of addition differ in the last digit.
-        scores = np.round(queries.astype(float) @ documents.astype(float).T, 14)
+        scores = np.round(unit(queries) @ documents.astype(float).T, 14)
         order = np.lexsort((np.broadcast_to(np.arange(40_000), scores.shape), -scores))[:, :k]
-        np.testing.assert_array_equal(got.indices, order)
+        np.testing.assert_array_equal(got.rows, order)
         np.testing.assert_allclose(
             got.scores, np.take_along_axis(scores, order, axis=1), atol=2e-14, rtol=0
         )
@@ -210,8 +208,8 @@ def test_equal_documents_with_unlike_lines_are_told_apart(
     with cut_otherwise(data):
         got = top_k(queries, documents, k, **lines)
     np.testing.assert_array_equal(want.scores, got.scores)
-    np.testing.assert_array_equal(want.indices, got.indices)
-    scores = queries @ documents.astype(float).T * lines["scale"] + lines["offset"]
+    np.testing.assert_array_equal(want.rows, got.rows)
+    scores = unit(queries) @ documents.astype(float).T * lines["scale"] + lines["offset"]
     np.testing.assert_allclose(got.scores, -np.sort(-scores, axis=1)[:, :k], atol=1e-14)
 
 
@@ -230,17 +228,17 @@ def test_the_scores_of_all_documents_are_never_held_at_once(name, lines):
     assert peak < len(queries) * len(documents) * 4 / 2
 
 
-def brute_force_lines(queries, documents, numbers, scale, offset, slope):
-    """All scores ``scale * cosine + offset`` in the order of (-score, number); their log sums."""
-    scores = queries.astype(float) @ documents.astype(float).T * scale + offset
+def brute_force_lines(queries, documents, scale, offset, slope):
+    """All scores ``scale * cosine + offset`` in the order of (-score, row); their log sums."""
+    scores = unit(queries) @ documents.astype(float).T * scale + offset
     # Equal pairs of vector and line have equal scores, which a product need not show.
     scores = np.round(scores, 12)
-    order = np.lexsort((np.broadcast_to(numbers, scores.shape), -scores))
-    return np.take_along_axis(scores, order, 1), numbers[order], logsumexp(slope * scores, axis=1)
+    order = np.argsort(-scores, axis=1, stable=True)
+    return np.take_along_axis(scores, order, 1), order, logsumexp(slope * scores, axis=1)
 
 
 @given(**sizes, data=st.data())
-def test_scales_offsets_and_numbers_are_those_of_brute_force(
+def test_scales_and_offsets_are_those_of_brute_force(
     seed, n_queries, n_documents, n_distinct, dtype, data
 ):
     k = data.draw(st.integers(1, n_documents))
@@ -253,20 +251,57 @@ def test_scales_offsets_and_numbers_are_those_of_brute_force(
     scale = rng.uniform(0.1, largest, n_distinct)[distinct]
     offset = rng.normal(size=n_distinct)[distinct]
     queries = unit_rows(rng, n_queries, 7, dtype)
-    numbers = rng.permutation(3 * n_documents)[:n_documents]
-    lines = {"numbers": numbers, "scale": scale, "offset": offset}
+    lines = {"scale": scale, "offset": offset}
     with cut_otherwise(data):
         got = top_k(queries, documents, k, slope=slope, **lines)
-    scores, order, log_sums = brute_force_lines(queries, documents, numbers, scale, offset, slope)
+    scores, order, log_sums = brute_force_lines(queries, documents, scale, offset, slope)
     np.testing.assert_allclose(got.scores, scores[:, :k], atol=2e-12)
-    np.testing.assert_array_equal(got.indices, order[:, :k])
+    np.testing.assert_array_equal(got.rows, order[:, :k])
     # As in the documents' precision: a score's rounding grows with its scale.
     atol = 1e-5 * max(1, largest * slope / 50)
     np.testing.assert_allclose(got.log_sums, log_sums, atol=atol, rtol=0)
     plain = top_k(queries, documents, k, **lines)
     assert plain.log_sums is None
     np.testing.assert_array_equal(plain.scores, got.scores)
-    np.testing.assert_array_equal(plain.indices, got.indices)
+    np.testing.assert_array_equal(plain.rows, got.rows)
+
+
+@given(**sizes, lines=st.booleans(), data=st.data())
+def test_only_live_documents_are_found_and_summed_up(
+    seed, n_queries, n_documents, n_distinct, dtype, lines, data
+):
+    rng = np.random.default_rng(seed)
+    documents = unit_rows(rng, n_documents, 7, dtype, n_distinct)
+    queries = unit_rows(rng, n_queries, 7, dtype)
+    live = np.array(data.draw(st.lists(st.booleans(), min_size=n_documents, max_size=n_documents)))
+    live[rng.integers(n_documents)] = True
+    k = data.draw(st.integers(1, live.sum()))
+    given_lines, given_alive = {}, {}
+    if lines:
+        given_lines = {"scale": rng.uniform(1, 9, n_documents), "offset": rng.normal(size=n_documents)}
+        given_alive = {name: line[live] for name, line in given_lines.items()}
+    with cut_otherwise(data):
+        got = top_k(queries, documents, k, live=live, slope=2.0, **given_lines)
+    want = top_k(queries, documents[live], k, slope=2.0, **given_alive)
+    np.testing.assert_array_equal(got.scores, want.scores)
+    np.testing.assert_array_equal(got.rows, np.flatnonzero(live)[want.rows])
+    np.testing.assert_allclose(got.log_sums, want.log_sums, atol=1e-5)
+
+
+@given(
+    st.integers(-60, 60),
+    st.sampled_from(["f2", "f4", "f8"]),
+    st.sampled_from(["f2", "f4", "f8"]),
+)
+def test_a_query_may_have_any_length_and_any_dtype(power, dtype, dtype_of_queries):
+    rng = np.random.default_rng(0)
+    documents, queries = unit_rows(rng, 50, 7, dtype, 20), unit_rows(rng, 3, 7, dtype_of_queries)
+    power = power // 10 if dtype_of_queries == "f2" else power
+    got = top_k(np.ldexp(queries, power), documents, 10)
+    # Powers of two change no digit but where a float16 leaves its normal range.
+    want = top_k(unit(np.ldexp(queries, power)), documents, 10)
+    np.testing.assert_array_equal(got.rows, want.rows)
+    np.testing.assert_allclose(got.scores, want.scores, atol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -275,7 +310,7 @@ def test_log_sums_over_a_large_corpus_are_exact_to_a_hundred_thousandth(dtype):
     documents, queries = unit_rows(rng, 20_000, 64, dtype), unit_rows(rng, 20, 64, dtype)
     scale, offset = rng.uniform(5, 15, 20_000), rng.normal(size=20_000)
     got = top_k(queries, documents, 3, scale=scale, offset=offset, slope=3.0)
-    scores = queries.astype(float) @ documents.astype(float).T * scale + offset
+    scores = unit(queries) @ documents.astype(float).T * scale + offset
     np.testing.assert_allclose(got.log_sums, logsumexp(3 * scores, axis=1), atol=1e-5)
     alone = top_k(queries[:1], documents, 3, scale=scale, offset=offset, slope=3.0)
     np.testing.assert_allclose(alone.log_sums, got.log_sums[:1], atol=1e-5)
@@ -291,7 +326,7 @@ def test_large_scales_do_not_lose_what_rounding_hides():
     scale, offset = np.full(3000, 1e6), np.zeros(3000)
     got = top_k(queries, documents, 10, scale=scale, offset=offset)
     want_scores, want_indices = brute_force(queries, documents, 10)
-    np.testing.assert_array_equal(got.indices, want_indices)
+    np.testing.assert_array_equal(got.rows, want_indices)
     np.testing.assert_allclose(got.scores, 1e6 * want_scores, rtol=1e-12)
 
 
@@ -310,11 +345,7 @@ def test_with_a_scale_of_one_and_no_offset_scores_are_the_plain_ones():
     lines = {"scale": np.ones(300), "offset": np.zeros(300)}
     got = top_k(queries, documents, 50, **lines)
     np.testing.assert_array_equal(got.scores, want.scores)
-    np.testing.assert_array_equal(got.indices, want.indices)
-    backwards = np.arange(300)[::-1]
-    other = top_k(queries, documents[::-1], 50, numbers=backwards, **lines)
-    np.testing.assert_array_equal(other.scores, want.scores)
-    np.testing.assert_array_equal(other.indices, want.indices)
+    np.testing.assert_array_equal(got.rows, want.rows)
 
 
 def test_identical_documents_come_in_their_own_order_in_single_precision():
@@ -340,5 +371,5 @@ def test_a_query_is_answered_the_same_alone_and_in_a_batch():
 def test_scores_that_rise_along_the_corpus_are_all_found():
     along = np.linspace(0, 1, 30_000)
     documents = np.stack([along, np.sqrt(1 - along**2)], axis=1)
-    indices = top_k(np.array([[1.0, 0.0]]), documents, 5).indices
+    indices = top_k(np.array([[1.0, 0.0]]), documents, 5).rows
     assert indices.tolist() == [[29_999, 29_998, 29_997, 29_996, 29_995]]
