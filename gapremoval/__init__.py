@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from ._embeddings import EmbeddingArray
     from ._folder import read_folder
     from ._items import Query, explode_documents
-    from ._pipeline import search
-    from ._search_pipeline import make_search_pipeline
+    from ._search import make_search_pipeline, search
     from .calibration import ModalityGapRemover
     from .encoders import CLIPEncoder
     from .model_selection import FusionWeightSearchCV, QueryKFold, make_ranking_scorer
@@ -46,9 +45,9 @@ _HOME = {
     "QueryKFold": "model_selection",
     "explode_documents": "_items",
     "make_ranking_scorer": "model_selection",
-    "make_search_pipeline": "_search_pipeline",
+    "make_search_pipeline": "_search",
     "read_folder": "_folder",
-    "search": "_pipeline",
+    "search": "_search",
 }
 _ROOMS = {
     "calibration",

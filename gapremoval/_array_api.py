@@ -1,6 +1,7 @@
 """The differences between array libraries, and the row arithmetic that all share."""
 
 from contextlib import ExitStack
+from functools import cache
 from mmap import mmap
 
 import array_api_compat
@@ -19,14 +20,14 @@ SPAN_SIZE = 2**25
 
 def array_namespace(*arrays):
     """As in array_api_compat, which takes longer than much of what is done in a block."""
-    if all(type(array) is np.ndarray for array in arrays):
+    if set(map(type, arrays)) == {np.ndarray}:
         return array_api_compat.numpy
     return array_api_compat.array_namespace(*arrays)
 
 
 def is_device_array(values):
     """Whether `values` is an array of another library than numpy (torch and others)."""
-    return is_array_api_obj(values) and not is_numpy_array(values)
+    return not isinstance(values, np.ndarray) and is_array_api_obj(values)
 
 
 def is_mapped(values):
@@ -246,7 +247,7 @@ def row_lengths(rows):
     return xp.sqrt(squares) if bool(xp.all(in_range)) else unit_rows(rows)[1]
 
 
-def divisible_rows(rows, kept=None):
+def divisible_rows(rows, kept=None, lengths=None):
     """What rows are to be divided by for unit length, without the pass that divides them.
 
     Parameters
@@ -255,6 +256,8 @@ def divisible_rows(rows, kept=None):
         Of any library that follows the array API standard.
     kept : array of bool of shape (n_rows,), default=None
         The rows that keep their length; none by default.
+    lengths : array of shape (n_rows,), default=None
+        As from `row_lengths`, where they are known.
 
     Returns
     -------
@@ -267,15 +270,15 @@ def divisible_rows(rows, kept=None):
         As from `unit_rows`, of the rows given.
     """
     xp = array_namespace(rows)
-    squares, in_range = _squares(rows)
-    divided = None if bool(xp.all(in_range)) else ~in_range
-    if divided is None:
-        lengths = xp.sqrt(squares)
-    else:
-        unit, lengths = unit_rows(rows)
+    lengths = row_lengths(rows) if lengths is None else lengths
+    smallest, largest, eps = _range_of_squares(rows.dtype, xp)
+    divided = (lengths <= smallest**0.5) | (lengths >= largest**0.5)
+    if bool(xp.any(divided)):
         divided = divided if kept is None else divided & ~kept
-        rows = xp.where(divided[:, None], unit, rows)
-    is_one = xp.abs(lengths - 1) <= 4 * xp.finfo(rows.dtype).eps
+        rows = xp.where(divided[:, None], unit_rows(rows)[0], rows)
+    else:
+        divided = None
+    is_one = xp.abs(lengths - 1) <= 4 * eps
     for others in (kept, divided):
         if others is not None:
             is_one |= others & (lengths > 0)
@@ -292,12 +295,19 @@ def divide_rows(rows, divisors, out):
 
 def _squares(rows):
     """The squared lengths, and which of them lie in the dtype's range with all their digits."""
-    limits = array_namespace(rows).finfo(rows.dtype)
-    small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
+    smallest, largest, _ = _range_of_squares(rows.dtype, array_namespace(rows))
     # What overflows, and what is not finite, is dealt with by `unit_rows`.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = squared_lengths(rows)
-    return squares, (squares > small) & (squares < large)
+    return squares, (squares > smallest) & (squares < largest)
+
+
+@cache
+def _range_of_squares(dtype, xp):
+    """Between which numbers a sum of squares has all its digits, and the dtype's precision."""
+    limits = xp.finfo(dtype)
+    eps = float(limits.eps)
+    return float(limits.smallest_normal) / eps**2, float(limits.max) * eps, eps
 
 
 def _no_zero(divisors):

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
 from ._version import __version__
 from ._warnings import warn
@@ -61,16 +62,18 @@ class ModalityEstimator(PlainTransformer):
         """
         return self.fit(X, y, modality=modality).transform(X, modality=modality)
 
+    def _check_fitted(self):
+        # scikit-learn's own check gathers all tags, which takes longer than a small search.
+        if not hasattr(self, "n_features_in_"):
+            check_is_fitted(self)
+
     @contextmanager
-    def _all_or_nothing(self):
-        """Keep the state as it was if fitting fails."""
-        before = vars(self).copy()
-        try:
-            yield
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
+    def _fitting(self):
+        """Yield a twin to fit, whose state becomes this one's in a single step or not at all."""
+        twin = object.__new__(type(self))
+        twin.__dict__ = vars(self).copy()
+        yield twin
+        self.__dict__ = twin.__dict__
 
 
 class Calibrator(OneToOneFeatureMixin, ModalityEstimator):

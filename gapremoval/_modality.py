@@ -145,6 +145,12 @@ class Tags:
         recode = [np.array([place[name] for name in tags.names], dtype) for tags in several]
         return cls(names, np.concatenate([r[t.codes] for r, t in zip(recode, several)]))
 
+    def as_queries(self):
+        """The tags that mark the same rows as queries."""
+        if all(map(is_query, self.names)):
+            return self
+        return Tags.concatenate([Tags(tuple(map(as_query, self.names)), self.codes)])
+
     def __len__(self):
         return len(self.codes)
 

@@ -5,6 +5,7 @@ with ``modality=``.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,11 @@ class Rows:
     values: object
     tags: Tags
 
+    @cached_property
+    def lengths(self):
+        """Their Euclidean lengths; NaN and infinity raise. Found when first asked for."""
+        return checked_lengths(self.values)
+
 
 def read_modality(X, modality=None):
     """The tags of rows, items or embeddings, or None where nothing brings them.
@@ -62,7 +68,7 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
     """Check the rows given to an estimator, and find their modalities.
 
     Finiteness is not checked here: that costs as much as a whole fit, and the row lengths
-    that every caller needs anyway show it (see `check_lengths`).
+    that every caller needs anyway show it (see `Rows.lengths`).
 
     Parameters
     ----------
@@ -94,15 +100,28 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
     """
     tags = read_modality(X, modality)
     values = X.values if isinstance(X, EmbeddingArray) else X
-    _refuse_items(estimator, values)
-    if is_device_array(values):
-        values = _check_device_array(estimator, values, reset)
-    else:
-        # Integers stay as they are: converting them all at once would take a copy.
-        values = validate_data(estimator, values, reset=reset, ensure_all_finite=False)
+    if reset or not _is_plainly_right(estimator, values):
+        _refuse_items(estimator, values)
+        if is_device_array(values):
+            values = _check_device_array(estimator, values, reset)
+        else:
+            # Integers stay as they are: converting them all at once would take a copy.
+            values = validate_data(estimator, values, reset=reset, ensure_all_finite=False)
     if tags is None:
         tags = Tags.encode(_assumed_modality(estimator, known), values.shape[0])
     return Rows(values, tags)
+
+
+def _is_plainly_right(estimator, values):
+    """Whether `validate_data`, which makes a hundred calls, would return `values` as they are."""
+    return (
+        type(values) is np.ndarray
+        and values.dtype.char in "efd"
+        and values.ndim == 2
+        and len(values) > 0
+        and values.shape[1] == getattr(estimator, "n_features_in_", None)
+        and not hasattr(estimator, "feature_names_in_")
+    )
 
 
 def _refuse_items(estimator, values):

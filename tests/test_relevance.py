@@ -18,7 +18,7 @@ int64s = st.integers(-(2**63), 2**63 - 1)
 
 
 def ids_of(ids, first_row=0):
-    return check_ids(list(ids), np.arange(first_row, first_row + len(ids)))
+    return check_ids(check_y(ids, len(ids)), np.arange(first_row, first_row + len(ids)))
 
 
 @given(st.lists(int64s, min_size=1))
@@ -30,8 +30,8 @@ def test_integer_ids_are_int64_however_they_come(ids):
         [np.int64(x) for x in ids],
         [np.int8(x) for x in small] + ids,
         [fractions.Fraction(x) for x in ids],
-        check_y(pd.Series(ids), len(ids)),
-        check_y(pd.Series(ids, dtype="Int64"), len(ids)),
+        pd.Series(ids),
+        pd.Series(ids, dtype="Int64"),
     ):
         checked = ids_of(given_ids)
         assert checked.dtype == np.int64
@@ -69,15 +69,15 @@ def test_one_number_that_is_no_int64_makes_the_ids_objects(odd):
 @given(st.lists(st.text() | st.text("a\0"), min_size=1))
 def test_different_strings_stay_different_ids(ids):
     checked = ids_of(ids)
+    assert checked.dtype == object
     assert checked.tolist() == ids
-    assert (checked.dtype.kind == "U") == (not any(x.endswith("\0") for x in ids))
 
 
 def test_strings_of_any_type_are_str_ids():
-    for ids in (["a", np.str_("bc")], np.array(["a", "bc"]), check_y(pd.Series(["a", "bc"]), 2)):
+    for ids in (["a", np.str_("bc")], np.array(["a", "bc"]), pd.Series(["a", "bc"])):
         checked = ids_of(ids)
-        assert checked.dtype == "<U2"
         assert checked.tolist() == ["a", "bc"]
+        assert {type(x) for x in checked} == {str}
 
 
 class Sku(str, enum.Enum):  # noqa: UP042  numpy reads str() of it, which is not its value
@@ -119,7 +119,7 @@ def test_no_documents_have_no_ids():
 @pytest.mark.parametrize("others", [["a", "b"], [1, 2], [1.0, 2.5], [b"a", b"b"]], ids=repr)
 def test_what_is_no_single_id_is_named_with_its_row(wrong, others):
     with pytest.raises(ValueError, match="^Row 12 is a document") as refusal:
-        check_ids([*others, wrong, others[0]], np.array([3, 7, 12, 13]))
+        check_ids(check_y([*others, wrong, others[0]], 4), np.array([3, 7, 12, 13]))
     assert f"its id in y is {wrong!r}" in str(refusal.value)
     assert "mark their rows by a modality such as 'query:text'" in str(refusal.value)
 
@@ -137,12 +137,13 @@ def test_y_is_read_from_any_sequence_as_it_is(entries):
     boxed = np.empty(len(entries), dtype=object)
     boxed[:] = entries
     for y in (entries, tuple(entries), iter(entries), boxed, pd.Series(boxed, dtype=object)):
-        assert check_y(y, len(entries)) == entries
+        assert check_y(y, len(entries)).tolist() == entries
 
 
 def test_lists_of_equal_length_that_became_a_table_are_lists_again():
-    assert check_y(np.array([["a", "b"], ["c", "d"]]), 2) == [["a", "b"], ["c", "d"]]
-    assert check_y(pd.DataFrame({"first": [1, 3], "second": [2, 4]}), 2) == [[1, 2], [3, 4]]
+    assert check_y(np.array([["a", "b"], ["c", "d"]]), 2).tolist() == [["a", "b"], ["c", "d"]]
+    frame = pd.DataFrame({"first": [1, 3], "second": [2, 4]})
+    assert check_y(frame, 2).tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("y", ["abc", b"abc", 5, 2.5, {"a": 1, "b": 2, "c": 3}, set("abc")])

@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import to_numpy
 from .._modality import parts_of
-from .._validation import check_rows, checked_lengths
+from .._validation import check_rows
 from ._moments import unit_moments
 
 
@@ -83,10 +83,10 @@ def drift(remover, X, *, modality=None):
     checked = check_rows(remover, X, modality, known=remover.counts_)
     tags = checked.tags
     is_unit = np.array([len(parts_of(name)) == 1 for name in tags.names])
-    counts, means, _ = unit_moments(checked.values, tags.codes, is_unit)
+    counts, means, lengths = unit_moments(checked.values, tags.codes, is_unit)
     squares = np.ones(len(counts))
     if not is_unit.all():
-        lengths = to_numpy(checked_lengths(checked.values)).astype(float)
+        lengths = to_numpy(checked.lengths if lengths is None else lengths).astype(float)
         sums = np.bincount(tags.codes, lengths**2, minlength=len(counts))
         squares = np.where(is_unit, 1, sums / np.maximum(counts, 1))
     found = {}

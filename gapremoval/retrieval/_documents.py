@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from .._array_api import full_precision, is_mapped, take_rows, to_numpy
+from .._relevance import group_ids
 from .._validation import checked_lengths
 from .._warnings import warn
 from ._fusion import fuse_rows, modalities_of
@@ -95,15 +96,6 @@ def _can_stay(values, lengths, codes, document):
     if (document[1:] < document[:-1]).any() or n_runs > len(np.unique(codes)):
         return False
     return bool((np.abs(lengths - 1) <= 4 * np.finfo(values.dtype).eps).all())
-
-
-def group_ids(ids):
-    """Distinct ids in the order of their first row, and each row's place among them."""
-    if ids.dtype.kind == "i" and (np.diff(ids) > 0).all():
-        return ids, np.arange(len(ids))
-    place = {}
-    document = np.array([place.setdefault(x, len(place)) for x in ids.tolist()], np.intp)
-    return ids[np.unique(document, return_index=True)[1]], document
 
 
 def warn_of_unlike_lengths(lengths, tags, document):

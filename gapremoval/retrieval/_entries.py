@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from .._growing import Growing
-from .._relevance import check_known
+from .._relevance import check_known, kind_of_ids
 
 # Where a document lies that has length zero and so no row, and one that was removed.
 UNDIRECTED, REMOVED = -1, -2
@@ -62,7 +62,7 @@ class Entries:
         ValueError
             If their type is not that of the others, or some are there.
         """
-        if len(self) and self.id.held.dtype.kind != ids.dtype.kind:
+        if len(self) and kind_of_ids(self.id.rows) != kind_of_ids(ids):
             raise ValueError(
                 f"The new ids are of another type ({ids.tolist()[0]!r}) than those of the corpus "
                 f"({self.ids[:1].tolist()[0]!r}): use the same type."

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import full_precision, row_blocks, row_sums, take_rows, to_numpy
+from .._relevance import group_ids
 from .._validation import checked_lengths
-from ._documents import group_ids
 from ._fusion import fuse_rows, modality_weights
 
 # A fused vector shorter than this, as a share of its document's longest row, is made

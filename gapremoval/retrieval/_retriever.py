@@ -12,12 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 from .._array_api import as_slice, take_rows, to_double, to_numpy, unit_rows
 from .._base import ModalityEstimator
 from .._modality import as_query, is_query
-from .._relevance import check_ids, check_y
-from .._validation import check_lengths, check_rows, checked_lengths
+from .._relevance import check_ids, check_y, group_ids
+from .._validation import check_lengths, check_rows
 from .._warnings import warn
 from ..score_calibration import ScoreCalibrator
 from ._corpus import Corpus
-from ._documents import Documents, group_ids, warn_of_unlike_lengths, warn_of_zero_length
+from ._documents import Documents, warn_of_unlike_lengths, warn_of_zero_length
 from ._fusion import check_fusion_weight
 from ._query_banks import make_banks, teaching_scores
 from ._ranking import rank
@@ -154,8 +154,8 @@ class MixedModalityRetriever(ModalityEstimator):
             infinity, a dict of fusion weights leaves out a modality that is fused, or a
             score calibration is to learn from relevance that names unknown documents.
         """
-        with self._all_or_nothing():
-            self._index(X, y, modality, reset=True)
+        with self._fitting() as twin:
+            twin._index(X, y, modality, reset=True)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -184,8 +184,8 @@ class MixedModalityRetriever(ModalityEstimator):
         ValueError
             As `fit`; besides, if an id is already there.
         """
-        with self._all_or_nothing():
-            self._index(X, y, modality, reset=not hasattr(self, "_documents"))
+        with self._fitting() as twin:
+            twin._index(X, y, modality, reset=not hasattr(self, "_documents"))
         return self
 
     def remove(self, ids):
@@ -426,7 +426,7 @@ class MixedModalityRetriever(ModalityEstimator):
         check_fusion_weight(self.fusion_weight)
         known = () if reset else self.modalities_
         rows = check_rows(self, X, modality, reset=reset, known=known)
-        lengths = to_numpy(checked_lengths(rows.values))
+        lengths = to_numpy(rows.lengths)
         n_rows, at = len(rows.tags), np.flatnonzero(~rows.tags.is_query)
         if reset and not len(at):
             raise ValueError(
@@ -465,7 +465,8 @@ class MixedModalityRetriever(ModalityEstimator):
         asks = rows.tags.is_query
         document_of_row = np.full(len(asks), -1)
         document_of_row[~asks] = document
-        relevance = {} if y is None else {row: y[row] for row in np.flatnonzero(asks).tolist()}
+        at = np.flatnonzero(asks)
+        relevance = {} if y is None else dict(zip(at.tolist(), y[at].tolist()))
         self._banks = make_banks(
             rows.values,
             has_direction,
@@ -482,7 +483,7 @@ class MixedModalityRetriever(ModalityEstimator):
     def _document_ids(self, y, at, seen):
         """The ids of the rows `at`: those in `y`, or row numbers that go on from `seen`."""
         if y is not None:
-            return check_ids([y[row] for row in at], at)
+            return check_ids(y[at], at)
         if seen is None:
             raise ValueError(
                 "The documents so far have ids of their own: give those of the new ones in y."
@@ -491,7 +492,7 @@ class MixedModalityRetriever(ModalityEstimator):
 
     def _rank(self, X, n_neighbors, modality, document_modality=None, with_odds=False):
         """The Ranking of the documents for rows that are all queries."""
-        check_is_fitted(self)
+        self._check_fitted()
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")

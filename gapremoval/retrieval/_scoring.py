@@ -97,9 +97,9 @@ def judged_queries(retriever, X, y, sample_weight=None, *, modality=None):
     tags, n_rows = checked.tags, len(checked.tags)
     y = check_y(y, n_rows)
     rows, documents = np.flatnonzero(tags.is_query), np.flatnonzero(~tags.is_query)
-    ids = check_ids([y[row] for row in documents], documents)
+    ids = check_ids(y[documents], documents)
     check_known(ids.tolist(), retriever.ids_, what="y of the document rows", advice=HELD_OUT)
-    relevance = check_relevance(y[row] for row in rows)
+    relevance = check_relevance(y[rows].tolist())
     judged = np.array([answer is not None for answer in relevance], dtype=bool)
     if not judged.any():
         raise ValueError(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 from gapremoval._array_api import as_slice, is_mapped
-from gapremoval.retrieval._documents import group_ids
+from gapremoval._relevance import check_ids, check_y, group_ids
 
 
 def unit(n, n_features=16, dtype="f4", seed=0):

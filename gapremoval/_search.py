@@ -1,17 +1,21 @@
-"""search: ask any fitted pipeline, search object or retriever."""
+"""search: ask any fitted pipeline, search object or retriever; the pipeline that we recommend."""
 
 from collections.abc import Mapping, Set
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
+from ._base import ModalityEstimator
 from ._embeddings import EmbeddingArray
 from ._items import Query, is_picture
 from ._modality import Tags, as_query, is_query
 from ._validation import UNTAGGED
+from .calibration import ModalityGapRemover
+from .retrieval import MixedModalityRetriever
+from .score_calibration import PosteriorOdds
 
 
 def search(estimator, queries, n_neighbors=None, *, modality=None, document_modality=None):
@@ -70,10 +74,10 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
             f"{type(retriever).__name__} cannot search: the last step must be a "
             "MixedModalityRetriever, or another estimator with a search method."
         )
-    check_is_fitted(retriever)
-    first = _thawed(steps[0]) if steps else retriever
-    named = hasattr(first, "feature_names_in_")
-    X, tags = _as_queries(queries, modality, getattr(retriever, "modalities_", ()), named)
+    if not hasattr(retriever, "n_features_in_"):
+        check_is_fitted(retriever)
+    fitted = getattr(retriever, "modalities_", ())
+    X, tags = _as_queries(queries, modality, fitted, _thawed(steps[0]) if steps else retriever)
     X, tags = transform_steps(steps, X, tags)
     return retriever.search(X, n_neighbors, modality=tags, document_modality=document_modality)
 
@@ -117,11 +121,19 @@ def transform_steps(steps, X, tags=None):
         if isinstance(step, Pipeline):
             X, tags = transform_steps([inner for _, inner in step.steps], X, tags)
             continue
-        asks = get_routing_for_object(step).consumes("transform", ["modality"])
-        modality = {"modality": tags.to_array()} if asks and tags is not None else {}
-        X = step.transform(X, **modality)
+        X = step.transform(X, **_routed(step, X, tags))
         tags = X._tags if isinstance(X, EmbeddingArray) else tags
     return X, tags
+
+
+def _routed(step, X, tags):
+    """What a step is to be given besides `X`: the modality, where only that brings it."""
+    if tags is None or (isinstance(X, EmbeddingArray) and isinstance(step, ModalityEstimator)):
+        return {}
+    if isinstance(step, ModalityEstimator):
+        return {"modality": tags}
+    asks = get_routing_for_object(step).consumes("transform", ["modality"])
+    return {"modality": tags.to_array()} if asks else {}
 
 
 def _thawed(step):
@@ -131,8 +143,11 @@ def _thawed(step):
     return step
 
 
-def _as_queries(queries, modality, fitted, named):
-    """One query or many: a list of Query items, or rows and their tags as queries."""
+def _as_queries(queries, modality, fitted, first):
+    """One query or many, as `first` takes them: a list of Query items, or rows and their tags."""
+    if isinstance(queries, EmbeddingArray) and modality is None and len(queries):
+        tags = queries._tags.as_queries()
+        return EmbeddingArray(queries.values, tags), tags
     given = queries
     if _is_item(queries):
         queries = [queries]
@@ -160,17 +175,17 @@ def _as_queries(queries, modality, fitted, named):
         raise ValueError(f"There is no query in {given!r}.")
     if len(queries.shape) == 1:
         queries = queries[None, :] if hasattr(queries, "ndim") else queries
-    if modality is None and isinstance(queries, EmbeddingArray):
-        modality = queries.modality
-    elif modality is None:
+    if modality is None:
         modality = _only_query_modality(fitted)
     if isinstance(modality, str):
-        modality = [modality] * queries.shape[0]
-    marked = [as_query(name) if isinstance(name, str) else name for name in modality]
-    tags = Tags.encode(marked, queries.shape[0])
-    values = queries.values if isinstance(queries, EmbeddingArray) else queries
+        modality = as_query(modality)
+    else:
+        modality = [as_query(name) if isinstance(name, str) else name for name in modality]
+    tags = Tags.encode(modality, queries.shape[0])
     # The names of a frame's columns are for steps that were fitted with names.
-    return values if named and hasattr(values, "iloc") else EmbeddingArray(values, tags), tags
+    if hasattr(queries, "iloc") and hasattr(first, "feature_names_in_"):
+        return queries, tags
+    return EmbeddingArray(queries, tags), tags
 
 
 def _is_item(query):
@@ -189,3 +204,48 @@ def _only_query_modality(fitted):
         "These vectors do not say what asks, a text or an image: pass modality='text' or the "
         f"like. Fitted were {', '.join(map(repr, fitted))}."
     )
+
+
+def make_search_pipeline(encoder=None, *, fusion_weight=0.5, n_neighbors=10):
+    """The pipeline that the evidence recommends, unfitted.
+
+    It removes the modality gap and ranks by posterior odds, so that answers of every
+    modality reach the top and scores become probabilities. Fit it on tagged documents and,
+    where there are any, ``query:`` rows, with or without relevance: they teach it what
+    questions look like and which modalities answer them.
+
+    Parameters
+    ----------
+    encoder : transformer, default=None
+        What makes rows of texts and pictures, such as a `CLIPEncoder`, for raw items; None
+        for embeddings.
+    fusion_weight : float in [0, 1] or dict of str to float, default=0.5
+        How the modalities of a document are weighed; see `MixedModalityRetriever`.
+    n_neighbors : int, default=10
+        How many documents a query finds.
+
+    Returns
+    -------
+    Pipeline
+        [encoder,] `ModalityGapRemover`, `MixedModalityRetriever` with
+        ``score_calibration=PosteriorOdds()``.
+
+    See Also
+    --------
+    search : Asks it.
+
+    Examples
+    --------
+    >>> from gapremoval import make_search_pipeline, search
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> X, y = make_mixed_modality(200, random_state=0)
+    >>> pipe = make_search_pipeline().fit(X, y)
+    >>> found = search(pipe, X[-2:], 5)
+    >>> found.probabilities.shape
+    (2, 5)
+    """
+    retriever = MixedModalityRetriever(
+        n_neighbors, fusion_weight=fusion_weight, score_calibration=PosteriorOdds()
+    )
+    steps = [ModalityGapRemover(), retriever]
+    return make_pipeline(*steps if encoder is None else [encoder, *steps])
