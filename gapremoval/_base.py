@@ -3,7 +3,6 @@
 from contextlib import contextmanager
 
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from ._version import __version__
 from ._warnings import warn
@@ -61,11 +60,6 @@ class ModalityEstimator(PlainTransformer):
             What ``transform`` returns.
         """
         return self.fit(X, y, modality=modality).transform(X, modality=modality)
-
-    def _check_fitted(self):
-        # scikit-learn's own check gathers all tags, which takes longer than a small search.
-        if not hasattr(self, "n_features_in_"):
-            check_is_fitted(self)
 
     @contextmanager
     def _fitting(self):

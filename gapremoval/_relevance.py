@@ -1,7 +1,7 @@
 """What ``y`` holds: the ids of documents and the relevance of queries."""
 
 import numbers
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Hashable, Iterable, Mapping, Set
 from contextlib import suppress
 
 import numpy as np
@@ -72,7 +72,14 @@ def check_ids(ids, rows):
         return ids
     plain = (str, int, float, np.number)
     if not all(issubclass(x, plain) for x in types) or (ids != ids).any():
-        _refuse_what_is_no_id(ids, rows)
+        for x, row in zip(ids, rows):
+            if not isinstance(x, Hashable) or isinstance(x, SEVERAL) or is_missing(x):
+                raise ValueError(
+                    f"Row {row} is a document, and its id in y is {x!r}: a document's id is "
+                    "hashable: one string, number or the like, never None, NaN, a list, a tuple, "
+                    "a set or a dict. Relevance belongs to queries: mark their rows by a modality "
+                    "such as 'query:text', in an EmbeddingArray or as modality=."
+                )
     kind = kind_of_ids(ids)
     if kind == "string":
         return np.fromiter(map(str.__str__, ids), dtype=object)
@@ -83,7 +90,7 @@ def check_ids(ids, rows):
             "use one type, since '1' and 1 would be two documents."
         )
     with suppress(OverflowError):  # infinite, or beyond int64
-        if kind == "number" and (whole := [int(x) for x in ids]) == ids.tolist():
+        if kind == "number" and (whole := [*map(int, ids)]) == ids.tolist():
             ids = np.fromiter(whole, dtype=object)
             return ids.astype(np.int64)
     return ids
@@ -97,20 +104,6 @@ def kind_of_ids(ids):
     # numpy's timedelta64 calls itself an integer.
     real = all(issubclass(x, numbers.Real) and x is not np.timedelta64 for x in types)
     return "number" if real else "other"
-
-
-def _refuse_what_is_no_id(ids, rows):
-    """Raise for the first entry that is missing, unhashable or several ids."""
-    for x, row in zip(ids, rows):
-        with suppress(TypeError):
-            if not isinstance(x, SEVERAL) and not is_missing(x) and hash(x) is not None:
-                continue
-        raise ValueError(
-            f"Row {row} is a document, and its id in y is {x!r}: a document's id is hashable and "
-            "one, such as a string or a number, never None, NaN, a list, a tuple, a set or a dict. "
-            "Relevance belongs to queries: mark their rows by a modality such as 'query:text', in "
-            "an EmbeddingArray or as modality=."
-        )
 
 
 def group_ids(ids):

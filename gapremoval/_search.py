@@ -74,10 +74,7 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
             f"{type(retriever).__name__} cannot search: the last step must be a "
             "MixedModalityRetriever, or another estimator with a search method."
         )
-    if not hasattr(retriever, "n_features_in_"):
-        check_is_fitted(retriever)
-    fitted = getattr(retriever, "modalities_", ())
-    X, tags = _as_queries(queries, modality, fitted, _thawed(steps[0]) if steps else retriever)
+    X, tags = _as_queries(queries, modality, retriever, _thawed([*steps, retriever][0]))
     X, tags = transform_steps(steps, X, tags)
     return retriever.search(X, n_neighbors, modality=tags, document_modality=document_modality)
 
@@ -121,19 +118,15 @@ def transform_steps(steps, X, tags=None):
         if isinstance(step, Pipeline):
             X, tags = transform_steps([inner for _, inner in step.steps], X, tags)
             continue
-        X = step.transform(X, **_routed(step, X, tags))
+        # Looking up what a step asks for takes longer than a small search.
+        if tags is not None and isinstance(step, ModalityEstimator):
+            X = step.transform(X, modality=tags)
+        elif tags is not None and get_routing_for_object(step).consumes("transform", ["modality"]):
+            X = step.transform(X, modality=tags.to_array())
+        else:
+            X = step.transform(X)
         tags = X._tags if isinstance(X, EmbeddingArray) else tags
     return X, tags
-
-
-def _routed(step, X, tags):
-    """What a step is to be given besides `X`: the modality, where only that brings it."""
-    if tags is None or (isinstance(X, EmbeddingArray) and isinstance(step, ModalityEstimator)):
-        return {}
-    if isinstance(step, ModalityEstimator):
-        return {"modality": tags}
-    asks = get_routing_for_object(step).consumes("transform", ["modality"])
-    return {"modality": tags.to_array()} if asks else {}
 
 
 def _thawed(step):
@@ -143,11 +136,12 @@ def _thawed(step):
     return step
 
 
-def _as_queries(queries, modality, fitted, first):
+def _as_queries(queries, modality, retriever, first):
     """One query or many, as `first` takes them: a list of Query items, or rows and their tags."""
     if isinstance(queries, EmbeddingArray) and modality is None and len(queries):
         tags = queries._tags.as_queries()
-        return EmbeddingArray(queries.values, tags), tags
+        return queries if tags is queries._tags else EmbeddingArray(queries.values, tags), tags
+    check_is_fitted(retriever)
     given = queries
     if _is_item(queries):
         queries = [queries]
@@ -176,16 +170,13 @@ def _as_queries(queries, modality, fitted, first):
     if len(queries.shape) == 1:
         queries = queries[None, :] if hasattr(queries, "ndim") else queries
     if modality is None:
-        modality = _only_query_modality(fitted)
-    if isinstance(modality, str):
-        modality = as_query(modality)
-    else:
-        modality = [as_query(name) if isinstance(name, str) else name for name in modality]
-    tags = Tags.encode(modality, queries.shape[0])
+        modality = _only_query_modality(getattr(retriever, "modalities_", ()))
+    names = [modality] if isinstance(modality, str) else modality
+    names = [as_query(name) if isinstance(name, str) else name for name in names]
+    tags = Tags.encode(names[0] if isinstance(modality, str) else names, queries.shape[0])
     # The names of a frame's columns are for steps that were fitted with names.
-    if hasattr(queries, "iloc") and hasattr(first, "feature_names_in_"):
-        return queries, tags
-    return EmbeddingArray(queries, tags), tags
+    named = hasattr(queries, "iloc") and hasattr(first, "feature_names_in_")
+    return queries if named else EmbeddingArray(queries, tags), tags
 
 
 def _is_item(query):
@@ -195,11 +186,9 @@ def _is_item(query):
 
 def _only_query_modality(fitted):
     """The query modality of bare vectors, where only one was fitted."""
-    asked = [name for name in fitted if is_query(name)]
+    asked = [name for name in fitted if is_query(name) or tuple(fitted) == (UNTAGGED,)]
     if len(asked) == 1:
         return asked[0]
-    if list(fitted) == [UNTAGGED]:
-        return UNTAGGED
     raise ValueError(
         "These vectors do not say what asks, a text or an image: pass modality='text' or the "
         f"like. Fitted were {', '.join(map(repr, fitted))}."

@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapremoval._relevance import check_ids, check_known, check_relevance, check_y
+from gapremoval._relevance import (
+    check_ids,
+    check_known,
+    check_relevance,
+    check_y,
+    group_ids,
+    kind_of_ids,
+)
 
-MISSING = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT]
+MISSING = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT")]
 int64s = st.integers(-(2**63), 2**63 - 1)
 
 
@@ -107,13 +114,75 @@ def test_other_ids_are_kept_as_objects(ids):
     assert checked.tolist() == ids
 
 
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1))
+def test_integers_are_integers_whatever_their_width(ids):
+    for given_ids in (ids, np.array(ids, "u8"), list(np.array(ids, "u8"))):
+        checked = ids_of(given_ids)
+        assert checked.tolist() == ids
+        assert {type(x) for x in checked.tolist()} == {int}
+        assert checked.dtype == (np.int64 if max(ids) < 2**63 else object)
+        assert kind_of_ids(checked) == "number"
+
+
+@pytest.mark.parametrize(
+    ("batches", "kind"),
+    [
+        ([[1.5], [3.0], [2**63, 7], [7], [np.float32(0.1)], [True], [float("inf")]], "number"),
+        ([["a\0"], ["b"], [np.str_("c")], np.array(["d"]), [Sku.SHOE]], "string"),
+        ([[b"a"], [uuid.UUID(int=1), 5], [5, pd.Timestamp(0)], [1j], [np.timedelta64(1)]], "other"),
+    ],
+    ids=["number", "string", "other"],
+)
+def test_ids_of_one_kind_are_told_in_every_batch(batches, kind):
+    assert {kind_of_ids(ids_of(batch)) for batch in batches} == {kind}
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "D"])
+def test_times_come_back_as_times(unit):
+    times = np.array(["2026-01-02", "2020-03-04"], dtype=f"M8[{unit}]")
+    checked = ids_of(times)
+    assert checked.tolist() == list(times)
+    assert {type(x) for x in checked} == {np.datetime64}
+    for column in (pd.Series(times), pd.DatetimeIndex(times)):
+        checked = ids_of(column)
+        assert checked.tolist() == list(column)
+        assert {type(x) for x in checked} == {pd.Timestamp}
+    check_known(times[:1], ids_of(times), what="relevance")
+    assert check_relevance(times) == [{time: 1.0} for time in times]
+
+
+def test_one_long_id_takes_no_more_than_its_own_memory():
+    ids = ids_of(["a" * 20_000, *map(str, range(3000))])
+    assert ids.nbytes == 8 * 3001
+
+
+@given(st.lists(st.integers(-5, 5) | st.sampled_from([2**63, 0.5])) | st.lists(st.text("ab")))
+def test_ids_are_grouped_in_the_order_of_their_first_row(ids):
+    checked = ids_of(ids)
+    distinct, document = group_ids(checked)
+    assert distinct.tolist() == list(dict.fromkeys(ids))
+    assert distinct.dtype == checked.dtype
+    assert distinct[document].tolist() == ids
+
+
 def test_no_documents_have_no_ids():
     assert ids_of([]).shape == (0,)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [*MISSING, ["a"], ("a", "b"), {"a"}, frozenset("a"), {"a": 1.0}, np.array(["a"]), []],
+    [
+        *MISSING,
+        ["a"],
+        ("a", "b"),
+        {"a"},
+        frozenset("a"),
+        {"a": 1.0},
+        np.array(["a"]),
+        [],
+        bytearray(b"a"),
+        pd.Series(["a"]),
+    ],
     ids=repr,
 )
 @pytest.mark.parametrize("others", [["a", "b"], [1, 2], [1.0, 2.5], [b"a", b"b"]], ids=repr)
@@ -121,6 +190,7 @@ def test_what_is_no_single_id_is_named_with_its_row(wrong, others):
     with pytest.raises(ValueError, match="^Row 12 is a document") as refusal:
         check_ids(check_y([*others, wrong, others[0]], 4), np.array([3, 7, 12, 13]))
     assert f"its id in y is {wrong!r}" in str(refusal.value)
+    assert "a document's id is hashable" in str(refusal.value)
     assert "mark their rows by a modality such as 'query:text'" in str(refusal.value)
 
 

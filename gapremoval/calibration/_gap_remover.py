@@ -7,6 +7,7 @@ import numpy as np
 from array_api_compat import is_numpy_array
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import (
     divisible_rows,
@@ -178,7 +179,7 @@ class ModalityGapRemover(Calibrator):
         ValueError
             As `fit`.
         """
-        self._learn(X, modality, goes_on=True)
+        self._learn(X, modality, getattr(self, "counts_", ()), getattr(self, "means_", ()))
         return self
 
     def merge(self, other):
@@ -202,8 +203,8 @@ class ModalityGapRemover(Calibrator):
         """
         if not isinstance(other, ModalityGapRemover):
             raise TypeError(f"merge takes another ModalityGapRemover; got {type(other).__name__}.")
-        self._check_fitted()
-        other._check_fitted()
+        check_is_fitted(self)
+        check_is_fitted(other)
         if self.n_features_in_ != other.n_features_in_:
             raise ValueError(
                 f"Cannot merge means of {other.n_features_in_} features into means of "
@@ -241,8 +242,7 @@ class ModalityGapRemover(Calibrator):
             If rows have length zero (they stay zero), or the queries' center is the
             prior's alone.
         """
-        self._check_fitted()
-        rows = check_rows(self, X, modality, known=self.counts_)
+        rows = check_rows(self, X, modality, known=getattr(self, "counts_", ()))
         corrected, n_zero = self._subtract(rows)
         _warn_of_zero_rows(n_zero)
         return _as_given(X, corrected, rows.tags)
@@ -275,8 +275,8 @@ class ModalityGapRemover(Calibrator):
         # Rows of length zero have been told of.
         return _as_given(X, self._subtract(rows, lengths)[0], rows.tags)
 
-    def _learn(self, X, modality, *, goes_on=False):
-        """Take the mean of each modality, which may go on from those taken before.
+    def _learn(self, X, modality, counts=(), means=()):
+        """Take the mean of each modality, together with those taken before.
 
         Returns
         -------
@@ -284,21 +284,16 @@ class ModalityGapRemover(Calibrator):
         lengths : array of shape (n_rows,) or None
             Their lengths, where they were kept.
         """
-        goes_on = goes_on and hasattr(self, "counts_")
         with self._fitting() as twin:
-            known = self.counts_ if goes_on else ()
-            rows = check_rows(twin, X, modality, reset=not goes_on, known=known)
-            names, present = rows.tags.names, rows.tags.counts()
-            scaled = [len(parts_of(name)) == 1 for name in names]
-            counts, means, lengths = unit_moments(rows.values, rows.tags.codes, scaled)
-            _warn_of_zero_rows(len(rows.tags) - int(counts.sum()))
-            moments = (
-                {name: int(n) for name, n in zip(names, counts) if name in present},
-                {name: mean for name, mean in zip(names, means) if name in present},
-            )
-            if goes_on:
-                moments = pool_means(self.counts_, self.means_, *moments)
-            twin._set_means(*moments)
+            rows = check_rows(twin, X, modality, reset=not counts, known=counts)
+            values, tags = rows.values, rows.tags
+            scaled = [len(parts_of(name)) == 1 for name in tags.names]
+            new_counts, new_means, lengths = unit_moments(values, tags.codes, scaled)
+            _warn_of_zero_rows(len(tags) - int(new_counts.sum()))
+            at = {name: tags.names.index(name) for name in tags.counts()}
+            new_counts = {name: int(new_counts[i]) for name, i in at.items()}
+            new_means = {name: new_means[i] for name, i in at.items()}
+            twin._set_means(*pool_means(counts, means, new_counts, new_means))
         return rows, lengths
 
     def _set_means(self, counts, means):

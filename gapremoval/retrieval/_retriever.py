@@ -492,7 +492,6 @@ class MixedModalityRetriever(ModalityEstimator):
 
     def _rank(self, X, n_neighbors, modality, document_modality=None, with_odds=False):
         """The Ranking of the documents for rows that are all queries."""
-        self._check_fitted()
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
@@ -518,7 +517,7 @@ class MixedModalityRetriever(ModalityEstimator):
         directed : ndarray of bool of shape (n_queries,)
             Which are not zero.
         """
-        rows = check_rows(self, X, modality, known=self.modalities_)
+        rows = check_rows(self, X, modality, known=getattr(self, "modalities_", ()))
         asked_before = any(map(is_query, self.modalities_))
         if asked_before and not rows.tags.is_query.any():
             warn(
