@@ -273,15 +273,11 @@ def divisible_rows(rows, kept=None, lengths=None):
     lengths = row_lengths(rows) if lengths is None else lengths
     smallest, largest, eps = _range_of_squares(rows.dtype, xp)
     divided = (lengths <= smallest**0.5) | (lengths >= largest**0.5)
+    divided = divided if kept is None else divided & ~kept
     if bool(xp.any(divided)):
-        divided = divided if kept is None else divided & ~kept
         rows = xp.where(divided[:, None], unit_rows(rows)[0], rows)
-    else:
-        divided = None
-    is_one = xp.abs(lengths - 1) <= 4 * eps
-    for others in (kept, divided):
-        if others is not None:
-            is_one |= others & (lengths > 0)
+    done = divided if kept is None else divided | kept
+    is_one = (xp.abs(lengths - 1) <= 4 * eps) | (done & (lengths > 0))
     return rows, xp.where(is_one, xp.ones_like(lengths), lengths), lengths
 
 

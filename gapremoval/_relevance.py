@@ -70,8 +70,7 @@ def check_ids(ids, rows):
     types = set(map(type, ids))
     if types == {str}:
         return ids
-    plain = (str, int, float, np.number)
-    if not all(issubclass(x, plain) for x in types) or (ids != ids).any():
+    if not all(issubclass(x, (str, int, float, np.number)) for x in types) or (ids != ids).any():
         for x, row in zip(ids, rows):
             if not isinstance(x, Hashable) or isinstance(x, SEVERAL) or is_missing(x):
                 raise ValueError(

@@ -140,8 +140,7 @@ def _check_device_array(estimator, values, reset):
     """What `validate_data` checks, for an array that must stay where it is."""
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(
-            f"Expected a 2-D array with at least one row and one feature; got shape "
-            f"{tuple(values.shape)}."
+            f"Expected a 2-D array with a row and a feature at least; got {tuple(values.shape)}."
         )
     validate_data(estimator, values, reset=reset, skip_check_array=True)
     xp = array_namespace(values)

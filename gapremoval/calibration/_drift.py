@@ -96,10 +96,8 @@ def drift(remover, X, *, modality=None):
         fitted = remover.means_[name]
         spread = _spread(counts[at], means[at], squares[at])
         of_fitted = _spread(n_fitted, fitted, 1 if is_unit[at] else np.nan)
-        spread, of_fitted = (
-            other if np.isnan(one) else one
-            for one, other in ((spread, of_fitted), (of_fitted, spread))
-        )
+        spread = of_fitted if np.isnan(spread) else spread
+        of_fitted = spread if np.isnan(of_fitted) else of_fitted
         error = np.sqrt(spread / counts[at] + of_fitted / n_fitted)
         found[name] = float(np.linalg.norm(means[at] - fitted) / error)
     return found

@@ -305,11 +305,10 @@ class ModalityGapRemover(Calibrator):
         """The corrected rows, and how many have length zero."""
         values, tags = rows.values, rows.tags
         xp, place = namespace_and_device(values)
-        dtype, present = compute_dtype(values), tags.counts()
+        dtype = compute_dtype(values)
         centers = np.zeros((len(tags.names), self.n_features_in_))
-        for code, name in enumerate(tags.names):
-            if name in present:
-                centers[code] = self.strength * self._center(name)
+        for name in tags.counts():
+            centers[tags.names.index(name)] = self.strength * self._center(name)
         centers = xp.asarray(centers, dtype=dtype, device=place)
         kept = [len(parts_of(name)) > 1 for name in tags.names]
         kept = xp.asarray(kept, device=place) if any(kept) else None
@@ -386,12 +385,10 @@ class ModalityGapRemover(Calibrator):
         return np.mean([self.centers_[k] for k in names], axis=0)
 
     def _warn_of_few_rows(self):
-        if self.counts_.keys() == {UNTAGGED}:
-            return
         few = {
             name: n
             for name, n in self.counts_.items()
-            if n < FEW_ROWS and not is_query(name) and name not in (self.prior or {})
+            if n < FEW_ROWS and not is_query(name) and name not in {UNTAGGED, *(self.prior or ())}
         }
         if few:
             shown = ", ".join(f"{n} of {name!r}" for name, n in few.items())

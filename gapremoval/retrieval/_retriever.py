@@ -51,7 +51,7 @@ class MixedModalityRetriever(ModalityEstimator):
     Attributes
     ----------
     ids_ : ndarray of shape (n_documents,)
-        The documents' ids in the order of their first row: int64, str or object.
+        The documents' ids in the order of their first row: int64, or objects.
     document_modality_ : ndarray of str of shape (n_documents,)
         Their modalities, sorted and joined by ``+``.
     n_documents_ : int
@@ -222,7 +222,7 @@ class MixedModalityRetriever(ModalityEstimator):
 
     @property
     def ids_(self):
-        """The documents' ids in the order of their first row: int64, str or object."""
+        """The documents' ids in the order of their first row: int64, or objects."""
         return self._documents.entries.ids
 
     @property
