@@ -1,6 +1,7 @@
 """The differences between array libraries, and the row arithmetic that all share."""
 
 from contextlib import ExitStack
+from functools import cache
 from mmap import mmap
 
 import array_api_compat
@@ -27,7 +28,7 @@ def array_namespace(*arrays):
 
 def is_device_array(values):
     """Whether `values` is an array of another library than numpy (torch and others)."""
-    return is_array_api_obj(values) and not is_numpy_array(values)
+    return not isinstance(values, np.ndarray) and is_array_api_obj(values)
 
 
 def is_mapped(values):
@@ -264,7 +265,7 @@ def row_lengths(rows):
     return xp.sqrt(squares) if bool(xp.all(in_range)) else unit_rows(rows)[1]
 
 
-def divisible_rows(rows, kept=None):
+def divisible_rows(rows, kept=None, lengths=None):
     """What rows are to be divided by for unit length, without the pass that divides them.
 
     Parameters
@@ -273,6 +274,8 @@ def divisible_rows(rows, kept=None):
         Of any library that follows the array API standard.
     kept : array of bool of shape (n_rows,), default=None
         The rows that keep their length; none by default.
+    lengths : array of shape (n_rows,), default=None
+        As from `row_lengths`, where they are known.
 
     Returns
     -------
@@ -285,18 +288,14 @@ def divisible_rows(rows, kept=None):
         As from `unit_rows`, of the rows given.
     """
     xp = array_namespace(rows)
-    squares, in_range = _squares(rows)
-    divided = None if bool(xp.all(in_range)) else ~in_range
-    if divided is None:
-        lengths = xp.sqrt(squares)
-    else:
-        unit, lengths = unit_rows(rows)
-        divided = divided if kept is None else divided & ~kept
-        rows = xp.where(divided[:, None], unit, rows)
-    is_one = xp.abs(lengths - 1) <= 4 * xp.finfo(rows.dtype).eps
-    for others in (kept, divided):
-        if others is not None:
-            is_one |= others & (lengths > 0)
+    lengths = row_lengths(rows) if lengths is None else lengths
+    smallest, largest, eps = _range_of_squares(rows.dtype, xp)
+    divided = (lengths <= smallest**0.5) | (lengths >= largest**0.5)
+    divided = divided if kept is None else divided & ~kept
+    if bool(xp.any(divided)):
+        rows = xp.where(divided[:, None], unit_rows(rows)[0], rows)
+    done = divided if kept is None else divided | kept
+    is_one = (xp.abs(lengths - 1) <= 4 * eps) | (done & (lengths > 0))
     return rows, xp.where(is_one, xp.ones_like(lengths), lengths), lengths
 
 
@@ -310,12 +309,19 @@ def divide_rows(rows, divisors, out):
 
 def _squares(rows):
     """The squared lengths, and which of them lie in the dtype's range with all their digits."""
-    limits = array_namespace(rows).finfo(rows.dtype)
-    small, large = limits.smallest_normal / limits.eps**2, limits.max * limits.eps
+    smallest, largest, _ = _range_of_squares(rows.dtype, array_namespace(rows))
     # What overflows, and what is not finite, is dealt with by `unit_rows`.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = squared_lengths(rows)
-    return squares, (squares > small) & (squares < large)
+    return squares, (squares > smallest) & (squares < largest)
+
+
+@cache
+def _range_of_squares(dtype, xp):
+    """Between which numbers a sum of squares has all its digits, and the dtype's precision."""
+    limits = xp.finfo(dtype)
+    eps = float(limits.eps)
+    return float(limits.smallest_normal) / eps**2, float(limits.max) * eps, eps
 
 
 def _no_zero(divisors):

@@ -63,22 +63,11 @@ class ModalityEstimator(PlainTransformer):
 
     @contextmanager
     def _fitting(self):
-        """Yield a twin to fit in place of this; its state is taken over in a single step."""
+        """Yield a twin to fit, whose state becomes this one's in a single step or not at all."""
         twin = object.__new__(type(self))
         twin.__dict__ = vars(self).copy()
         yield twin
         self.__dict__ = twin.__dict__
-
-    @contextmanager
-    def _all_or_nothing(self):
-        """Keep the state as it was if fitting fails."""
-        before = vars(self).copy()
-        try:
-            yield
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
 
 
 class Calibrator(OneToOneFeatureMixin, ModalityEstimator):

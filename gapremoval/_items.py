@@ -13,7 +13,7 @@ def is_missing(value):
     pandas = sys.modules.get("pandas")
     return (
         value is None
-        or (isinstance(value, numbers.Real) and value != value)
+        or (isinstance(value, (numbers.Real, np.datetime64)) and value != value)
         or (pandas is not None and (value is pandas.NA or value is pandas.NaT))
     )
 

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count
 
 import numpy as np
@@ -68,18 +67,14 @@ def _encode_few(modality):
     if not isinstance(modality, np.ndarray) or modality.dtype.kind != "U" or modality.ndim != 1:
         return None
     names, codes = [], np.empty(len(modality), np.uint8)
-    for start in range(0, len(modality), 2**16):
-        block = modality[start : start + 2**16]
-        missing, code = np.ones(len(block), bool), 0
-        while missing.any():
-            if code == len(names):
-                names.append(check_tag(str(block[missing.argmax()])))
-                if code == FEW_NAMES:
-                    return None
-            found = block == names[code]
-            codes[start : start + 2**16][found] = code
-            missing &= ~found
-            code += 1
+    missing = np.ones(len(modality), bool)
+    while missing.any():
+        if len(names) == FEW_NAMES:
+            return None
+        names.append(check_tag(str(modality[missing.argmax()])))
+        found = modality == names[-1]
+        codes[found] = len(names) - 1
+        missing &= ~found
     return tuple(names), codes
 
 
@@ -172,6 +167,12 @@ class Tags:
         # Without what is cached: a pickle, and so its hash, does not tell what was asked before.
         return Tags, (self.names, self.codes)
 
+    def as_queries(self):
+        """The tags that mark the same rows as queries."""
+        if all(map(is_query, self.names)):
+            return self
+        return Tags.concatenate([Tags(tuple(map(as_query, self.names)), self.codes)])
+
     def __len__(self):
         return len(self.codes)
 
@@ -180,10 +181,6 @@ class Tags:
 
     def counts(self):
         """The number of rows of each modality that is there: a dict name -> int."""
-        return dict(self._counts)
-
-    @cached_property
-    def _counts(self):
         counts = np.zeros(len(self.names), dtype=np.int64)
         for start in range(0, len(self.codes), 2**20):  # bincount makes a wide copy
             counts += np.bincount(self.codes[start : start + 2**20], minlength=len(counts))

@@ -1,104 +1,119 @@
 """What ``y`` holds: the ids of documents and the relevance of queries."""
 
 import numbers
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Hashable, Iterable, Mapping, Set
 from contextlib import suppress
 
 import numpy as np
 
 from ._items import is_missing
 
-SEVERAL = (list, tuple, set, frozenset, np.ndarray)
+SEVERAL = (list, tuple, set, frozenset, np.ndarray, Mapping)
 
 
 def check_y(y, n_rows):
-    """`y` as a list with an entry a row, whatever sequence it came in.
+    """`y` as an array with an entry a row, whatever sequence it came in.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Signed integers as they are; all else as objects.
 
     Raises
     ------
     ValueError
         If it is no sequence, or has another length than the rows.
     """
-    # tolist() also undoes what numpy makes of lists of equal length: a 2-D array.
     if hasattr(y, "__array__") and not hasattr(y, "tolist"):
         y = np.asarray(y)
-    listed = y.tolist() if hasattr(y, "tolist") else y
-    # The letters of a string, the keys of a dict and the order of a set are no entries.
-    if not isinstance(listed, Iterable) or isinstance(listed, (str, bytes, Mapping, Set)):
-        raise ValueError(f"y must be a sequence with an entry a row; got {repr(y)[:60]}.")
-    listed = list(listed)
-    if len(listed) != n_rows:
-        raise ValueError(f"y has {len(listed)} entries for {n_rows} rows: give one a row.")
-    return listed
+    kind = y.dtype.kind if isinstance(y, np.ndarray) and y.ndim == 1 else ""
+    if kind != "i":
+        # tolist() undoes what numpy makes of lists of equal length, a 2-D array; but of times
+        # in nanoseconds it makes integers.
+        y = y.tolist() if hasattr(y, "tolist") and kind not in ("m", "M") else y
+        # The letters of a string, the keys of a dict and the order of a set are no entries.
+        if not isinstance(y, Iterable) or isinstance(y, (str, bytes, Mapping, Set)):
+            raise ValueError(f"y must be a sequence with an entry a row; got {repr(y)[:60]}.")
+        y = np.fromiter(y, dtype=object)
+    if len(y) != n_rows:
+        raise ValueError(f"y has {len(y)} entries for {n_rows} rows: give one a row.")
+    return y
 
 
 def check_ids(ids, rows):
-    """Document ids in their common type: int64, str, or else object.
+    """Document ids in their common type: an array of int64, or of objects.
 
-    Whole floats count as integers: pandas turns integers into them where a column also
-    holds missing values.
+    Whole floats are integers: pandas turns integers into them where a column also holds
+    missing values.
 
     Parameters
     ----------
-    ids : list
-        One id a document row.
-    rows : array of int
+    ids : ndarray of shape (n,)
+        One id a document row, from `check_y`.
+    rows : array of int of shape (n,)
         Their row numbers, for the messages.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        int64 where all ids are whole numbers in its range; else object: str for strings of
+        any class, int for whole numbers, other ids as they are.
 
     Raises
     ------
     ValueError
-        If an id is missing, is several (a list, set, dict), or strings are mixed with
-        others.
+        If an id is missing, unhashable or several (a list, set, dict), or strings are mixed
+        with others.
     """
-    kinds = set()
-    for kind in {type(x) for x in ids}:
-        if issubclass(kind, (*SEVERAL, Mapping)):
-            _refuse_id(ids, rows, lambda x, kind=kind: type(x) is kind)
-        elif issubclass(kind, str):
-            kinds.add("str")
-        else:
-            kinds.add("number" if issubclass(kind, numbers.Real) else "object")
-    if any(not isinstance(x, str) and is_missing(x) for x in ids):
-        _refuse_id(ids, rows, is_missing)
-    if "str" in kinds and len(kinds) > 1:
-        example = next(x for x in ids if not isinstance(x, str))
+    if ids.dtype.kind == "i":
+        return ids.astype(np.int64)
+    types = set(map(type, ids))
+    if types == {str}:
+        return ids
+    if not all(issubclass(x, (str, int, float, np.number)) for x in types) or (ids != ids).any():
+        for x, row in zip(ids, rows):
+            if not isinstance(x, Hashable) or isinstance(x, SEVERAL) or is_missing(x):
+                raise ValueError(
+                    f"Row {row} is a document, and its id in y is {x!r}: a document's id is "
+                    "hashable: one string, number or the like, never None, NaN, a list, a tuple, "
+                    "a set or a dict. Relevance belongs to queries: mark their rows by a modality "
+                    "such as 'query:text', in an EmbeddingArray or as modality=."
+                )
+    kind = kind_of_ids(ids)
+    if kind == "string":
+        return np.fromiter(map(str.__str__, ids), dtype=object)
+    if any(issubclass(x, str) for x in types):
+        examples = [next(x for x in ids if isinstance(x, str) == wanted) for wanted in (1, 0)]
         raise ValueError(
-            "Document ids mix strings with other types "
-            f"({next(x for x in ids if isinstance(x, str))!r} and {example!r}): use one type, "
-            "since '1' and 1 would be two documents."
+            f"Document ids mix strings with other types ({' and '.join(map(repr, examples))}): "
+            "use one type, since '1' and 1 would be two documents."
         )
-    common = None
-    if kinds == {"str"}:
-        common = np.array(ids, dtype=object)
-    elif kinds == {"number"}:
-        with suppress(OverflowError):  # infinite, or beyond int64
-            common = np.array([int(x) for x in ids], dtype=np.int64)
-    # Equal but for a fraction, and for NULs at a string's end, which numpy drops.
-    if common is not None and common.tolist() == ids:
-        return common
-    boxed = np.empty(len(ids), dtype=object)
-    boxed[:] = ids
-    return boxed
+    with suppress(OverflowError):  # infinite, or beyond int64
+        if kind == "number" and (whole := [*map(int, ids)]) == ids.tolist():
+            ids = np.fromiter(whole, dtype=object)
+            return ids.astype(np.int64)
+    return ids
+
+
+def kind_of_ids(ids):
+    """What checked ids are: "number", "string" or "other"."""
+    types = {int} if ids.dtype.kind == "i" else set(map(type, ids))
+    if all(issubclass(x, str) for x in types):
+        return "string"
+    # numpy's timedelta64 calls itself an integer.
+    real = all(issubclass(x, numbers.Real) and x is not np.timedelta64 for x in types)
+    return "number" if real else "other"
 
 
 def group_ids(ids):
-    """Distinct ids in the order of their first row, and each row's place among them."""
-    if ids.dtype.kind == "i" and (np.diff(ids) > 0).all():
+    """Distinct checked ids in the order of their first row, and each row's place among them."""
+    listed = ids.tolist()
+    place = dict.fromkeys(listed)
+    if len(place) == len(ids):
         return ids, np.arange(len(ids))
-    place = {}
-    document = np.array([place.setdefault(x, len(place)) for x in ids.tolist()], np.intp)
-    return ids[np.unique(document, return_index=True)[1]], document
-
-
-def _refuse_id(ids, rows, is_wrong):
-    """Raise for the first id that `is_wrong`."""
-    at = next(i for i, x in enumerate(ids) if is_wrong(x))
-    raise ValueError(
-        f"Row {rows[at]} is a document, and its id in y is {ids[at]!r}: a document has one id, "
-        "never None, NaN, a list, a tuple, a set or a dict. Relevance belongs to queries: mark "
-        "their rows by a modality such as 'query:text', in an EmbeddingArray or as modality=."
-    )
+    place.update(zip(place, range(len(place))))
+    document = np.fromiter(map(place.__getitem__, listed), np.intp, len(ids))
+    return np.fromiter(place, ids.dtype, len(place)), document
 
 
 def check_relevance(y):
@@ -122,7 +137,7 @@ def _check_answer(answer, row):
     if is_missing(answer):
         return None
     try:
-        ids = answer if isinstance(answer, (*SEVERAL, Mapping)) else [answer]
+        ids = answer if isinstance(answer, SEVERAL) else [answer]
         gains = answer if isinstance(answer, Mapping) else dict.fromkeys(ids, 1.0)
     except TypeError:
         raise ValueError(

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._array_api import (
     array_namespace,
@@ -74,7 +74,7 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
     """Check the rows given to an estimator, and find their modalities.
 
     Finiteness is not checked here: that costs as much as a whole fit, and the row lengths
-    that every caller needs anyway show it (see `check_lengths`).
+    that every caller needs anyway show it (see `Rows.lengths`).
 
     Parameters
     ----------
@@ -104,44 +104,49 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
         If the rows are not a 2-D numeric array with at least one row and the fitted number
         of features, or nothing says their modalities after a fit with several.
     """
-    tags = read_modality(X, modality)
     values = X.values if isinstance(X, EmbeddingArray) else X
-    _refuse_items(estimator, values)
-    if is_device_array(values):
-        values = _check_device_array(estimator, values, reset)
-    else:
-        # Integers stay as they are: converting them all at once would take a copy.
-        values = validate_data(estimator, values, reset=reset, ensure_all_finite=False)
+    if reset or not _is_plainly_right(estimator, values):
+        if not reset:
+            check_is_fitted(estimator)
+        _refuse_items(estimator, values)
+        if is_device_array(values):
+            values = _check_device_array(estimator, values, reset)
+        else:
+            # Integers stay as they are: converting them all at once would take a copy.
+            values = validate_data(estimator, values, reset=reset, ensure_all_finite=False)
+    tags = read_modality(X, modality)
     if tags is None:
         tags = Tags.encode(_assumed_modality(estimator, known), values.shape[0])
     return Rows(values, tags)
 
 
+def _is_plainly_right(estimator, values):
+    """Whether `validate_data`, which makes a hundred calls, would return `values` as they are."""
+    if type(values) is not np.ndarray or values.ndim != 2 or values.dtype.char not in "efd":
+        return False
+    fits = len(values) > 0 and values.shape[1] == getattr(estimator, "n_features_in_", None)
+    return fits and not hasattr(estimator, "feature_names_in_")
+
+
 def _refuse_items(estimator, values):
     """Raw texts and pictures have a way to go before they are rows."""
-    name = type(estimator).__name__
-    if isinstance(values, str | bytes | Path | Query):
-        raise TypeError(
-            f"{name} takes rows of embeddings, and got a single {type(values).__name__}: put an "
-            "encoder before it and give it a list, [item]. To search with one item, call "
-            "gapremoval.search(pipeline, item)."
-        )
+    raw, first = str | bytes | Path | Query, [values]
     texts = isinstance(values, np.ndarray) and values.dtype.kind in "OU"
     if isinstance(values, list | tuple) or texts or hasattr(values, "iloc"):
         first = np.asarray(values[:1], dtype=object).ravel()[:1]
-        if len(first) and isinstance(first[0], str | bytes | Path | Query):
-            raise ValueError(
-                f"{name} takes rows of embeddings, and got raw items such as {first[0]!r}: put an "
-                "encoder before it."
-            )
+    if len(first) and isinstance(first[0], raw):
+        raise (TypeError if isinstance(values, raw) else ValueError)(
+            f"{type(estimator).__name__} takes rows of embeddings, and got raw items such as "
+            f"{first[0]!r}: put an encoder before it, and give that a list. To search with one "
+            "item, call gapremoval.search(pipeline, item)."
+        )
 
 
 def _check_device_array(estimator, values, reset):
     """What `validate_data` checks, for an array that must stay where it is."""
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(
-            f"Expected a 2-D array with at least one row and one feature; got shape "
-            f"{tuple(values.shape)}."
+            f"Expected a 2-D array with a row and a feature at least; got {tuple(values.shape)}."
         )
     validate_data(estimator, values, reset=reset, skip_check_array=True)
     xp = array_namespace(values)

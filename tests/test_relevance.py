@@ -11,14 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapremoval._relevance import check_ids, check_known, check_relevance, check_y
+from gapremoval._relevance import (
+    check_ids,
+    check_known,
+    check_relevance,
+    check_y,
+    group_ids,
+    kind_of_ids,
+)
 
-MISSING = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT]
+MISSING = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT")]
 int64s = st.integers(-(2**63), 2**63 - 1)
 
 
 def ids_of(ids, first_row=0):
-    return check_ids(list(ids), np.arange(first_row, first_row + len(ids)))
+    return check_ids(check_y(ids, len(ids)), np.arange(first_row, first_row + len(ids)))
 
 
 @given(st.lists(int64s, min_size=1))
@@ -30,8 +37,8 @@ def test_integer_ids_are_int64_however_they_come(ids):
         [np.int64(x) for x in ids],
         [np.int8(x) for x in small] + ids,
         [fractions.Fraction(x) for x in ids],
-        check_y(pd.Series(ids), len(ids)),
-        check_y(pd.Series(ids, dtype="Int64"), len(ids)),
+        pd.Series(ids),
+        pd.Series(ids, dtype="Int64"),
     ):
         checked = ids_of(given_ids)
         assert checked.dtype == np.int64
@@ -69,15 +76,15 @@ def test_one_number_that_is_no_int64_makes_the_ids_objects(odd):
 @given(st.lists(st.text() | st.text("a\0"), min_size=1))
 def test_different_strings_stay_different_ids(ids):
     checked = ids_of(ids)
+    assert checked.dtype == object
     assert checked.tolist() == ids
-    assert (checked.dtype.kind == "U") == (not any(x.endswith("\0") for x in ids))
 
 
 def test_strings_of_any_type_are_str_ids():
-    for ids in (["a", np.str_("bc")], np.array(["a", "bc"]), check_y(pd.Series(["a", "bc"]), 2)):
+    for ids in (["a", np.str_("bc")], np.array(["a", "bc"]), pd.Series(["a", "bc"])):
         checked = ids_of(ids)
-        assert checked.dtype == "<U2"
         assert checked.tolist() == ["a", "bc"]
+        assert {type(x) for x in checked} == {str}
 
 
 class Sku(str, enum.Enum):  # noqa: UP042  numpy reads str() of it, which is not its value
@@ -107,20 +114,83 @@ def test_other_ids_are_kept_as_objects(ids):
     assert checked.tolist() == ids
 
 
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1))
+def test_integers_are_integers_whatever_their_width(ids):
+    for given_ids in (ids, np.array(ids, "u8"), list(np.array(ids, "u8"))):
+        checked = ids_of(given_ids)
+        assert checked.tolist() == ids
+        assert {type(x) for x in checked.tolist()} == {int}
+        assert checked.dtype == (np.int64 if max(ids) < 2**63 else object)
+        assert kind_of_ids(checked) == "number"
+
+
+@pytest.mark.parametrize(
+    ("batches", "kind"),
+    [
+        ([[1.5], [3.0], [2**63, 7], [7], [np.float32(0.1)], [True], [float("inf")]], "number"),
+        ([["a\0"], ["b"], [np.str_("c")], np.array(["d"]), [Sku.SHOE]], "string"),
+        ([[b"a"], [uuid.UUID(int=1), 5], [5, pd.Timestamp(0)], [1j], [np.timedelta64(1)]], "other"),
+    ],
+    ids=["number", "string", "other"],
+)
+def test_ids_of_one_kind_are_told_in_every_batch(batches, kind):
+    assert {kind_of_ids(ids_of(batch)) for batch in batches} == {kind}
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "D"])
+def test_times_come_back_as_times(unit):
+    times = np.array(["2026-01-02", "2020-03-04"], dtype=f"M8[{unit}]")
+    checked = ids_of(times)
+    assert checked.tolist() == list(times)
+    assert {type(x) for x in checked} == {np.datetime64}
+    for column in (pd.Series(times), pd.DatetimeIndex(times)):
+        checked = ids_of(column)
+        assert checked.tolist() == list(column)
+        assert {type(x) for x in checked} == {pd.Timestamp}
+    check_known(times[:1], ids_of(times), what="relevance")
+    assert check_relevance(times) == [{time: 1.0} for time in times]
+
+
+def test_one_long_id_takes_no_more_than_its_own_memory():
+    ids = ids_of(["a" * 20_000, *map(str, range(3000))])
+    assert ids.nbytes == 8 * 3001
+
+
+@given(st.lists(st.integers(-5, 5) | st.sampled_from([2**63, 0.5])) | st.lists(st.text("ab")))
+def test_ids_are_grouped_in_the_order_of_their_first_row(ids):
+    checked = ids_of(ids)
+    distinct, document = group_ids(checked)
+    assert distinct.tolist() == list(dict.fromkeys(ids))
+    assert distinct.dtype == checked.dtype
+    assert distinct[document].tolist() == ids
+
+
 def test_no_documents_have_no_ids():
     assert ids_of([]).shape == (0,)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [*MISSING, ["a"], ("a", "b"), {"a"}, frozenset("a"), {"a": 1.0}, np.array(["a"]), []],
+    [
+        *MISSING,
+        ["a"],
+        ("a", "b"),
+        {"a"},
+        frozenset("a"),
+        {"a": 1.0},
+        np.array(["a"]),
+        [],
+        bytearray(b"a"),
+        pd.Series(["a"]),
+    ],
     ids=repr,
 )
 @pytest.mark.parametrize("others", [["a", "b"], [1, 2], [1.0, 2.5], [b"a", b"b"]], ids=repr)
 def test_what_is_no_single_id_is_named_with_its_row(wrong, others):
     with pytest.raises(ValueError, match="^Row 12 is a document") as refusal:
-        check_ids([*others, wrong, others[0]], np.array([3, 7, 12, 13]))
+        check_ids(check_y([*others, wrong, others[0]], 4), np.array([3, 7, 12, 13]))
     assert f"its id in y is {wrong!r}" in str(refusal.value)
+    assert "a document's id is hashable" in str(refusal.value)
     assert "mark their rows by a modality such as 'query:text'" in str(refusal.value)
 
 
@@ -137,12 +207,13 @@ def test_y_is_read_from_any_sequence_as_it_is(entries):
     boxed = np.empty(len(entries), dtype=object)
     boxed[:] = entries
     for y in (entries, tuple(entries), iter(entries), boxed, pd.Series(boxed, dtype=object)):
-        assert check_y(y, len(entries)) == entries
+        assert check_y(y, len(entries)).tolist() == entries
 
 
 def test_lists_of_equal_length_that_became_a_table_are_lists_again():
-    assert check_y(np.array([["a", "b"], ["c", "d"]]), 2) == [["a", "b"], ["c", "d"]]
-    assert check_y(pd.DataFrame({"first": [1, 3], "second": [2, 4]}), 2) == [[1, 2], [3, 4]]
+    assert check_y(np.array([["a", "b"], ["c", "d"]]), 2).tolist() == [["a", "b"], ["c", "d"]]
+    frame = pd.DataFrame({"first": [1, 3], "second": [2, 4]})
+    assert check_y(frame, 2).tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("y", ["abc", b"abc", 5, 2.5, {"a": 1, "b": 2, "c": 3}, set("abc")])

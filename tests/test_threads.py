@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import joblib
 import numpy as np
 import pytest
+from gapremoval.retrieval._blas_threads import in_threads
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever
 from gapremoval.retrieval import _blas_threads, _exact_numpy
-from gapremoval.retrieval._blas_threads import in_threads
 
 
 def blas_limits():

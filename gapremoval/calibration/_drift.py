@@ -1,11 +1,10 @@
 """How far the means of new rows lie from those that a remover was fitted on."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import to_numpy
 from .._modality import parts_of
-from .._validation import check_rows, checked_lengths
+from .._validation import check_rows
 from ._moments import unit_moments
 
 
@@ -79,14 +78,13 @@ def drift(remover, X, *, modality=None):
     >>> round(drift(remover, elsewhere)["image"], 1)
     3.4
     """
-    check_is_fitted(remover)
-    checked = check_rows(remover, X, modality, known=remover.counts_)
+    checked = check_rows(remover, X, modality, known=getattr(remover, "counts_", ()))
     tags = checked.tags
     is_unit = np.array([len(parts_of(name)) == 1 for name in tags.names])
-    counts, means, _ = unit_moments(checked.values, tags.codes, is_unit)
+    counts, means, lengths = unit_moments(checked.values, tags.codes, is_unit)
     squares = np.ones(len(counts))
     if not is_unit.all():
-        lengths = to_numpy(checked_lengths(checked.values)).astype(float)
+        lengths = to_numpy(checked.lengths if lengths is None else lengths).astype(float)
         sums = np.bincount(tags.codes, lengths**2, minlength=len(counts))
         squares = np.where(is_unit, 1, sums / np.maximum(counts, 1))
     found = {}
@@ -98,10 +96,8 @@ def drift(remover, X, *, modality=None):
         fitted = remover.means_[name]
         spread = _spread(counts[at], means[at], squares[at])
         of_fitted = _spread(n_fitted, fitted, 1 if is_unit[at] else np.nan)
-        spread, of_fitted = (
-            other if np.isnan(one) else one
-            for one, other in ((spread, of_fitted), (of_fitted, spread))
-        )
+        spread = of_fitted if np.isnan(spread) else spread
+        of_fitted = spread if np.isnan(of_fitted) else of_fitted
         error = np.sqrt(spread / counts[at] + of_fitted / n_fitted)
         found[name] = float(np.linalg.norm(means[at] - fitted) / error)
     return found

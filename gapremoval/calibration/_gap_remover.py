@@ -21,7 +21,7 @@ from .._base import Calibrator
 from .._embeddings import EmbeddingArray
 from .._modality import check_tag, is_query, parts_of
 from .._threads import threaded_map
-from .._validation import UNTAGGED, check_lengths, check_rows, checked_lengths, compute_dtype
+from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype
 from .._warnings import warn
 from ._centers import shrunk_centers, standing_for
 from ._moments import pool_means, unit_moments
@@ -151,10 +151,8 @@ class ModalityGapRemover(Calibrator):
             If rows hold NaN or infinity, tags are malformed or do not match the rows, or
             the prior does not fit them.
         """
-        with self._all_or_nothing():
-            self._update(*self._moments(X, modality, reset=True))
-        if self.counts_.keys() != {UNTAGGED}:
-            self._warn_of_few_rows()
+        self._learn(X, modality)
+        self._warn_of_few_rows()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -181,10 +179,7 @@ class ModalityGapRemover(Calibrator):
         ValueError
             As `fit`.
         """
-        first = not hasattr(self, "counts_")
-        with self._all_or_nothing():
-            moments = self._moments(X, modality, reset=first)
-            self._update(*moments) if first else self._pool(*moments)
+        self._learn(X, modality, getattr(self, "counts_", ()), getattr(self, "means_", ()))
         return self
 
     def merge(self, other):
@@ -215,7 +210,8 @@ class ModalityGapRemover(Calibrator):
                 f"Cannot merge means of {other.n_features_in_} features into means of "
                 f"{self.n_features_in_}: they belong to different models."
             )
-        self._pool(other.counts_, other.means_)
+        with self._fitting() as twin:
+            twin._set_means(*pool_means(self.counts_, self.means_, other.counts_, other.means_))
         return self
 
     def transform(self, X, *, modality=None):
@@ -246,10 +242,12 @@ class ModalityGapRemover(Calibrator):
             If rows have length zero (they stay zero), or the queries' center is the
             prior's alone.
         """
-        transformed, n_zero = self._subtract(X, modality)
+        rows = check_rows(self, X, modality, known=getattr(self, "counts_", ()))
+        corrected, n_zero = self._subtract(rows)
         _warn_of_zero_rows(n_zero)
-        return transformed
+        return _as_given(X, corrected, rows.tags)
 
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None, *, modality=None):
         """Fit to the rows and transform them.
 
@@ -272,29 +270,52 @@ class ModalityGapRemover(Calibrator):
         ValueError
             As `fit` and `transform`.
         """
-        # Rows of length zero have been told of by fit.
-        return self.fit(X, y, modality=modality)._subtract(X, modality)[0]
+        rows, lengths = self._learn(X, modality)
+        self._warn_of_few_rows()
+        # Rows of length zero have been told of.
+        return _as_given(X, self._subtract(rows, lengths)[0], rows.tags)
 
-    def _subtract(self, X, modality):
+    def _learn(self, X, modality, counts=(), means=()):
+        """Take the mean of each modality, together with those taken before.
+
+        Returns
+        -------
+        rows : Rows
+        lengths : array of shape (n_rows,) or None
+            Their lengths, where they were kept.
+        """
+        with self._fitting() as twin:
+            rows = check_rows(twin, X, modality, reset=not counts, known=counts)
+            values, tags = rows.values, rows.tags
+            scaled = [len(parts_of(name)) == 1 for name in tags.names]
+            new_counts, new_means, lengths = unit_moments(values, tags.codes, scaled)
+            _warn_of_zero_rows(len(tags) - int(new_counts.sum()))
+            at = {name: tags.names.index(name) for name in tags.counts()}
+            new_counts = {name: int(new_counts[i]) for name, i in at.items()}
+            new_means = {name: new_means[i] for name, i in at.items()}
+            twin._set_means(*pool_means(counts, means, new_counts, new_means))
+        return rows, lengths
+
+    def _set_means(self, counts, means):
+        prior = self._checked_prior()
+        self.centers_, self._borrowed = shrunk_centers(counts, means, prior, self.shrinkage)
+        self.counts_, self.means_ = counts, means
+
+    def _subtract(self, rows, lengths=None):
         """The corrected rows, and how many have length zero."""
-        check_is_fitted(self)
-        checked = check_rows(self, X, modality, known=self.counts_)
-        values, tags = checked.values, checked.tags
+        values, tags = rows.values, rows.tags
         xp, place = namespace_and_device(values)
         dtype = compute_dtype(values)
-        present = tags.counts()
         centers = np.zeros((len(tags.names), self.n_features_in_))
-        for code, name in enumerate(tags.names):
-            if name in present:
-                centers[code] = self.strength * self._center(name)
+        for name in tags.counts():
+            centers[tags.names.index(name)] = self.strength * self._center(name)
         centers = xp.asarray(centers, dtype=dtype, device=place)
         kept = [len(parts_of(name)) > 1 for name in tags.names]
         kept = xp.asarray(kept, device=place) if any(kept) else None
         is_floating = xp.isdtype(values.dtype, "real floating")
         in_place = not self.copy and is_floating and is_writeable(values)
         if in_place:  # All rows are checked before the first is overwritten.
-            checked_lengths(values)
-            out = values
+            out, lengths = values, rows.lengths if lengths is None else lengths
         else:
             out = xp.empty_like(values, dtype=None if is_floating else dtype)
 
@@ -302,43 +323,24 @@ class ModalityGapRemover(Calibrator):
             """Correct the rows of a span; returns how many have length zero."""
             n_zero = 0
             for block in row_blocks(values[span, ...]):
-                rows = slice(span.start + block.start, span.start + block.stop)
-                codes = xp.asarray(tags.codes[rows].astype(np.int64), device=place)
-                taken = xp.astype(values[rows, ...], dtype, copy=False)
-                taken, divisors, lengths = divisible_rows(
-                    taken, None if kept is None else xp.take(kept, codes)
+                at = slice(span.start + block.start, span.start + block.stop)
+                codes = xp.asarray(tags.codes[at].astype(np.int64), device=place)
+                taken, divisors, found = divisible_rows(
+                    xp.astype(values[at, ...], dtype, copy=False),
+                    None if kept is None else xp.take(kept, codes),
+                    None if lengths is None else lengths[at],
                 )
-                check_lengths(lengths, first_row=rows.start)
-                n_zero += int(xp.count_nonzero(lengths == 0))
-                corrected = out[rows, ...]
+                if lengths is None:
+                    check_lengths(found, first_row=at.start)
+                n_zero += int(xp.count_nonzero(found == 0))
                 subtract_means(
-                    taken, codes, centers, divisors=divisors, norm=self.norm, out=corrected
+                    taken, codes, centers, divisors=divisors, norm=self.norm, out=out[at, ...]
                 )
             return n_zero
 
-        each = threaded_map if is_numpy_array(values) else map
-        n_zero = sum(each(correct, row_spans(values)))
-        return (EmbeddingArray(out, tags) if isinstance(X, EmbeddingArray) else out), n_zero
-
-    def _moments(self, X, modality, *, reset):
-        """Counts and means of the rows, each a dict by modality."""
-        checked = check_rows(self, X, modality, reset=reset, known=() if reset else self.counts_)
-        tags = checked.tags
-        scaled = [len(parts_of(name)) == 1 for name in tags.names]
-        counts, means, n_zero = unit_moments(checked.values, tags.codes, scaled)
-        _warn_of_zero_rows(n_zero)
-        at = {name: tags.names.index(name) for name in tags.counts()}
-        return {k: int(counts[i]) for k, i in at.items()}, {k: means[i] for k, i in at.items()}
-
-    def _pool(self, counts, means):
-        self._update(*pool_means(self.counts_, self.means_, counts, means))
-
-    def _update(self, counts, means):
-        """Set the fitted attributes, all or none."""
-        prior = self._checked_prior()
-        centers, borrowed = shrunk_centers(counts, means, prior, self.shrinkage)
-        self.counts_, self.means_ = counts, means
-        self.centers_, self._borrowed = centers, borrowed
+        spans = row_spans(values)
+        each = threaded_map if len(spans) > 1 and is_numpy_array(values) else map
+        return out, sum(each(correct, spans))
 
     def _checked_prior(self):
         """The prior as float64 on the host."""
@@ -386,7 +388,7 @@ class ModalityGapRemover(Calibrator):
         few = {
             name: n
             for name, n in self.counts_.items()
-            if n < FEW_ROWS and not is_query(name) and name not in (self.prior or {})
+            if n < FEW_ROWS and not is_query(name) and name not in {UNTAGGED, *(self.prior or ())}
         }
         if few:
             shown = ", ".join(f"{n} of {name!r}" for name, n in few.items())
@@ -395,6 +397,11 @@ class ModalityGapRemover(Calibrator):
                 "(one row centres to zero and is never found, two become opposites): give "
                 "more rows, or a prior.",
             )
+
+
+def _as_given(X, values, tags):
+    """Rows in the form in which others were given: tagged or bare."""
+    return EmbeddingArray(values, tags) if isinstance(X, EmbeddingArray) else values
 
 
 def _warn_of_zero_rows(n_zero):

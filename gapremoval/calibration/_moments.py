@@ -14,7 +14,7 @@ from .._array_api import (
     unit_rows,
 )
 from .._threads import threaded_map
-from .._validation import check_lengths, compute_dtype
+from .._validation import check_lengths, checked_lengths, compute_dtype
 
 # So many rows of a numpy array are summed in the dtype in which they are computed, and the
 # sums of groups in double precision. Groups begin at fixed rows, so that neither blocks nor
@@ -40,8 +40,9 @@ def unit_moments(values, codes, scaled):
         Rows that are not of length zero.
     means : ndarray of float64 of shape (n_modalities, n_features)
         Their means; zero where there are none.
-    n_zero : int
-        Rows of length zero, which are left out.
+    lengths : array of shape (n_rows,) or None
+        The rows' lengths in the dtype that they are computed in; None for other libraries
+        than numpy.
 
     Raises
     ------
@@ -49,29 +50,34 @@ def unit_moments(values, codes, scaled):
         If a row holds NaN or infinity.
     """
     # With many modalities the sums of groups would be as large as the rows.
-    by_group = is_numpy_array(values) and len(scaled) <= GROUP // 4
+    is_host = is_numpy_array(values)
+    by_group = is_host and len(scaled) <= GROUP // 4
     in_groups = values.shape[0] // GROUP * GROUP if by_group else 0
     counts = np.zeros(len(scaled), dtype=np.int64)
     sums = np.zeros((len(scaled), values.shape[1]))
+    lengths = np.empty(len(values), compute_dtype(values)) if is_host else None
 
     def of_span(rows):
-        return _grouped_moments(values[rows], codes[rows], scaled, rows.start)
+        return _grouped_moments(values[rows], codes[rows], scaled, rows.start, lengths[rows])
 
     spans = threaded_map(of_span, row_spans(values[:in_groups, ...], multiple=GROUP))
     for more_counts, more_sums in spans:
         counts += more_counts
         sums += more_sums
     rest = _exact_moments(values[in_groups:, ...], codes[in_groups:], scaled, in_groups)
+    if is_host:
+        lengths[in_groups:] = checked_lengths(values[in_groups:])
     counts, sums = counts + rest[0], sums + rest[1]
-    means = sums / np.maximum(counts, 1)[:, None]
-    return counts, means, int(values.shape[0] - counts.sum())
+    return counts, sums / np.maximum(counts, 1)[:, None], lengths
 
 
-def _grouped_moments(values, codes, scaled, first_row):
-    """Counts and sums of whole groups of rows, which do not depend on the size of blocks."""
-    n_modalities, dtype = len(scaled), compute_dtype(values)
+def _grouped_moments(values, codes, scaled, first_row, lengths):
+    """Counts and sums of whole groups of rows, which do not depend on the size of blocks.
+
+    The rows' lengths are written to `lengths`.
+    """
+    n_modalities, dtype = len(scaled), lengths.dtype
     keeps_length = None if all(scaled) else ~np.asarray(scaled, bool)
-    lengths = np.empty(len(values), dtype=dtype)
     chosen, sums = None, np.zeros((n_modalities, values.shape[1]))
     for rows in row_blocks(values, multiple=GROUP):
         block = np.ascontiguousarray(values[rows], dtype)

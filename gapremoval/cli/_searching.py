@@ -5,8 +5,7 @@ import warnings
 import numpy as np
 
 from .._embeddings import EmbeddingArray
-from .._pipeline import search
-from .._search_pipeline import make_search_pipeline
+from .._search import make_search_pipeline, search
 from ..calibration import ModalityGapRemover, drift
 from ..encoders import CLIPEncoder, EncodingError
 from ..encoders._models import load_model

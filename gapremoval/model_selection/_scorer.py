@@ -4,7 +4,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
 from .._modality import Tags
-from .._pipeline import split_steps, transform_steps
+from .._search import split_steps, transform_steps
 from ..metrics._ranking import get_ranking_metric
 
 

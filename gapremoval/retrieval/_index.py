@@ -16,7 +16,7 @@ from .._array_api import (
     take_rows,
     to_numpy,
 )
-from .._relevance import check_known
+from .._relevance import check_known, kind_of_ids
 from ..score_calibration import ScoreMap
 from ._top_k import top_k
 
@@ -434,12 +434,11 @@ class Index:
             If they are strings and the others are not, or the other way round, or some are
             there.
         """
-        first = next((s.columns["id"][:1].tolist()[0] for s in self.now.segments.values()), None)
-        new = ids.tolist()
-        if first is not None and isinstance(first, str) != isinstance(new[0], str):
+        new, have = ids.tolist(), [s.columns["id"][:1] for s in self.now.segments.values()]
+        if have and kind_of_ids(have[0]) != kind_of_ids(ids):
             raise ValueError(
                 f"The new ids are of another type ({new[0]!r}) than those of the corpus "
-                f"({first!r}): use the same type."
+                f"({have[0].tolist()[0]!r}): use the same type."
             )
         known = np.flatnonzero(self.find(new) >= 0).tolist()
         if known:

@@ -76,7 +76,7 @@ def make_banks(rows, document, y, ids, fusion_weight):
         Those that were fitted. Rows of length zero teach nothing.
     document : ndarray of int of shape (n_rows,)
         The number of each row's document; -1 for queries.
-    y : list of length n_rows or None
+    y : ndarray of shape (n_rows,) or None
         The relevance of queries.
     ids : ndarray of shape (n_documents,)
         Those of the documents.
@@ -94,8 +94,9 @@ def make_banks(rows, document, y, ids, fusion_weight):
         If the relevance names a document that is not in the corpus, or is malformed.
     """
     values, tags, has_direction = rows.values, rows.tags, to_numpy(rows.lengths) > 0
-    asks = [] if y is None else np.flatnonzero(tags.is_query).tolist()
-    answers = dict(zip(asks, _best_answers((y[row] for row in asks), ids)))
+    asks = np.flatnonzero(tags.is_query)
+    relevance = [None] * len(asks) if y is None else y[asks].tolist()
+    answers = dict(zip(asks.tolist(), _best_answers(relevance, ids)))
     banks = {}
     for name in sorted({as_query(name) for name in tags.counts()}):
         queries = _drawn(_rows_of(name, tags, has_direction), answers)

@@ -484,7 +484,7 @@ class MixedModalityRetriever(ModalityEstimator):
     def _document_ids(self, y, at, seen):
         """The ids of the rows `at`: those in `y`, or row numbers that go on from `seen`."""
         if y is not None:
-            return check_ids([y[row] for row in at], at)
+            return check_ids(y[at], at)
         if seen is None:
             raise ValueError(
                 "The documents so far have ids of their own: give those of the new ones in y."
@@ -493,7 +493,8 @@ class MixedModalityRetriever(ModalityEstimator):
 
     def _rank(self, X, n_neighbors, modality, document_modality=None, with_odds=False):
         """The Snapshot searched, and its Ranking for rows that are all queries."""
-        check_is_fitted(self)
+        if not hasattr(self, "_index"):
+            check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")

@@ -96,9 +96,9 @@ def judged_queries(rows, y, sample_weight, documents):
         raise ValueError("score needs y: the relevance of the queries.")
     is_query, n_rows = rows.tags.is_query, len(rows.tags)
     y, asks, at = check_y(y, n_rows), np.flatnonzero(is_query), np.flatnonzero(~is_query)
-    ids = check_ids([y[row] for row in at], at)
+    ids = check_ids(y[at], at)
     check_known(ids.tolist(), documents.ids, what="y of the document rows", advice=HELD_OUT)
-    relevance = check_relevance(y[row] for row in asks)
+    relevance = check_relevance(y[asks].tolist())
     judged = np.array([answer is not None for answer in relevance], dtype=bool)
     if not judged.any():
         raise ValueError(

@@ -1,4 +1,6 @@
+import itertools
 import pickle
+import sys
 import tracemalloc
 
 import array_api_strict
@@ -21,6 +23,7 @@ from strategies import (
 )
 
 from gapremoval import EmbeddingArray, ModalityGapRemover
+from gapremoval.calibration import _gap_remover
 from gapremoval.calibration._subtraction import subtract_means
 
 pytestmark = pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
@@ -55,6 +58,16 @@ def test_the_centroids_of_queries_become_zero_without_shrinkage(X):
     Z = ModalityGapRemover(norm=None, shrinkage=0).fit_transform(X)
     for centroid in centroids(Z).values():
         assert np.abs(centroid).max() < 1e-14
+
+
+@given(tagged_rows(max_rows=150, dtypes="efd"), st.sampled_from(["l2", None]), st.booleans())
+def test_fitting_and_transforming_at_once_changes_no_bit(X, norm, copy):
+    Y = EmbeddingArray(X.values.copy(), X.modality)
+    one, other = ModalityGapRemover(norm=norm, copy=copy), ModalityGapRemover(norm=norm)
+    Z = one.fit_transform(Y)
+    np.testing.assert_array_equal(Z, other.fit(X).transform(X))
+    assert np.shares_memory(Z.values, Y.values) == (not copy)
+    assert one.counts_ == other.counts_
 
 
 @given(tagged_rows(), st.sampled_from(["l2", None]))
@@ -358,3 +371,60 @@ def test_on_coco_a_linear_classifier_no_longer_tells_the_modalities_apart(real):
     assert accuracy(X) == 1
     assert accuracy(ModalityGapRemover(norm=None).fit_transform(X)) == pytest.approx(0.5, abs=0.001)
     assert accuracy(ModalityGapRemover().fit_transform(X)) == pytest.approx(0.534, abs=0.001)
+
+
+def test_a_call_that_fails_takes_nothing_back_of_another(monkeypatch):
+    X = EmbeddingArray(np.random.default_rng(0).normal(size=(60, 4)), "image")
+    broken = EmbeddingArray(np.full((20, 4), np.nan), "image")
+    remover = ModalityGapRemover().fit(X[:20])
+    take = _gap_remover.unit_moments
+
+    def take_while_another_adds(*rows):
+        monkeypatch.setattr(_gap_remover, "unit_moments", take)
+        remover.partial_fit(X[20:])
+        return take(*rows)
+
+    monkeypatch.setattr(_gap_remover, "unit_moments", take_while_another_adds)
+    with pytest.raises(ValueError, match="NaN"):
+        remover.partial_fit(broken)
+    assert_same_means(remover, ModalityGapRemover().fit(X))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda r, X: r.fit(X), lambda r, X: r.partial_fit(X), lambda r, X: r.merge(MERGED)]
+)
+def test_an_interrupt_at_any_line_leaves_the_fit_before_or_the_one_after(change):
+    X = EmbeddingArray(MERGED_ROWS, "image")
+    before = ModalityGapRemover().fit(X[:20])
+    want = [before, change(clone_fitted(before), X[20:])]
+    for line in itertools.count():
+        remover, left = clone_fitted(before), itertools.count(line, -1)
+
+        def interrupt(frame, event, arg, left=left):
+            if "gapremoval" in frame.f_code.co_filename and event == "line" and not next(left):
+                raise KeyboardInterrupt
+            return interrupt
+
+        sys.settrace(interrupt)
+        try:
+            change(remover, X[20:])
+            finished = True
+        except KeyboardInterrupt:
+            finished = False
+        finally:
+            sys.settrace(None)
+        (now,) = [one for one in want if one.counts_ == remover.counts_]
+        assert_same_means(remover, now)
+        assert set(vars(remover)) == set(vars(before))
+        if finished:
+            break
+    assert line > 20
+    assert now is want[1]
+
+
+def clone_fitted(remover):
+    return pickle.loads(pickle.dumps(remover))
+
+
+MERGED_ROWS = np.random.default_rng(0).normal(size=(60, 4))
+MERGED = ModalityGapRemover().fit(EmbeddingArray(MERGED_ROWS[20:], "image"))

@@ -56,6 +56,14 @@ def test_it_is_the_mean_of_the_metric_over_the_queries(corpus, pipe, name, k):
     assert scorer(pipe, *corpus) == pytest.approx(want)  # documents are skipped
 
 
+def test_a_modality_that_is_given_wins_over_the_rows_own_tags(corpus, pipe):
+    Q, answers = queries_of(corpus)
+    scorer, mistagged = make_ranking_scorer("ndcg@10"), EmbeddingArray(Q.values, "query:image")
+    assert scorer(pipe, mistagged, answers) != scorer(pipe, Q, answers)
+    given_tags = scorer(pipe, mistagged, answers, modality=Q.modality)
+    assert given_tags == scorer(pipe, Q, answers)
+
+
 def test_ndcg_at_10_is_what_score_gives(corpus, pipe):
     scorer = make_ranking_scorer("ndcg@10")
     assert scorer(pipe, *corpus) == pipe.score(*corpus)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 from gapremoval._array_api import as_slice, is_mapped
-from gapremoval._relevance import group_ids
 
 
 def unit(n, n_features=16, dtype="f4", seed=0):
@@ -143,10 +142,3 @@ def test_positions_as_a_slice_select_the_same(positions):
     assert np.array_equal(rows[as_slice(positions)], rows[positions])
     follows = len(positions) and (np.diff(positions) == 1).all()
     assert isinstance(as_slice(positions), slice) == bool(follows)
-
-
-@given(st.lists(st.integers(-5, 5), min_size=1, max_size=12))
-def test_ids_are_grouped_in_the_order_of_their_first_row(ids):
-    distinct, document = group_ids(np.array(ids))
-    assert distinct.tolist() == list(dict.fromkeys(ids))
-    assert distinct[document].tolist() == ids

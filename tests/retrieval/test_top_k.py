@@ -278,7 +278,10 @@ def test_only_live_documents_are_found_and_summed_up(
     k = data.draw(st.integers(1, live.sum()))
     given_lines, given_alive = {}, {}
     if lines:
-        given_lines = {"scale": rng.uniform(1, 9, n_documents), "offset": rng.normal(size=n_documents)}
+        given_lines = {
+            "scale": rng.uniform(1, 9, n_documents),
+            "offset": rng.normal(size=n_documents),
+        }
         given_alive = {name: line[live] for name, line in given_lines.items()}
     with cut_otherwise(data):
         got = top_k(queries, documents, k, live=live, slope=2.0, **given_lines)

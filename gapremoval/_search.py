@@ -1,17 +1,21 @@
-"""search: ask any fitted pipeline, search object or retriever."""
+"""search: ask any fitted pipeline, search object or retriever; the pipeline that we recommend."""
 
 from collections.abc import Mapping, Set
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
+from ._base import ModalityEstimator
 from ._embeddings import EmbeddingArray
 from ._items import Query, is_picture
 from ._modality import Tags, as_query, is_query
 from ._validation import UNTAGGED
+from .calibration import ModalityGapRemover
+from .retrieval import MixedModalityRetriever
+from .score_calibration import PosteriorOdds
 
 
 def search(estimator, queries, n_neighbors=None, *, modality=None, document_modality=None):
@@ -70,10 +74,7 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
             f"{type(retriever).__name__} cannot search: the last step must be a "
             "MixedModalityRetriever, or another estimator with a search method."
         )
-    check_is_fitted(retriever)
-    first = _thawed(steps[0]) if steps else retriever
-    named = hasattr(first, "feature_names_in_")
-    X, tags = _as_queries(queries, modality, getattr(retriever, "modalities_", ()), named)
+    X, tags = _as_queries(queries, modality, retriever, _thawed([*steps, retriever][0]))
     X, tags = transform_steps(steps, X, tags)
     return retriever.search(X, n_neighbors, modality=tags, document_modality=document_modality)
 
@@ -117,9 +118,13 @@ def transform_steps(steps, X, tags=None):
         if isinstance(step, Pipeline):
             X, tags = transform_steps([inner for _, inner in step.steps], X, tags)
             continue
-        asks = get_routing_for_object(step).consumes("transform", ["modality"])
-        modality = {"modality": tags.to_array()} if asks and tags is not None else {}
-        X = step.transform(X, **modality)
+        # Looking up what a step asks for takes longer than a small search.
+        if tags is not None and isinstance(step, ModalityEstimator):
+            X = step.transform(X, modality=tags)
+        elif tags is not None and get_routing_for_object(step).consumes("transform", ["modality"]):
+            X = step.transform(X, modality=tags.to_array())
+        else:
+            X = step.transform(X)
         tags = X._tags if isinstance(X, EmbeddingArray) else tags
     return X, tags
 
@@ -131,8 +136,12 @@ def _thawed(step):
     return step
 
 
-def _as_queries(queries, modality, fitted, named):
-    """One query or many: a list of Query items, or rows and their tags as queries."""
+def _as_queries(queries, modality, retriever, first):
+    """One query or many, as `first` takes them: a list of Query items, or rows and their tags."""
+    if isinstance(queries, EmbeddingArray) and modality is None and len(queries):
+        tags = queries._tags.as_queries()
+        return queries if tags is queries._tags else EmbeddingArray(queries.values, tags), tags
+    check_is_fitted(retriever)
     given = queries
     if _is_item(queries):
         queries = [queries]
@@ -160,17 +169,14 @@ def _as_queries(queries, modality, fitted, named):
         raise ValueError(f"There is no query in {given!r}.")
     if len(queries.shape) == 1:
         queries = queries[None, :] if hasattr(queries, "ndim") else queries
-    if modality is None and isinstance(queries, EmbeddingArray):
-        modality = queries.modality
-    elif modality is None:
-        modality = _only_query_modality(fitted)
-    if isinstance(modality, str):
-        modality = [modality] * queries.shape[0]
-    marked = [as_query(name) if isinstance(name, str) else name for name in modality]
-    tags = Tags.encode(marked, queries.shape[0])
-    values = queries.values if isinstance(queries, EmbeddingArray) else queries
+    if modality is None:
+        modality = _only_query_modality(getattr(retriever, "modalities_", ()))
+    names = [modality] if isinstance(modality, str) else modality
+    names = [as_query(name) if isinstance(name, str) else name for name in names]
+    tags = Tags.encode(names[0] if isinstance(modality, str) else names, queries.shape[0])
     # The names of a frame's columns are for steps that were fitted with names.
-    return values if named and hasattr(values, "iloc") else EmbeddingArray(values, tags), tags
+    named = hasattr(queries, "iloc") and hasattr(first, "feature_names_in_")
+    return queries if named else EmbeddingArray(queries, tags), tags
 
 
 def _is_item(query):
@@ -180,12 +186,55 @@ def _is_item(query):
 
 def _only_query_modality(fitted):
     """The query modality of bare vectors, where only one was fitted."""
-    asked = [name for name in fitted if is_query(name)]
+    asked = [name for name in fitted if is_query(name) or tuple(fitted) == (UNTAGGED,)]
     if len(asked) == 1:
         return asked[0]
-    if list(fitted) == [UNTAGGED]:
-        return UNTAGGED
     raise ValueError(
         "These vectors do not say what asks, a text or an image: pass modality='text' or the "
         f"like. Fitted were {', '.join(map(repr, fitted))}."
     )
+
+
+def make_search_pipeline(encoder=None, *, fusion_weight=0.5, n_neighbors=10):
+    """The pipeline that the evidence recommends, unfitted.
+
+    It removes the modality gap and ranks by posterior odds, so that answers of every
+    modality reach the top and scores become probabilities. Fit it on tagged documents and,
+    where there are any, ``query:`` rows, with or without relevance: they teach it what
+    questions look like and which modalities answer them.
+
+    Parameters
+    ----------
+    encoder : transformer, default=None
+        What makes rows of texts and pictures, such as a `CLIPEncoder`, for raw items; None
+        for embeddings.
+    fusion_weight : float in [0, 1] or dict of str to float, default=0.5
+        How the modalities of a document are weighed; see `MixedModalityRetriever`.
+    n_neighbors : int, default=10
+        How many documents a query finds.
+
+    Returns
+    -------
+    Pipeline
+        [encoder,] `ModalityGapRemover`, `MixedModalityRetriever` with
+        ``score_calibration=PosteriorOdds()``.
+
+    See Also
+    --------
+    search : Asks it.
+
+    Examples
+    --------
+    >>> from gapremoval import make_search_pipeline, search
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> X, y = make_mixed_modality(200, random_state=0)
+    >>> pipe = make_search_pipeline().fit(X, y)
+    >>> found = search(pipe, X[-2:], 5)
+    >>> found.probabilities.shape
+    (2, 5)
+    """
+    retriever = MixedModalityRetriever(
+        n_neighbors, fusion_weight=fusion_weight, score_calibration=PosteriorOdds()
+    )
+    steps = [ModalityGapRemover(), retriever]
+    return make_pipeline(*steps if encoder is None else [encoder, *steps])

@@ -1,0 +1,110 @@
+"""The gate: what passes it at once is what scikit-learn's own checks let pass."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from gapremoval import EmbeddingArray, ModalityGapRemover, _validation
+from gapremoval._validation import check_rows
+
+N_FEATURES = 3
+DTYPES = ["f2", "f4", "f8", ">f4", "g", "i1", "i8", "u2", "?", "c8", "O", "U1", "S1", "M8[s]"]
+FORMS = {
+    "as it is": lambda X: X,
+    "a list": lambda X: X.tolist(),
+    "in Fortran order": np.asfortranarray,
+    "of one row for all": lambda X: np.broadcast_to(X[:1], X.shape),
+    "backwards": lambda X: X[::-1],
+    "a matrix": lambda X: X.view(type("Matrix", (np.ndarray,), {})),
+    "masked": np.ma.array,
+    "a DataFrame": lambda X: pd.DataFrame(X).rename(columns=str),
+}
+
+
+class Fitted(BaseEstimator):
+    """Has seen rows of three features."""
+
+    def __init__(self, n_features=N_FEATURES, names=None):
+        if n_features is not None:
+            self.n_features_in_ = n_features
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+
+    def fit(self, X, y=None):
+        return self
+
+
+def arrays():
+    shapes = st.sampled_from([(2, 3), (1, 3), (5, 3), (0, 3), (2, 2), (2, 0), (3,), (2, 3, 1), ()])
+    return st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, shapes))
+
+
+def outcome(estimator, X):
+    """What the gate makes of rows: their values and the warnings, or an error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            values = check_rows(estimator, X, "text").values
+            result = type(values), values.dtype, values.shape, values.tobytes(), values is X
+        except (ValueError, TypeError, NotFittedError) as error:
+            result = type(error), str(error)
+    return result, [str(warning.message) for warning in caught]
+
+
+@given(
+    arrays(),
+    st.sampled_from(sorted(FORMS)),
+    st.sampled_from([N_FEATURES, None]),
+    st.sampled_from([None, "012", "abc"]),
+)
+def test_the_short_way_through_the_gate_gives_what_the_long_way_gives(X, form, n_features, names):
+    try:
+        X = FORMS[form](X)
+    except (ValueError, IndexError, TypeError):  # no table, say
+        return
+    estimator = Fitted(n_features, None if names is None else list(names))
+    found = outcome(estimator, X)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_validation, "_is_plainly_right", lambda *_: False)
+        assert found == outcome(estimator, X)
+
+
+@given(hnp.arrays(st.sampled_from(["f2", "f4", "f8"]), (4, N_FEATURES)))
+def test_rows_that_are_plainly_right_go_the_short_way_without_a_copy(X):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(_validation, "validate_data")
+        for rows in (X, X[::2], EmbeddingArray(X, "text")):
+            values = check_rows(Fitted(), rows, "text").values
+            assert np.shares_memory(values, X)
+
+
+@given(hnp.arrays("f4", (5, N_FEATURES), elements=st.floats(-100, 100, width=32)))
+def test_lengths_are_taken_once_and_when_first_asked_for(X):
+    rows = check_rows(Fitted(), X, "text")
+    np.testing.assert_allclose(rows.lengths, np.linalg.norm(X, axis=1), rtol=1e-6)
+    assert rows.lengths is rows.lengths
+
+
+def test_lengths_tell_of_rows_that_are_not_finite():
+    X = np.ones((5, N_FEATURES))
+    X[[1, 3]] = np.nan
+    rows = check_rows(Fitted(), X, "text")
+    with pytest.raises(ValueError, match="NaN in row 1, 3"):
+        rows.lengths  # noqa: B018
+
+
+def test_rows_pass_the_gate_once_a_call(monkeypatch):
+    passed, check = [], _validation.validate_data
+    monkeypatch.setattr(
+        _validation, "validate_data", lambda *a, **k: passed.append(1) or check(*a, **k)
+    )
+    X = EmbeddingArray(np.random.default_rng(0).normal(size=(40, 4)), "image")
+    ModalityGapRemover().fit_transform(X)
+    assert len(passed) == 1
