@@ -4,8 +4,9 @@ import numpy as np
 from sklearn.base import clone
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
-from gapremoval.retrieval._index import Index, Snapshot
-from gapremoval.score_calibration import TeachingScores
+from gapremoval.retrieval._index import Index
+from gapremoval.retrieval._snapshot import Snapshot
+from gapremoval.score_calibration import ScoreMap, TeachingScores
 
 N_FEATURES = 8
 
@@ -42,7 +43,13 @@ def fitted(seed=0, dtype="f8", n_neighbors=100, **odds):
 def lines_of(retriever, query_modality):
     """The ScoreMap of all documents, in the order of `ids_`."""
     documents = retriever._index.now
-    return documents.in_order(documents.score_map(query_modality))
+    lines = documents.score_map(query_modality)
+    scale, offset = np.ones(len(documents)), np.full(len(documents), lines.lowest)
+    for name, segment in documents.directed.items():
+        at = documents.places_of(segment.of_live(segment.columns["position"]))
+        of_name = lines.of[name]
+        scale[at], offset[at] = segment.of_live(of_name.scale), segment.of_live(of_name.offset)
+    return ScoreMap(scale, offset)
 
 
 def with_what_was_learnt(living, X, ids):

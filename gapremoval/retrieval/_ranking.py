@@ -1,5 +1,6 @@
 """Rank documents for queries of any modality, with probabilities where they can be had."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from .._array_api import take_rows, to_numpy
 from .._modality import as_query
 from .._warnings import warn
-from ._index import merge
+from ._snapshot import merge
 
 # How many of the next best documents a lead is taken over.
 N_NEXT = 10
@@ -52,58 +53,47 @@ def rank(documents, queries, k, *, modality=None, with_odds=False):
     -------
     Ranking
     """
-    values, tags = queries.values, queries.tags
-    directed = to_numpy(queries.lengths) > 0
-    shape = (len(directed), min(k, documents.count(modality)))
-    scores, positions = np.zeros(shape), np.zeros(shape, dtype=np.int64)
-    probabilities, evidence = np.full(shape, np.nan), np.full(len(directed), np.nan)
-    if n_zero := int(np.count_nonzero(~directed)):
+    values, tags, lengths = queries.values, queries.tags, to_numpy(queries.lengths)
+    n_found = min(k, documents.count(modality))
+    rest = documents.positions_of(False, modality)
+    n_best = min(k, documents.count(modality) - len(rest))
+    scores, positions = np.zeros((len(tags), n_found)), np.empty((len(tags), n_found), np.int64)
+    probabilities, evidence = np.full(scores.shape, np.nan), np.full(len(tags), np.nan)
+    if n_zero := int(np.count_nonzero(lengths == 0)):
         warn(
             f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
             "direction: the answer is the corpus in its own order, with score 0.",
         )
-        positions[~directed] = documents.in_their_order(modality)[:k]
-    asks = [as_query(name) for name in tags.names]
-    for name in dict.fromkeys(asks):
-        codes = [code for code, other in enumerate(asks) if other == name]
-        rows = np.flatnonzero(np.isin(tags.codes, codes) & directed)
-        if not len(rows):
-            continue
-        some = values if len(rows) == len(directed) else take_rows(values, rows)
-        lines = documents.score_map(name)
-        if lines is None:
-            scores[rows], positions[rows] = documents.nearest(some, k, modality=modality)
-        elif with_odds and lines.slope is not None:
-            found = _nearest_with_odds(documents, some, k, lines, modality)
-            scores[rows], positions[rows], probabilities[rows], evidence[rows] = found
-        else:
-            found = documents.calibration.nearest(documents, some, k, name, modality=modality)
-            scores[rows], positions[rows] = found
+        in_order = np.concatenate([documents.positions_of(True, modality), rest])
+        positions[lengths == 0] = in_order[:k]
+    asks = np.array([as_query(name) for name in tags.names])[tags.codes]
+    for name in np.unique(asks[lengths > 0]).tolist():
+        rows = np.flatnonzero((asks == name) & (lengths > 0))
+        some = values if len(rows) == len(tags) else take_rows(values, rows)
+        lines, best = documents.score_map(name), (rows, slice(n_best))
+        scores[rows, n_best:] = 0 if lines is None else lines.lowest
+        positions[rows, n_best:] = rest[: n_found - n_best]
+        if with_odds and lines is not None and lines.slope is not None:
+            probabilities[rows], evidence[rows] = 0, -np.inf
+            if n_best:
+                found = _nearest_with_odds(documents, some, k, lines, modality)
+                scores[best], positions[best], probabilities[best], evidence[rows] = found
+        elif n_best:
+            nearest = documents.nearest
+            if lines is not None:
+                nearest = partial(documents.calibration.nearest, documents, query_modality=name)
+            scores[best], positions[best] = nearest(some, k, modality=modality)
     return Ranking(scores, positions, probabilities, evidence)
 
 
 def _nearest_with_odds(documents, queries, k, lines, modality):
-    """A Ranking of queries of one modality, by a ScoreMap with a slope."""
+    """The Ranking of documents with a direction, of which there is one, by lines with a slope."""
     tops = documents.nearest_by_modality(
         queries, max(k, N_NEXT + 1), modality=modality, score_map=lines, slope=lines.slope
     )
-    n_queries = queries.shape[0]
-    rest = documents.undirected(modality)
-    if not tops:
-        found = Ranking(*np.empty((3, n_queries, 0)), np.full(n_queries, -np.inf))
-    else:
-        scores, positions = merge(tops, k, n_queries)
-        odds = probabilities(scores, tops, lines.slope)
-        found = Ranking(scores, positions, odds, evidence(tops, lines.slope))
-    if not len(rest):
-        return found
-    rest = np.broadcast_to(rest, (n_queries, len(rest)))[:, : k - found.scores.shape[1]]
-    return Ranking(
-        np.concatenate([found.scores, np.full(rest.shape, lines.lowest)], axis=1),
-        np.concatenate([found.positions, rest], axis=1).astype(np.int64),
-        np.concatenate([found.probabilities, np.zeros(rest.shape)], axis=1),
-        found.evidence,
-    )
+    scores, positions = merge(tops, k)
+    odds = probabilities(scores, tops, lines.slope)
+    return Ranking(scores, positions, odds, evidence(tops, lines.slope))
 
 
 def probabilities(scores, tops, slope):
@@ -146,7 +136,7 @@ def evidence(tops, slope):
         taken over a score of 0.
     """
     best = np.stack([top.scores[:, 0] for top in tops.values()])
-    scores, _ = merge(tops, N_NEXT + 1, best.shape[1])
+    scores, _ = merge(tops, N_NEXT + 1)
     in_modality = np.stack([_mean_of_next(top.scores) for top in tops.values()])
     own = in_modality[best.argmax(axis=0), np.arange(best.shape[1])]
     first = scores[:, 0]

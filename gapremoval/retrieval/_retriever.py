@@ -24,11 +24,12 @@ from ._fusion import (
     fuse_documents,
     warn_of_zero_length,
 )
-from ._index import Index, Snapshot
+from ._index import Index
 from ._query_banks import make_banks, teaching_scores
 from ._ranking import rank
 from ._results import SearchResult
 from ._scoring import score_queries
+from ._snapshot import Snapshot
 
 
 class MixedModalityRetriever(ModalityEstimator):

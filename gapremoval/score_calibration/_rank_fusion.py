@@ -78,7 +78,7 @@ class ReciprocalRankFusion(ScoreCalibrator):
             With scale 1 and offset 0.
         """
         ones = {m: np.ones(len(segment)) for m, segment in documents.directed.items()}
-        return CorpusScoreMap({m: ScoreMap(one, 0 * one) for m, one in ones.items()}, -2.0)
+        return CorpusScoreMap({m: ScoreMap(one, 0 * one) for m, one in ones.items()}, 0.0)
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
         """The best documents by reciprocal rank.
@@ -102,16 +102,10 @@ class ReciprocalRankFusion(ScoreCalibrator):
             Those of the documents.
         """
         tops = documents.nearest_by_modality(queries, k, modality=modality).values()
-        nothing = np.empty((queries.shape[0], 0))
-        cosines = np.concatenate([nothing, *(top.scores for top in tops)], axis=1)
-        positions = np.concatenate([nothing.astype(int), *(top.positions for top in tops)], axis=1)
-        rank = np.concatenate([[], *(1 + np.arange(top.scores.shape[1]) for top in tops)])
+        cosines = np.concatenate([top.scores for top in tops], axis=1)
+        positions = np.concatenate([top.positions for top in tops], axis=1)
+        rank = np.concatenate([1 + np.arange(top.scores.shape[1]) for top in tops])
         rank = np.broadcast_to(rank, cosines.shape)
         order = np.lexsort((positions, -cosines, rank), axis=1)[:, :k]
         scores = 1 / (self.constant + np.take_along_axis(rank, order, axis=1))
-        rest = documents.undirected(modality)[: k - order.shape[1]]
-        rest = np.broadcast_to(rest, (len(order), len(rest)))
-        return (
-            np.concatenate([scores, np.zeros(rest.shape)], axis=1),
-            np.concatenate([np.take_along_axis(positions, order, axis=1), rest], axis=1),
-        )
+        return scores, np.take_along_axis(positions, order, axis=1)

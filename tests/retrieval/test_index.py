@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 from gapremoval.retrieval._fusion import Documents
-from gapremoval.retrieval._index import Index, Segment, Snapshot, appended, compacted
+from gapremoval.retrieval._index import Index, appended, compacted
+from gapremoval.retrieval._snapshot import Segment, Snapshot
 
 
 def as_library(rows, library):

@@ -1,0 +1,286 @@
+"""The documents of a retriever as a search reads them: segments, one a modality."""
+
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from .._array_api import full_precision, take_rows, to_numpy
+from ._top_k import top_k
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Documents of one modality in the order in which they were added, which is that of rows.
+
+    Attributes
+    ----------
+    columns : dict of str to array of shape (n_rows, ...)
+        ``vectors``, of unit length (see Documents for those in a memory-mapped file) or zero;
+        ``position``, int, ascending; ``id``, int64 or object; ``made_of``, the marks of the
+        document's rows; and by query modality the statistics of a score calibration.
+    live : ndarray of bool of shape (n_rows,) or None
+        Which rows are documents still; None where all are.
+    """
+
+    columns: dict
+    live: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.columns["position"])
+
+    @cached_property
+    def n_live(self):
+        """The number of documents."""
+        return len(self) if self.live is None else int(np.count_nonzero(self.live))
+
+    def of_live(self, rows):
+        """What an array with an entry a row holds of documents."""
+        return rows if self.live is None else rows[self.live]
+
+    def __getstate__(self):
+        columns = {name: to_numpy(rows) for name, rows in self.columns.items()}
+        return {"columns": columns, "live": self.live}
+
+
+class Top(NamedTuple):
+    """The best documents of a modality: scores and positions (n_queries, k), and log sums."""
+
+    scores: np.ndarray
+    positions: np.ndarray
+    log_sums: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """An index as it is at one moment. Nothing that it holds is ever overwritten.
+
+    A document keeps its position, the number of documents added before it, for life.
+
+    Attributes
+    ----------
+    like : array of shape (0, n_features)
+        Of the library, device and dtype of all vectors: float32 or float64.
+    segments : dict of (str, bool) to Segment
+        By modality and whether documents have a direction (a length above zero). None is empty.
+    next_position : int
+    calibration : ScoreCalibrator or None
+    banks : dict of str to QueryBank
+        The rows that teach it.
+    modalities : tuple of str
+        Those met while fitting.
+    n_rows_seen : int or None
+        From which row numbers go on as ids; None where ids were given.
+    """
+
+    like: object
+    segments: dict = field(default_factory=dict)
+    next_position: int = 0
+    calibration: object = None
+    banks: dict = field(default_factory=dict)
+    modalities: tuple = ()
+    n_rows_seen: int | None = 0
+
+    def __len__(self):
+        """The number of documents."""
+        return sum(segment.n_live for segment in self.segments.values())
+
+    @cached_property
+    def directed(self):
+        """The segments of documents that have a direction: a dict by modality."""
+        return {name: self.segments[name, True] for name, is_so in sorted(self.segments) if is_so}
+
+    @cached_property
+    def cache(self):
+        """What was computed from this snapshot when it was asked for."""
+        return {}
+
+    def score_map(self, query_modality):
+        """The CorpusScoreMap for queries of a modality, or None for plain cosines."""
+        if self.calibration is None:
+            return None
+        if query_modality not in self.cache:
+            self.cache[query_modality] = self.calibration.score_map(query_modality, self)
+        return self.cache[query_modality]
+
+    # All documents, in the order in which they were added.
+
+    @cached_property
+    def positions(self):
+        """Their positions, ascending."""
+        return np.sort(self._of_all("position"))
+
+    @cached_property
+    def ids(self):
+        """Their ids: int64 or object."""
+        return self._of_all("id")[np.argsort(self._of_all("position"))]
+
+    @cached_property
+    def modality(self):
+        """Their modalities: ndarray of str."""
+        return self.column_of("id", self.positions)[1]
+
+    def _of_all(self, name):
+        columns = [s.of_live(s.columns[name]) for s in self.segments.values()]
+        return np.concatenate(columns or [np.empty(0, dtype=np.int64)])
+
+    # Documents at some positions.
+
+    def rows_of(self, positions):
+        """Where documents lie: the numbers of their segments, -1 for none, and their rows."""
+        number, row = np.full(positions.shape, -1), np.zeros(positions.shape, dtype=np.intp)
+        for i, segment in enumerate(self.segments.values()):
+            have = segment.columns["position"]
+            at = np.searchsorted(have, positions)
+            at[at == len(have)] = 0
+            hit = have[at] == positions
+            number[hit], row[hit] = i, at[hit]
+        return number, row
+
+    def column_of(self, name, positions):
+        """A column of documents at positions where there are some; and their modalities."""
+        number, row = self.rows_of(positions)
+        columns = [s.columns[name] for s in self.segments.values()] or [np.empty(0, np.int64)]
+        found = np.empty(positions.shape + columns[0].shape[1:], np.result_type(*columns))
+        for i, column in enumerate(columns):
+            mine = number == i
+            found[mine] = column[row[mine]]
+        return found, np.array([name for name, _ in self.segments] or [""])[number]
+
+    def places_of(self, positions):
+        """The places in `ids` of documents at some positions."""
+        return np.searchsorted(self.positions, positions)
+
+    # Search.
+
+    def nearest(self, queries, k, *, modality=None, score_map=None):
+        """The best documents for each query, of those with a direction, of which there is one.
+
+        Parameters
+        ----------
+        queries : array of shape (n_queries, n_features)
+            Of any length but zero.
+        k : int
+            Number of documents; at most those there are.
+        modality : str, default=None
+            Search only documents of this modality.
+        score_map : CorpusScoreMap, default=None
+            Makes scores of cosines.
+
+        Returns
+        -------
+        scores : ndarray of float64 of shape (n_queries, n_found)
+            Descending.
+        positions : ndarray of int of shape (n_queries, n_found)
+        """
+        tops = self.nearest_by_modality(queries, k, modality=modality, score_map=score_map)
+        scores, positions = merge(tops, k)
+        # In single precision the cosine with oneself can come out a little above 1.
+        return scores if score_map else np.clip(scores, -1, 1), positions
+
+    def nearest_by_modality(self, queries, k, *, modality=None, score_map=None, slope=None):
+        """The best documents of each modality, of those with a direction.
+
+        Parameters are those of `nearest`; with a `slope`, float, come the log sums that
+        probabilities need.
+
+        Returns
+        -------
+        dict of str to Top
+            Sorted by modality.
+        """
+        tops = {}
+        with full_precision(self.like):
+            for name, segment in self.directed.items():
+                if modality in (None, name):
+                    lines = None if score_map is None else score_map.of[name]
+                    top = top_k(
+                        queries,
+                        segment.columns["vectors"],
+                        min(k, segment.n_live),
+                        live=segment.live,
+                        scale=lines and lines.scale,
+                        offset=lines and lines.offset,
+                        slope=slope,
+                    )
+                    positions = segment.columns["position"][top.rows]
+                    tops[name] = Top(top.scores, positions, top.log_sums)
+        return tops
+
+    def positions_of(self, directed, modality=None):
+        """The positions of documents with a direction, or of those without one, ascending."""
+        found = [
+            segment.of_live(segment.columns["position"])
+            for (name, is_so), segment in self.segments.items()
+            if is_so == directed and modality in (None, name)
+        ]
+        return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *found]))
+
+    def count(self, modality=None):
+        """The number of all documents, or of those of a modality; raises if there is none."""
+        self._check_there(modality)
+        return sum(s.n_live for (m, _), s in self.segments.items() if modality in (None, m))
+
+    def folded(self, score_map):
+        """Vectors whose inner product with ``[query, 1]`` is the calibrated score.
+
+        Parameters
+        ----------
+        score_map : CorpusScoreMap or None
+            None leaves cosines as they are.
+
+        Returns
+        -------
+        ndarray of float32 of shape (n_documents, n_features + 1)
+            In the order of the ids. Documents of length zero get an offset below all scores.
+        """
+        folded = np.zeros((len(self), self.like.shape[1] + 1), dtype=np.float32)
+        folded[:, -1] = -2 if score_map is None else score_map.lowest
+        for name, segment in self.directed.items():
+            vectors, live = segment.columns["vectors"], segment.of_live(np.arange(len(segment)))
+            at = self.places_of(segment.columns["position"][live])
+            folded[at, :-1] = to_numpy(take_rows(vectors, live))
+            folded[at, -1] = 0
+            if score_map is not None:
+                lines = score_map.of[name]
+                folded[at, :-1] *= lines.scale[live, None]
+                folded[at, -1] = lines.offset[live]
+        return folded
+
+    def _check_there(self, modality):
+        """Raise if there is no document, or none of a modality."""
+        if not self.segments:
+            raise ValueError("The corpus is empty: add documents with partial_fit.")
+        if modality is not None and all(modality != name for name, _ in self.segments):
+            have = ", ".join(map(repr, dict.fromkeys(self.modality.tolist())))
+            raise ValueError(f"No document has the modality {modality!r}; there are {have}.")
+
+    def __getstate__(self):
+        state = {column.name: getattr(self, column.name) for column in fields(self)}
+        return {**state, "like": to_numpy(self.like)}
+
+
+def merge(tops, k):
+    """The `k` best of all modalities.
+
+    Parameters
+    ----------
+    tops : dict of str to Top
+        The best documents of each modality, at least `k` where it has so many.
+    k : int
+
+    Returns
+    -------
+    scores : ndarray of float64 of shape (n_queries, min(k, number of all))
+        Descending.
+    positions : ndarray of int of that shape
+        Equal scores in ascending order.
+    """
+    scores = np.concatenate([top.scores for top in tops.values()], axis=1)
+    positions = np.concatenate([top.positions for top in tops.values()], axis=1)
+    if len(tops) > 1:
+        order = np.lexsort((positions, -scores), axis=1)[:, :k]
+        query = np.arange(len(scores))[:, None]
+        scores, positions = scores[query, order], positions[query, order]
+    return scores[:, :k], positions[:, :k]
