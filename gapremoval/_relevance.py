@@ -68,7 +68,9 @@ def check_ids(ids, rows):
     if ids.dtype.kind == "i":
         return ids.astype(np.int64)
     types = set(map(type, ids))
-    if types == {str}:
+    if types in ({str}, {int}):  # the fast path
+        with suppress(OverflowError):  # beyond int64
+            return ids if types == {str} else ids.astype(np.int64)
         return ids
     if not all(issubclass(x, (str, int, float, np.number)) for x in types) or (ids != ids).any():
         for x, row in zip(ids, rows):
