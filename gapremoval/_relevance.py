@@ -68,7 +68,9 @@ def check_ids(ids, rows):
     if ids.dtype.kind == "i":
         return ids.astype(np.int64)
     types = set(map(type, ids))
-    if types == {str}:
+    if types in ({str}, {int}):  # the fast path
+        with suppress(OverflowError):  # beyond int64
+            return ids if types == {str} else ids.astype(np.int64)
         return ids
     if not all(issubclass(x, (str, int, float, np.number)) for x in types) or (ids != ids).any():
         for x, row in zip(ids, rows):
@@ -107,12 +109,11 @@ def kind_of_ids(ids):
 
 def group_ids(ids):
     """Distinct checked ids in the order of their first row, and each row's place among them."""
-    listed = ids.tolist()
-    place = dict.fromkeys(listed)
+    place = dict.fromkeys(ids.tolist())
     if len(place) == len(ids):
         return ids, np.arange(len(ids))
-    place.update(zip(place, range(len(place))))
-    document = np.fromiter(map(place.__getitem__, listed), np.intp, len(ids))
+    place = {x: i for i, x in enumerate(place)}
+    document = np.fromiter(map(place.__getitem__, ids.tolist()), np.intp, len(ids))
     return np.fromiter(place, ids.dtype, len(place)), document
 
 

@@ -142,7 +142,6 @@ def _as_queries(queries, modality, retriever, first):
         tags = queries._tags.as_queries()
         return queries if tags is queries._tags else EmbeddingArray(queries.values, tags), tags
     check_is_fitted(retriever)
-    given = queries
     if _is_item(queries):
         queries = [queries]
     elif getattr(queries, "ndim", 0) == 4:  # several pictures
@@ -166,7 +165,7 @@ def _as_queries(queries, modality, retriever, first):
     if not hasattr(queries, "shape"):
         queries = np.asarray(queries)
     if not len(queries.shape) or not queries.shape[0]:
-        raise ValueError(f"There is no query in {given!r}.")
+        raise ValueError(f"There is no query in {queries!r}.")
     if len(queries.shape) == 1:
         queries = queries[None, :] if hasattr(queries, "ndim") else queries
     if modality is None:

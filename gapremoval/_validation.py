@@ -60,7 +60,7 @@ def read_modality(X, modality=None):
         If a tag is malformed or missing, or the tags do not match the rows.
     """
     if modality is not None:
-        return Tags.encode(modality, X.shape[0] if hasattr(X, "shape") else len(X))
+        return Tags.encode(modality, (getattr(X, "shape", None) or [len(X)])[0])
     if isinstance(X, EmbeddingArray):
         return X._tags
     raw = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object)

@@ -56,14 +56,10 @@ def save_transformed(transformer, X, path, *, modality=None, verbose=False):
     ((100, 4), dtype('float64'))
     """
     with replacing(path) as file:
-        _write(file, transformer, _batches(X, modality), verbose)
+        X = X if modality is None else EmbeddingArray(X, modality)
+        batches = (X[rows] for rows in row_spans(X)) if hasattr(X, "shape") else X
+        _write(file, transformer, batches, verbose)
     return np.load(path, mmap_mode="r")
-
-
-def _batches(X, modality):
-    if modality is not None:
-        X = EmbeddingArray(X, modality)
-    return (X[rows] for rows in row_spans(X)) if hasattr(X, "shape") else X
 
 
 def _write(file, transformer, batches, verbose):
