@@ -10,17 +10,12 @@ from contextlib import contextmanager
 import joblib
 import numpy as np
 import pytest
-from gapremoval.retrieval._blas_threads import in_threads
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever
-<<<<<<< HEAD
-from gapremoval.retrieval import _blas_threads, _exact_numpy
-=======
 from gapremoval import _threads
 from gapremoval._threads import in_threads, n_threads
 from gapremoval.retrieval import _top_k
->>>>>>> h-engine
 
 
 def blas_limits():
