@@ -142,7 +142,7 @@ def test_an_interrupted_change_took_place_or_did_not(calibration, name):
     # Every line of one change of each method; the others execute most of the same lines.
     most = 40
     if name in ("add several", "remove several"):
-        most = 150 if calibration else 10_000
+        most = 100 if calibration else 10_000
     assert_all_or_nothing(lambda: pickle.loads(fresh), CHANGES[name], most)
 
 
