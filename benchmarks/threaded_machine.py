@@ -18,12 +18,13 @@ from math import inf
 import joblib
 import numpy as np
 from interrupts import interrupted
-from random_machine import (
+from random_documents import (
     TEXT_WEIGHT,
     Document,
     assert_refused,
     draw_document,
     draw_queries,
+    drawn,
     rows_of,
 )
 
@@ -303,10 +304,3 @@ class ThreadedMachine:
                 assert np.ptp(differences) < 1e-3, (
                     f"scores of {name} are not those of the documents"
                 )
-
-
-def drawn(rng, odds):
-    """Names without end, each as often as its odds say."""
-    names, odds = [*odds], np.array([*odds.values()], dtype=float)
-    while True:
-        yield names[rng.choice(len(names), p=odds / odds.sum())]

@@ -1,107 +1,35 @@
 """Several threads on one index: nothing is lost, and an answer is of one moment."""
 
 import copy
-import pickle
-import sys
-import threading
-import tracemalloc
 
-import joblib
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
+from thread_cases import (
+    N_BASE,
+    N_FEATURES,
+    QUERIES,
+    ROWS,
+    assert_answers_belong_together,
+    assert_sound,
+    beside,
+    come_and_go,
+    fitted,
+    frequent_turns,
+    row_of,
+    together,
+)
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 
 pytestmark = pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
 calibrations = pytest.mark.parametrize("calibration", [None, PosteriorOdds()])
-N_FEATURES = 16
-ROWS = np.random.default_rng(0).normal(size=(400, N_FEATURES)).astype("f4")
-ROWS /= np.linalg.norm(ROWS, axis=1, keepdims=True)
-QUERIES = EmbeddingArray(ROWS[-20:], ["query:text", "query:image"] * 10)
-N_BASE = 40
 
 
 @pytest.fixture(autouse=True)
 def often_another_thread():
-    """Let threads take turns a hundred times as often as by default."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
-def fitted(calibration=None, n_neighbors=10_000):
-    """A retriever with the documents base.0 to base.39, texts and images in turn."""
-    X = EmbeddingArray(ROWS[:N_BASE], ["text", "image"] * (N_BASE // 2))
-    X = EmbeddingArray.concatenate([X, QUERIES])
-    y = [*(f"base.{i}" for i in range(N_BASE)), *[None] * len(QUERIES)]
-    return MixedModalityRetriever(n_neighbors, score_calibration=calibration).fit(X, y)
-
-
-def row_of(id_):
-    """The row of a document, which its id alone tells."""
-    name, number = id_.split(".")
-    if name == "base":
-        return ROWS[int(number)]
-    return ROWS[N_BASE + sum(name.encode()) * 7 % 100 + int(number) % 200]
-
-
-def together(*tasks, timeout=120):
-    """Run tasks in threads of their own; the first error is raised."""
-    errors = []
-
-    def run(task):
-        try:
-            task()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(task,), daemon=True) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout)
-    if errors:
-        raise errors[0]
-    assert not any(thread.is_alive() for thread in threads), "a thread is stuck"
-
-
-def beside(writer, *readers):
-    """Repeat what readers do for as long as a writer works."""
-    done = threading.Event()
-
-    def write():
-        try:
-            writer()
-        finally:
-            done.set()
-
-    def again(reader):
-        reader()
-        while not done.is_set():
-            reader()
-
-    together(write, *(lambda reader=reader: again(reader) for reader in readers))
-
-
-def assert_answers_belong_together(found):
-    """No id comes twice, and cosines are those of the documents."""
-    for query, ids, scores in zip(QUERIES.values.astype(float), found.ids.tolist(), found.scores):
-        assert len(set(ids)) == len(ids)
-        right = np.stack([row_of(id_) for id_ in ids]) @ query / np.linalg.norm(query)
-        np.testing.assert_allclose(scores, right, atol=1e-6)
-        assert (np.diff(scores) <= 0).all()
-
-
-def assert_sound(retriever, ids):
-    """The documents are these, in any order, each is found, and more can come and go."""
-    assert sorted(retriever.ids_.tolist()) == sorted(ids)
-    assert retriever.n_documents_ == len(ids)
-    found = retriever.search(QUERIES)
-    assert all(sorted(x) == sorted(ids) for x in found.ids.tolist())
-    retriever.partial_fit(ROWS[:1], ["last.0"], modality="video").remove("last.0")
-    assert sorted(retriever.ids_.tolist()) == sorted(ids)
+    with frequent_turns():
+        yield
 
 
 # What is acknowledged is there.
@@ -220,20 +148,6 @@ def test_a_fit_in_one_thread_is_whole_for_a_search_in_another():
 # A search sees one moment.
 
 
-def come_and_go(retriever, modalities, n_rounds, n_kept=10):
-    """Add pairs of documents, and remove the oldest pair where there are more than some."""
-    pairs = []
-    for n in range(n_rounds):
-        pair = [f"a.{n}", f"b.{n}"]
-        rows, modality = np.stack([row_of(id_) for id_ in pair]), modalities[n % len(modalities)]
-        retriever.partial_fit(rows, pair, modality=modality)
-        pairs.append(pair)
-        if len(pairs) > n_kept:
-            retriever.remove(pairs.pop(0))
-    for pair in pairs:
-        retriever.remove(pair)
-
-
 @calibrations
 @pytest.mark.parametrize(
     "modalities",
@@ -324,106 +238,3 @@ def test_where_nothing_was_fitted_a_search_says_so_until_all_of_the_first_call_i
     ask()
     assert set(seen) <= {0, 300}
     assert seen[-1] == 300
-
-
-# Copies and files.
-
-
-@calibrations
-def test_copies_made_beside_a_writer_are_of_one_moment_and_stay(calibration):
-    retriever = fitted(calibration)
-    base = [f"base.{i}" for i in range(N_BASE)]
-
-    def check(mine):
-        ids = mine.ids_.tolist()
-        assert ids[:N_BASE] == base
-        pairs = set(ids[N_BASE:])
-        assert {x for x in pairs if x[0] == "a"} == {f"a{x[1:]}" for x in pairs if x[0] == "b"}
-        if calibration is None:
-            assert_answers_belong_together(mine.search(QUERIES))
-        assert len(mine.remove(["base.0"]).ids_) == len(ids) - 1
-        assert_sound(mine, ids[1:])
-
-    beside(
-        lambda: come_and_go(retriever, ["text", "audio"], 40),
-        lambda: check(copy.copy(retriever)),
-        lambda: check(pickle.loads(pickle.dumps(retriever))),
-        lambda: joblib.hash(retriever),
-    )
-    assert_sound(retriever, base)
-
-
-@calibrations
-def test_a_hash_stays_the_same_and_so_does_what_was_hashed(calibration):
-    retriever = fitted(calibration)
-    for n in range(2):
-        assert joblib.hash(retriever) == joblib.hash(retriever)
-        want = retriever.search(QUERIES)
-        first = joblib.hash(retriever)
-        copy.copy(retriever), pickle.dumps(retriever), copy.deepcopy(retriever)
-        assert joblib.hash(retriever) == first
-        np.testing.assert_array_equal(retriever.search(QUERIES).scores, want.scores)
-        retriever.partial_fit(ROWS[:1], [f"new.{n}"], modality="text").remove(f"base.{n}")
-
-
-READS = {
-    "pickle": lambda retriever, folder: pickle.dumps(retriever),
-    "copy": lambda retriever, folder: copy.copy(retriever),
-    "deepcopy": lambda retriever, folder: copy.deepcopy(retriever),
-    "hash": lambda retriever, folder: joblib.hash(retriever),
-    "dump": lambda retriever, folder: joblib.dump(retriever, folder / "index.joblib"),
-}
-
-
-@calibrations
-@pytest.mark.parametrize("read", READS)
-def test_whoever_copies_or_saves_an_index_leaves_its_rows_where_they_are(
-    calibration, read, tmp_path
-):
-    n_documents, n_features = 20_000, 64
-    rows = np.random.default_rng(0).normal(size=(n_documents + 40, n_features)).astype("f4")
-    X = EmbeddingArray(rows, ["text", "image"] * (n_documents // 2) + ["query:text"] * 40)
-    retriever = MixedModalityRetriever(score_calibration=calibration)
-    retriever.fit(X, [*range(n_documents), *[None] * 40])
-    for i in range(4):  # the first changes make room, and a table of the ids
-        retriever.partial_fit(X[i : i + 1], [-1 - i])
-    retriever.remove([0])
-    READS[read](retriever, tmp_path)
-    tracemalloc.start()
-    retriever.partial_fit(X[4:5], [-5])
-    retriever.remove([1])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    # The rows take 5 MB; the mask of what is there and the ids are less.
-    assert peak < n_documents * n_features * 4 / 4
-    assert retriever.n_documents_ == n_documents + 3
-
-
-@calibrations
-@pytest.mark.parametrize("mode", ["r", "r+", "c"])
-def test_an_index_mapped_from_a_file_changes_without_the_file(calibration, mode, tmp_path):
-    path = tmp_path / "index.joblib"
-    retriever = fitted(calibration)
-    retriever.partial_fit(ROWS[60:62], ["new.0", "new.1"], modality="text").remove("base.7")
-    joblib.dump(retriever, path)
-    before, want = path.read_bytes(), retriever.search(QUERIES)
-    mapped = joblib.load(path, mmap_mode=mode)
-    mapped.remove([f"base.{i}" for i in range(5)])
-    mapped.partial_fit(ROWS[70:90], [f"more.{i}" for i in range(20)], modality="text")
-    mapped.partial_fit(ROWS[90:92], ["rare.0", "rare.1"], modality="audio")
-    mapped.remove([f"base.{i}" for i in range(10, 35)])
-    ids = mapped.ids_.tolist()
-    if calibration is None:
-        rows = {f"new.{i}": ROWS[60 + i] for i in range(2)} | {
-            f"more.{i}": ROWS[70 + i] for i in range(20)
-        }
-        rows |= {f"rare.{i}": ROWS[90 + i] for i in range(2)}
-        found = mapped.search(QUERIES)
-        for query, names, scores in zip(QUERIES.values, found.ids.tolist(), found.scores):
-            right = [rows[x] @ query if x in rows else row_of(x) @ query for x in names]
-            np.testing.assert_allclose(scores, right, atol=1e-6)
-    assert_sound(mapped, ids)
-    assert path.read_bytes() == before
-    again = joblib.load(path).search(QUERIES)
-    np.testing.assert_array_equal(again.ids, want.ids)
-    np.testing.assert_array_equal(again.scores, want.scores)
