@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from gapremoval import EmbeddingArray, MixedModalityRetriever
-from gapremoval import _threads
+from gapremoval import EmbeddingArray, MixedModalityRetriever, _threads
 from gapremoval._threads import in_threads, n_threads
 from gapremoval.retrieval import _top_k
 
