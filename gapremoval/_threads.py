@@ -19,7 +19,11 @@ def n_threads():
     for our own: see `in_threads`.
     """
     with _threads.lock:
-        return _threads.allowed()
+        if _threads.n_users:
+            return _threads.count
+        limit = os.environ.get("OMP_NUM_THREADS", "")
+        limits = [int(limit)] if limit.isdigit() and int(limit) else []
+        return min([joblib.cpu_count(), *limits, *_blas_limits()])
 
 
 def threaded_map(function, pieces):
@@ -51,17 +55,13 @@ def in_threads(work, *, uses_blas=True):
     list
         What each call returned.
     """
-    user = object() if uses_blas else None
-    try:
-        count, pool = _threads.borrow(user)
-        if count < 2:
-            return [work()]
-        calls = [pool.submit(work) for _ in range(count)]
-        wait(calls)
-        return [call.result() for call in calls]
-    finally:
-        if uses_blas:
-            _threads.give_back(user)
+    count, found = n_threads(), None
+    if count > 1 and uses_blas:
+        # An interrupt reaches the calling thread only, not the one that ends the limit.
+        found = _threads.waiters.submit(_threads.limited, work, count).result()
+    elif count > 1:
+        found = _threads.shared(work, count)
+    return [work()] if found is None else found
 
 
 class _Threads:
@@ -69,46 +69,39 @@ class _Threads:
 
     The limit holds for the whole process, so two users that each saved and restored it would
     leave it at one: users are counted, and only the first saves it. threadpoolctl lets one
-    thread at a time set it, so one thread, which no interrupt reaches, sets and restores it
-    for all. Where another holds it, BLAS keeps its own threads and there are none of ours.
+    thread at a time set it, so one thread sets and restores it for all. Where another holds
+    it, BLAS keeps its own threads and there are none of ours.
     """
 
     def __init__(self):
-        self.lock, self.users, self.count, self.limit = Lock(), set(), 1, None
-        self.keeper = ThreadPoolExecutor(1, "gapremoval-limit")
+        self.lock, self.n_users, self.count, self.limit = Lock(), 0, 1, None
         self.pool = cache(lambda n: ThreadPoolExecutor(n, "gapremoval", _limit_this_thread))
+        self.waiters = ThreadPoolExecutor(2**20, "gapremoval-wait")
+        self.keeper = ThreadPoolExecutor(1, "gapremoval-limit")
 
-    def allowed(self):
-        """As `n_threads`, for who holds the lock."""
-        if self.users:
-            return self.count
-        limit = os.environ.get("OMP_NUM_THREADS", "")
-        limits = [int(limit)] if limit.isdigit() and int(limit) else []
-        return min([joblib.cpu_count(), *limits, *_blas_limits()])
+    def shared(self, work, count):
+        calls = [self.pool(count).submit(work) for _ in range(count)]
+        wait(calls)
+        return [call.result() for call in calls]
 
-    def borrow(self, user):
-        """The number of threads and their pool; a user limits BLAS until it gives them back."""
+    def limited(self, work, count):
+        """As `shared` with BLAS limited to one thread; None where it cannot be."""
         with self.lock:
-            count = self.allowed()
-            if user is not None:
-                if not self.users:
-                    self.count = count if _blas_limits() else 1
-                    if self.count > 1:
-                        self.keeper.submit(self._limit_blas).result()
-                count = self.count
-                self.users.add(user)
-            return count, self.pool(count)
-
-    def give_back(self, user):
-        with self.lock:
-            # An interrupt may have come before the user was counted, and after the limit was set.
-            self.users.discard(user)
-            if not self.users and self.count > 1:
-                self.keeper.submit(self._restore_blas).result()
+            self.n_users += 1
+            if self.n_users == 1:
+                self.count = count
+                self.keeper.submit(self._limit_blas).result()
+        try:
+            return self.shared(work, self.count) if self.count > 1 else None
+        finally:
+            with self.lock:
+                self.n_users -= 1
+                if self.n_users == 0:
+                    self.keeper.submit(self._restore_blas).result()
 
     def _limit_blas(self):
         self.limit = _blas().limit(limits=1).__enter__()
-        if max(_blas_limits()) > 1:
+        if max(_blas_limits(), default=2) > 1:
             self._restore_blas()
             self.count = 1
 
@@ -122,8 +115,7 @@ class _Threads:
         limit = self.limit
         self.__init__()
         self.limit = limit
-        if limit is not None:
-            self.keeper.submit(self._restore_blas).result()
+        self.keeper.submit(self._restore_blas).result()
 
 
 @cache  # To look for the library takes longer than a small search.

@@ -1,9 +1,12 @@
 """How many threads, one BLAS thread each, a limit that is restored, and forks."""
 
+import linecache
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -15,6 +18,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from gapremoval import EmbeddingArray, MixedModalityRetriever, _threads
 from gapremoval._threads import in_threads, n_threads
 from gapremoval.retrieval import _top_k
+from gapremoval.retrieval._top_k import top_k
 
 
 def blas_limits():
@@ -232,19 +236,20 @@ def test_who_asks_meanwhile_is_not_told_of_our_own_limit():
 
 @needs_blas
 @pytest.mark.usefixtures("two_threads")
-def test_an_interrupt_anywhere_leaves_no_limit():
-    """An interrupt after each step of the calling thread, in turn: each line of `_threads`."""
-
-    def interrupted_at(step):
-        left = [step]
+def test_an_interrupt_at_any_line_leaves_no_limit():
+    def ask_interrupted_at(line):
+        passed = []
 
         def trace(frame, event, _):
-            if frame.f_code.co_filename != _threads.__file__:
+            code = frame.f_code
+            if code.co_filename != _threads.__file__ or code.co_name == "__init__":
                 return None
-            left[0] -= event == "line"
-            if left[0] == 0:
-                left[0] = -1
-                raise KeyboardInterrupt
+            # A `with` is traced again as it ends, where no real interrupt comes.
+            text = linecache.getline(code.co_filename, frame.f_lineno).split()[0]
+            if event == "line" and text != "with":
+                passed.append(frame.f_lineno)
+                if len(passed) == line:
+                    raise KeyboardInterrupt
             return trace
 
         before = sys.gettrace()
@@ -254,19 +259,52 @@ def test_an_interrupt_anywhere_leaves_no_limit():
         finally:
             sys.settrace(before)
 
-    step = 0
-    while True:
-        step += 1
+    for line in range(1, 100):
         try:
-            interrupted_at(step)
+            ask_interrupted_at(line)
         except KeyboardInterrupt:
-            # Of the lines that end the use, only a second interrupt would reach the last.
-            if blas_limits() != {2}:
-                in_threads(threading.get_ident)
+            assert len(in_threads(threading.get_ident)) == 2
             assert blas_limits() == {2}
-            continue
-        break
-    assert step > 10
+        else:
+            break
+    assert 5 < line < 99
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
+@pytest.mark.parametrize("n_queries", [1, 40])
+def test_an_interrupt_of_a_search_ends_its_threads(monkeypatch, n_queries):
+    monkeypatch.setattr(_top_k, "WORTH_THREADS", 0)
+    rows = np.random.default_rng(0).normal(size=(5000, 8))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    look = _top_k._Candidates.look
+
+    def slow(candidates, rough, rows):
+        time.sleep(0.1)
+        look(candidates, rough, rows)
+
+    # Without the interrupt, more than a thousand steps of a tenth of a second.
+    monkeypatch.setattr(_top_k, "_steps", lambda documents: _top_k.Steps(40, 1, 1, 1))
+    monkeypatch.setattr(_top_k, "GROUPS_OF_K", 1)
+    monkeypatch.setattr(_top_k, "FEW_SCORES", 0)
+    monkeypatch.setattr(_top_k._Candidates, "look", slow)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(KeyboardInterrupt):
+            top_k(rows[:n_queries], rows, 3)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    # The threads of the pool are free again, and those that waited for them.
+    in_threads(threading.get_ident)
+    assert in_threads(threading.get_ident, uses_blas=False)
+    assert blas_limits() == {2}
 
 
 FORK = """
@@ -333,5 +371,5 @@ def test_a_forked_child_searches_with_threads_of_its_own(when):
 
 
 def test_nothing_is_left_in_use():
-    assert not _threads._threads.users
+    assert _threads._threads.n_users == 0
     assert _threads._threads.limit is None

@@ -28,19 +28,30 @@ DOUBLE_MARGIN = 1e-12
 # Below every finite score, and above that of a document that is not live.
 LOWEST = -3e38
 
-QUERY_BLOCK = 256
-# Scores of a block, which fit a cache, and numbers of its documents.
-SCORES, NUMBERS = 2**19, 2**22
-# Numbers of float16 that are widened at once, and of vectors that are multiplied exactly.
-NARROW_NUMBERS, PAIRED_NUMBERS = 2**20, 2**16
+
+class Steps(NamedTuple):
+    """How much is looked at in a step: queries, and for these scores and numbers of documents.
+
+    Pairs are numbers of documents that are multiplied exactly at once.
+    """
+
+    queries: int
+    scores: int
+    numbers: int
+    pairs: int
+
+
+# A block of numpy fits a cache, also where float16 is widened. An accelerator wants few and
+# large steps: scores of 1 GiB in float32.
+IN_NUMPY = Steps(256, 2**19, 2**22, 2**16)
+IN_HALF = IN_NUMPY._replace(numbers=2**20)
+ON_HOST = Steps(256, 2**21, 2**22, 2**20)
+ON_ACCELERATOR = Steps(2048, 2**28, 2**40, 2**24)
 
 # Searches of so few scores, in numpy, have a way of fewer steps.
 FEW_SCORES = 2**15
 
-# An accelerator wants few and large steps: scores of 1 GiB in float32. They are cut to blocks of
-# so many documents where very many are near the last place.
-ACCELERATOR_QUERY_BLOCK = 2048
-ACCELERATOR_SCORES, ACCELERATOR_NUMBERS = 2**28, 2**24
+# Where very many are near the last place, blocks are cut to so many documents.
 CROWDED_BLOCK = 8192
 
 # Threads pay where as many numbers are read; 16 queries take twice as long as one.
@@ -118,17 +129,17 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
     lines = scale, offset, shift
     scores, rows = np.empty((n_queries, k)), np.empty((n_queries, k), dtype=np.intp)
     log_sums = None if slope is None else np.empty(n_queries)
-    step = ACCELERATOR_QUERY_BLOCK if is_on_accelerator(documents) else QUERY_BLOCK
-    for start in range(0, n_queries, step):
-        block = slice(start, start + step)
+    steps = _steps(documents)
+    for start in range(0, n_queries, steps.queries):
+        block = slice(start, start + steps.queries)
         unit = _unit(to_double(queries[block, ...], documents))
         is_short = is_numpy and unit.shape[0] * documents.shape[0] <= FEW_SCORES
-        for margin in MARGINS:
-            found = is_short and _best_of_few(unit, documents, k, margin, largest, lines, slope)
+        for margin in (largest * margin for margin in MARGINS):
+            found = is_short and _best_of_few(unit, documents, k, margin, lines, slope)
             if not found:
-                found = _Search(unit, documents, k, margin, largest, live, lines, slope).best()
+                found = _Search(unit, documents, k, margin, live, lines, slope).best()
             # A library that was told to multiply in lower precision is found out here.
-            if found[2] <= margin * largest / 2:
+            if found[2] <= margin / 2:
                 break
         rows[block], scores[block] = to_numpy(found[0]), to_numpy(found[1])
         if slope is not None:
@@ -150,30 +161,20 @@ class _Search:
         Log sums of each block, by its first row.
     """
 
-    def __init__(self, queries, documents, k, margin, largest, live, lines, slope):
+    def __init__(self, queries, documents, k, margin, live, lines, slope):
         self.xp, self.in_numpy = array_namespace(documents), isinstance(documents, np.ndarray)
         is_half = self.in_numpy and documents.dtype == np.float16
-        self.queries, self.documents, self.k = queries, documents, k
+        self.queries, self.documents, self.k, self.margin = queries, documents, k, margin
         self.cast = beside(queries, documents, np.float32 if is_half else documents.dtype)
-        self.margin, self.double_margin = margin * largest, DOUBLE_MARGIN * largest
         self.scale, self.offset, self.shift = lines
         self.slope, self.sums = slope, {}
-        self.floor, self.double_floor = 0 * self.cast[:, 0] + LOWEST, None
-        self.is_new = True
+        self.floor, self.double_floor, self.is_new = 0 * self.cast[:, 0] + LOWEST, None, True
         self.crowd = CROWD * k * queries.shape[0]
-        self.blocks = deque(self._blocks(NARROW_NUMBERS if is_half else NUMBERS, live))
-
-    def _blocks(self, numbers, live):
-        """Slices of documents, of about as many numbers, that hold a live one."""
-        (n_queries, n_features), n_documents = self.queries.shape, self.documents.shape[0]
-        size = min(SCORES // n_queries, numbers // n_features)
-        if is_on_accelerator(self.documents):
-            size = ACCELERATOR_SCORES // n_queries
-        self.size = min(max(size, GROUPS_OF_K * self.k, 1), n_documents)
-        for start in range(0, n_documents, self.size):
-            rows = slice(start, min(start + self.size, n_documents))
-            if live is None or live[rows].any():
-                yield rows
+        (n_queries, n_features), n, steps = queries.shape, documents.shape[0], _steps(documents)
+        size = min(steps.scores // n_queries, steps.numbers // n_features)
+        self.size = size = min(max(size, GROUPS_OF_K * k), n)
+        blocks = (slice(start, min(start + size, n)) for start in range(0, n, size))
+        self.blocks = deque(rows for rows in blocks if live is None or live[rows].any())
 
     def best(self):
         """The best documents.
@@ -374,11 +375,12 @@ class _Candidates:
             floor = xp.maximum(floor, search.double_floor)
         search.double_floor = floor
         search.raise_floor(floor)
-        is_near = beside(scores >= (floor - search.double_margin)[:, None], near)
+        margin = search.margin * DOUBLE_MARGIN / MARGINS[0]
+        is_near = beside(scores >= (floor - margin)[:, None], near)
         return near & xp.take(is_near, at, axis=1)
 
 
-def _best_of_few(queries, documents, k, margin, largest, lines, slope):
+def _best_of_few(queries, documents, k, margin, lines, slope):
     """As `_Search.best`, in numpy and in few steps; None where very many are near the k-th score.
 
     Returns
@@ -390,7 +392,7 @@ def _best_of_few(queries, documents, k, margin, largest, lines, slope):
         documents = documents.astype(np.float32)
     rough = _products(queries.astype(documents.dtype, copy=False), documents)
     rough = _on_lines(rough, scale, shift, slice(None))
-    floor = kth_largest(rough, k) - margin * largest
+    floor = kth_largest(rough, k) - margin
     query, row = (rough >= floor[:, None]).nonzero()
     if row.size > CROWD * k * n_queries:
         return None
@@ -425,10 +427,16 @@ def _unit(queries):
 
 
 def _blocks_of_pairs(row, documents):
-    """Slices that cut some documents into blocks of some thousand numbers."""
-    numbers = ACCELERATOR_NUMBERS if is_on_accelerator(documents) else PAIRED_NUMBERS
-    step = max(numbers // documents.shape[1], 1)
+    """Slices that cut some documents into blocks."""
+    step = max(_steps(documents).pairs // documents.shape[1], 1)
     return [slice(i, i + step) for i in range(0, row.shape[0], step)]
+
+
+def _steps(documents):
+    """The steps that suit where some documents lie."""
+    if isinstance(documents, np.ndarray):
+        return IN_HALF if documents.dtype == np.float16 else IN_NUMPY
+    return ON_ACCELERATOR if is_on_accelerator(documents) else ON_HOST
 
 
 def _on_lines(scores, scale, offset, rows):

@@ -89,8 +89,9 @@ def test_neither_batch_nor_order_nor_block_size_matters(seed, dtype, blocks):
     want, queries = fitted(seed, dtype)
     whole = want.search(queries)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_top_k, "QUERY_BLOCK", blocks[0])
-        patch.setattr(_top_k, "NUMBERS", blocks[1])
+        steps = _top_k.Steps(blocks[0], blocks[1], blocks[1], blocks[2])
+        patch.setattr(_top_k, "_steps", lambda documents: steps)
+        patch.setattr(_top_k, "FEW_SCORES", 0)
         patch.setattr(_top_k, "N_GROUPS", blocks[2])
         assert_same_results(whole, want.search(queries))
         patch.setattr(_teaching, "BLOCK_SCORES", blocks[0])

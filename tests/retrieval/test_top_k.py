@@ -44,10 +44,11 @@ def cut_otherwise(data):
             return list(pool.map(lambda _: work(), range(n_threads)))
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("QUERY_BLOCK", "N_GROUPS", "CROWDED_BLOCK"):
+        numbers = st.integers(1, 300)
+        steps = _top_k.Steps(*(data.draw(x) for x in (size, numbers, numbers, numbers)))
+        patch.setattr(_top_k, "_steps", lambda documents: steps)
+        for name in ("N_GROUPS", "CROWDED_BLOCK"):
             patch.setattr(_top_k, name, data.draw(size, label=name))
-        for name in ("SCORES", "NUMBERS", "NARROW_NUMBERS", "PAIRED_NUMBERS"):
-            patch.setattr(_top_k, name, data.draw(st.integers(1, 300), label=name))
         patch.setattr(_top_k, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
         patch.setattr(_top_k, "GROUPS_OF_K", data.draw(st.sampled_from([1, 4])))
         patch.setattr(_top_k, "WORTH_THREADS", 0 if n_threads else np.inf)

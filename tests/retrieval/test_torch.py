@@ -83,15 +83,13 @@ def test_no_batch_and_no_block_size_changes_a_digit(device, seed, n_distinct, da
         torch.nn.functional.normalize(tensors(x, device).values) for x in (X, queries)
     )
     want = top_k(asked, documents, 5)
-    blocks, on_accelerator = st.integers(1, 300), data.draw(st.booleans())
+    blocks, numbers = st.integers(1, 300), st.integers(1, 3000)
+    steps = _top_k.Steps(*(data.draw(x) for x in (blocks, numbers, numbers, numbers)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_top_k, "is_on_accelerator", lambda values: on_accelerator)
-        for name in ("QUERY_BLOCK", "ACCELERATOR_QUERY_BLOCK", "N_GROUPS", "CROWDED_BLOCK"):
+        patch.setattr(_top_k, "_steps", lambda documents: steps)
+        for name in ("N_GROUPS", "CROWDED_BLOCK"):
             patch.setattr(_top_k, name, data.draw(blocks))
-        for name in ("SCORES", "ACCELERATOR_SCORES", "NUMBERS", "PAIRED_NUMBERS"):
-            patch.setattr(_top_k, name, data.draw(st.integers(1, 3000)))
         patch.setattr(_top_k, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
-        patch.setattr(_top_k, "ACCELERATOR_NUMBERS", data.draw(st.integers(1, 3000)))
         got = top_k(asked, documents, 5)
     np.testing.assert_array_equal(want[0], got[0])
     np.testing.assert_array_equal(want[1], got[1])
@@ -171,6 +169,28 @@ def test_a_product_in_lower_precision_changes_no_answer(monkeypatch):
     for bits in (10, 7):
         monkeypatch.setattr(array_api_torch, "matmul", truncated(bits))
         assert_same_answers(one, other, queries, tensors(queries))
+
+
+@pytest.mark.parametrize("name", ["equal", "a millionth apart"])
+def test_very_many_documents_near_the_last_place_are_not_all_scored_exactly(name, monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(1, 24)) + 1e-6 * rng.normal(size=(40_000, 24))
+    rows = rows[:1].repeat(40_000, axis=0) if name == "equal" else rows
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype("f4")
+    queries = rng.normal(size=(20, 24))
+    n_pairs, inner_products = [], _top_k.inner_products
+
+    def counted(queries, query, documents, row):
+        n_pairs.append(len(query))
+        return inner_products(queries, query, documents, row)
+
+    monkeypatch.setattr(_top_k, "inner_products", counted)
+    want = top_k(queries, rows, 10)
+    got = top_k(queries, torch.tensor(rows), 10)
+    np.testing.assert_array_equal(want.scores, got.scores)
+    np.testing.assert_array_equal(want.rows, got.rows)
+    assert sum(n_pairs) < 2 * 20 * 200
+    assert len(n_pairs) < 2 * 10
 
 
 # Where things lie.
