@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ._warnings import shown
+
 
 def is_missing(value):
     """Whether a cell is empty: None, NaN, NaT or ``pandas.NA``."""
@@ -135,7 +137,7 @@ def explode_documents(records):
     if empty:
         raise ValueError(
             f"{len(empty)} record{'s have' if len(empty) > 1 else ' has'} neither a text nor "
-            f"an image: {', '.join(map(repr, empty[:10]))}{', ...' if len(empty) > 10 else ''}. "
+            f"an image: {shown(empty, 10)}. "
             "Fill them in or drop them; the columns read are 'text' and 'image'."
         )
     return items, ids

@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 
 from ._items import is_missing
+from ._warnings import shown
 
 SEVERAL = (list, tuple, set, frozenset, np.ndarray, Mapping)
 
@@ -175,14 +176,14 @@ def check_known(ids, known, *, what, advice=""):
     unknown = [x for x in dict.fromkeys(ids) if x not in have]
     if not unknown:
         return
-    shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     example = next(iter(corpus), None)
     if corpus and all(isinstance(x, str) != isinstance(example, str) for x in unknown):
         raise ValueError(
-            f"The {what} names {shown}, of type {type(unknown[0]).__name__}, while the ids of the "
-            f"corpus are of type {type(example).__name__} (such as {example!r}): use the same type."
+            f"The {what} names {shown(unknown)}, of type {type(unknown[0]).__name__}, while the ids "
+            f"of the corpus are of type {type(example).__name__} (such as {example!r}): use the "
+            "same type."
         )
     raise ValueError(
         f"The {what} names {len(unknown)} unknown document{'s' if len(unknown) > 1 else ''}: "
-        f"{shown}.{' ' * bool(advice)}{advice}"
+        f"{shown(unknown)}.{' ' * bool(advice)}{advice}"
     )

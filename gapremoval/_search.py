@@ -135,7 +135,7 @@ def transform_steps(steps, X, tags=None):
 
 
 def _as_queries(queries, modality, steps):
-    """One query or many, as steps take them: a list of Query items, or rows; and bare rows' tags."""
+    """One query or many as steps take them: Query items, or rows; and tags of bare rows."""
     if isinstance(queries, EmbeddingArray) and modality is None and len(queries):
         return EmbeddingArray(queries.values, queries._tags.as_queries()), None
     retriever = steps[-1]
