@@ -208,7 +208,7 @@ class EmbeddingArray:
             ) from error
 
     def __len__(self):
-        return len(self._tags)
+        return len(self._tags.codes)
 
     def __getitem__(self, key):
         """Select rows, and columns too; the tags go with the rows.
