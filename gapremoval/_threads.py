@@ -53,14 +53,15 @@ def in_threads(work, *, uses_blas=True):
     """
     user = object() if uses_blas else None
     try:
-        pool, count = _threads.borrow(user)
+        count, pool = _threads.borrow(user)
         if count < 2:
             return [work()]
         calls = [pool.submit(work) for _ in range(count)]
         wait(calls)
         return [call.result() for call in calls]
     finally:
-        _threads.give_back(user)
+        if uses_blas:
+            _threads.give_back(user)
 
 
 class _Threads:
@@ -73,43 +74,40 @@ class _Threads:
     """
 
     def __init__(self):
-        self.lock, self.users = Lock(), set()
-        self.pool = self.limit = None
-        self.size = self.count = 1
+        self.lock, self.users, self.count, self.limit = Lock(), set(), 1, None
         self.keeper = ThreadPoolExecutor(1, "gapremoval-limit")
+        self.pool = cache(lambda n: ThreadPoolExecutor(n, "gapremoval", _limit_this_thread))
 
     def allowed(self):
         """As `n_threads`, for who holds the lock."""
         if self.users:
             return self.count
-        set_by_user = os.environ.get("OMP_NUM_THREADS", "")
-        limits = [int(set_by_user)] if set_by_user.isdigit() and int(set_by_user) else []
-        return min(joblib.cpu_count(), *limits, *_blas_limits())
+        limit = os.environ.get("OMP_NUM_THREADS", "")
+        limits = [int(limit)] if limit.isdigit() and int(limit) else []
+        return min([joblib.cpu_count(), *limits, *_blas_limits()])
 
     def borrow(self, user):
-        """The pool and its number of threads; BLAS is limited until a user gives them back."""
+        """The number of threads and their pool; a user limits BLAS until it gives them back."""
         with self.lock:
             count = self.allowed()
-            if user is not None and not self.users:
-                self.count = count if _blas_limits() else 1
-                if self.count > 1:
-                    self.keeper.submit(self._limit_blas).result()
-                count = self.count
             if user is not None:
+                if not self.users:
+                    self.count = count if _blas_limits() else 1
+                    if self.count > 1:
+                        self.keeper.submit(self._limit_blas).result()
+                count = self.count
                 self.users.add(user)
-            if count > 1 and (self.pool is None or self.size != count):
-                self.size = count
-                self.pool = ThreadPoolExecutor(count, "gapremoval", _limit_this_thread)
-            return self.pool, count
+            return count, self.pool(count)
 
     def give_back(self, user):
         with self.lock:
+            # An interrupt may have come before the user was counted, and after the limit was set.
             self.users.discard(user)
-            if not self.users:
+            if not self.users and self.count > 1:
                 self.keeper.submit(self._restore_blas).result()
 
     def _limit_blas(self):
-        self.limit = _blas().limit(limits=1)
+        self.limit = _blas().limit(limits=1).__enter__()
         if max(_blas_limits()) > 1:
             self._restore_blas()
             self.count = 1
@@ -117,7 +115,7 @@ class _Threads:
     def _restore_blas(self):
         limit, self.limit = self.limit, None
         if limit is not None:
-            limit.restore_original_limits()
+            limit.__exit__(None, None, None)
 
     def start_anew(self):
         """In a forked child: none of the threads is there, and none of their users."""

@@ -1,4 +1,4 @@
-"""Threads of the search: one BLAS thread each, a limit that is restored, and forks."""
+"""How many threads, one BLAS thread each, a limit that is restored, and forks."""
 
 import os
 import subprocess
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import joblib
 import numpy as np
 import pytest
-from gapremoval.retrieval._blas_threads import in_threads
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from gapremoval import EmbeddingArray, MixedModalityRetriever
-from gapremoval.retrieval import _blas_threads, _exact_numpy
+from gapremoval import EmbeddingArray, MixedModalityRetriever, _threads
+from gapremoval._threads import in_threads, n_threads
+from gapremoval.retrieval import _top_k
 
 
 def blas_limits():
@@ -40,6 +40,11 @@ def blas_limit(n_threads):
 
 
 needs_blas = pytest.mark.skipif(not blas_limits(), reason="threadpoolctl knows no BLAS here")
+
+
+@pytest.fixture(autouse=True)
+def no_limit_in_the_environment(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
 @pytest.fixture
@@ -96,7 +101,7 @@ def test_the_number_of_threads_follows_the_limit(monkeypatch):
 
 
 def search_in_worker(retriever, queries):
-    _exact_numpy.WORTH_THREADS = 0
+    _top_k.WORTH_THREADS = 0
     found = retriever.predict(queries)
     return found, [t.name for t in threading.enumerate() if t.name.startswith("gapremoval")]
 
@@ -116,10 +121,10 @@ def test_a_worker_with_one_blas_thread_starts_none_of_its_own():
 def test_concurrent_predicts_restore_the_limit_and_share_the_threads(monkeypatch):
     retriever, queries = retriever_and_queries()
     want = retriever.predict(queries)
-    monkeypatch.setattr(_exact_numpy, "WORTH_THREADS", 0)
+    monkeypatch.setattr(_top_k, "WORTH_THREADS", 0)
     all_at_once = threading.Barrier(8, timeout=60)
     working, most, limits = [], [], []
-    scan = _exact_numpy._Search.scan
+    scan = _top_k._Search.scan
 
     def counted(search):
         working.append(None)
@@ -130,7 +135,7 @@ def test_concurrent_predicts_restore_the_limit_and_share_the_threads(monkeypatch
         finally:
             working.pop()
 
-    monkeypatch.setattr(_exact_numpy._Search, "scan", counted)
+    monkeypatch.setattr(_top_k._Search, "scan", counted)
 
     def ask(_):
         all_at_once.wait()
@@ -178,23 +183,103 @@ def test_an_error_in_a_thread_is_raised_and_the_limit_restored():
 
 
 def test_a_small_search_does_not_look_for_blas(monkeypatch):
-    monkeypatch.setattr(_exact_numpy, "in_threads", None)
+    monkeypatch.setattr(_top_k, "in_threads", None)
     retriever, queries = retriever_and_queries()
     assert retriever.predict(queries).shape == (64, 10)
-    monkeypatch.setattr(_exact_numpy, "WORTH_THREADS", 0)
     assert retriever.predict(queries[:1]).shape == (1, 10)
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+def test_one_query_over_many_documents_is_answered_in_threads_and_leaves_blas_alone(monkeypatch):
+    retriever, queries = retriever_and_queries()
+    retriever.set_params(n_neighbors=1)
+    want = retriever.predict(queries[:1])
+    monkeypatch.setattr(_top_k, "WORTH_THREADS", 0)
+    monkeypatch.setattr(_top_k, "FEW_SCORES", 0)
+    limits, threads = [], set()
+    scan = _top_k._Search.scan
+
+    def watched(search):
+        limits.append(blas_limits())
+        threads.add(threading.get_ident())
+        return scan(search)
+
+    monkeypatch.setattr(_top_k._Search, "scan", watched)
+    np.testing.assert_array_equal(retriever.predict(queries[:1]), want)
+    assert limits == [{2}, {2}]
+    assert threading.get_ident() not in threads
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("uses_blas", [False, True])
+def test_all_limits_hold_for_all_threads(monkeypatch, uses_blas):
+    count = lambda: len(in_threads(threading.get_ident, uses_blas=uses_blas))  # noqa: E731
+    assert n_threads() == count() == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert n_threads() == count() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "64,8")  # what does not say a number says nothing
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
+    assert n_threads() == count() == 1
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+def test_who_asks_meanwhile_is_not_told_of_our_own_limit():
+    assert in_threads(n_threads) == [2, 2]
+
+
+@needs_blas
+@pytest.mark.usefixtures("two_threads")
+def test_an_interrupt_anywhere_leaves_no_limit():
+    """An interrupt after each step of the calling thread, in turn: each line of `_threads`."""
+
+    def interrupted_at(step):
+        left = [step]
+
+        def trace(frame, event, _):
+            if frame.f_code.co_filename != _threads.__file__:
+                return None
+            left[0] -= event == "line"
+            if left[0] == 0:
+                left[0] = -1
+                raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            in_threads(threading.get_ident)
+        finally:
+            sys.settrace(before)
+
+    step = 0
+    while True:
+        step += 1
+        try:
+            interrupted_at(step)
+        except KeyboardInterrupt:
+            # Of the lines that end the use, only a second interrupt would reach the last.
+            if blas_limits() != {2}:
+                in_threads(threading.get_ident)
+            assert blas_limits() == {2}
+            continue
+        break
+    assert step > 10
 
 
 FORK = """
 import os, signal, sys, threading, time, warnings
+os.environ.pop("OMP_NUM_THREADS", None)
 import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController, threadpool_limits
 warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
 joblib.cpu_count = lambda: 4
-from gapremoval.retrieval import _exact_numpy
-from gapremoval.retrieval._exact import top_k
-from gapremoval.retrieval._blas_threads import in_threads
+from gapremoval.retrieval import _top_k
+from gapremoval.retrieval._top_k import top_k
+from gapremoval._threads import in_threads
 
 def limit_blas():  # from a thread that ends: threadpoolctl heeds but one living thread
     threadpool_limits(2, user_api="blas")
@@ -207,10 +292,10 @@ def limits():
     libraries = ThreadpoolController().select(user_api="blas").info()
     return {x["num_threads"] for x in libraries if "numpy" in x["filepath"]}
 
-_exact_numpy.WORTH_THREADS = 0
+_top_k.WORTH_THREADS = 0
 rows = np.random.default_rng(0).normal(size=(3000, 16))
 rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-want = top_k(rows[:50], rows, 5).indices
+want = top_k(rows[:50], rows, 5).rows
 if sys.argv[1] == "in use":
     inside, done = threading.Semaphore(0), threading.Event()
     def work():
@@ -223,7 +308,7 @@ if sys.argv[1] == "in use":
 child = os.fork()
 if child == 0:
     signal.alarm(60)  # ends a child that hangs
-    right = limits() == {2} and (top_k(rows[:50], rows, 5).indices == want).all()
+    right = limits() == {2} and (top_k(rows[:50], rows, 5).rows == want).all()
     right = right and len(in_threads(threading.get_ident)) == 2 and limits() == {2}
     os._exit(0 if right else 3)
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -232,7 +317,7 @@ if sys.argv[1] == "in use":
     done.set()
     other.join()
 assert limits() == {2}
-assert (top_k(rows[:50], rows, 5).indices == want).all()
+assert (top_k(rows[:50], rows, 5).rows == want).all()
 sys.exit(status)
 """
 
@@ -248,4 +333,5 @@ def test_a_forked_child_searches_with_threads_of_its_own(when):
 
 
 def test_nothing_is_left_in_use():
-    assert _blas_threads._threads.n_users == 0
+    assert not _threads._threads.users
+    assert _threads._threads.limit is None

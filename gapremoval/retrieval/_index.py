@@ -87,14 +87,21 @@ class Index:
         return Segment(columns, live)
 
     def remove(self, ids):
-        """Take documents away: their rows are passed over, until a quarter of a segment is such.
+        """Remove documents: their rows are passed over, until a quarter of a segment is such.
 
         Raises
         ------
         ValueError
             If an id is not there.
+        TypeError
+            If something is no id.
         """
-        ids = list(dict.fromkeys(ids))
+        try:
+            ids = list(dict.fromkeys(ids))
+        except TypeError as error:
+            raise TypeError(
+                f"remove takes an id or a flat sequence of ids; got {repr(ids)[:60]} ({error})."
+            ) from None
         positions = self.find(ids)
         if (positions < 0).any():
             check_known(ids, self.now.ids, what="call to remove")

@@ -54,9 +54,8 @@ def rank(documents, queries, k, *, modality=None, with_odds=False):
     Ranking
     """
     values, tags, lengths = queries.values, queries.tags, to_numpy(queries.lengths)
-    n_found = min(k, documents.count(modality))
-    rest = documents.positions_of(False, modality)
-    n_best = min(k, documents.count(modality) - len(rest))
+    n_documents, rest = documents.count(modality), documents.positions_of(False, modality)
+    n_found, n_best = min(k, n_documents), min(k, n_documents - len(rest))
     scores, positions = np.zeros((len(tags), n_found)), np.empty((len(tags), n_found), np.int64)
     probabilities, evidence = np.full(scores.shape, np.nan), np.full(len(tags), np.nan)
     if n_zero := int(np.count_nonzero(lengths == 0)):
@@ -66,9 +65,12 @@ def rank(documents, queries, k, *, modality=None, with_odds=False):
         )
         in_order = np.concatenate([documents.positions_of(True, modality), rest])
         positions[lengths == 0] = in_order[:k]
-    asks = np.array([as_query(name) for name in tags.names])[tags.codes]
-    for name in np.unique(asks[lengths > 0]).tolist():
-        rows = np.flatnonzero((asks == name) & (lengths > 0))
+    asking = {}
+    for code in np.unique(tags.codes[lengths > 0]).tolist():
+        rows = np.flatnonzero((tags.codes == code) & (lengths > 0))
+        asking.setdefault(as_query(tags.names[code]), []).append(rows)
+    for name, rows in asking.items():
+        rows = np.sort(np.concatenate(rows))
         some = values if len(rows) == len(tags) else take_rows(values, rows)
         lines, best = documents.score_map(name), (rows, slice(n_best))
         scores[rows, n_best:] = 0 if lines is None else lines.lowest

@@ -208,7 +208,7 @@ class MixedModalityRetriever(ModalityEstimator):
         Parameters
         ----------
         ids : id or sequence of ids
-            Which.
+            Of the documents.
 
         Returns
         -------
@@ -218,6 +218,8 @@ class MixedModalityRetriever(ModalityEstimator):
         ------
         ValueError
             If an id is not in the corpus; nothing is removed then.
+        TypeError
+            If something is no id, such as a list in a list.
         """
         check_is_fitted(self)
         is_one = isinstance(ids, str | bytes) or not np.iterable(ids)

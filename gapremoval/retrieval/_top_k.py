@@ -30,7 +30,7 @@ LOWEST = -3e38
 
 QUERY_BLOCK = 256
 # Scores of a block, which fit a cache, and numbers of its documents.
-SCORES, NUMBERS = 2**19, 2**23
+SCORES, NUMBERS = 2**19, 2**22
 # Numbers of float16 that are widened at once, and of vectors that are multiplied exactly.
 NARROW_NUMBERS, PAIRED_NUMBERS = 2**20, 2**16
 

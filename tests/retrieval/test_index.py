@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -128,6 +129,46 @@ def test_strings_and_others_do_not_mix(new):
     wrong = numbered if isinstance(new[0], str) else retriever
     with pytest.raises(ValueError, match="of another type"):
         wrong.partial_fit(EmbeddingArray(np.eye(1, 2), "text"), new)
+
+
+@pytest.mark.parametrize("ids", [[["x"]], [{"x": 1}], [bytearray(b"x")], [("x", ["y"])]])
+def test_what_is_no_id_cannot_be_removed(ids):
+    retriever = MixedModalityRetriever().fit(EmbeddingArray(np.eye(2), "text"), ["x", "y"])
+    with pytest.raises(TypeError, match="remove takes an id or a flat sequence of ids"):
+        retriever.remove(ids)
+    assert retriever.ids_.tolist() == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (np.array([2**63 + 1, 5], dtype=np.uint64), [7]),
+        ([7, 8], np.array([2**63 + 1], dtype=np.uint64)),
+        ([1.5, 2.5], [3.0]),
+        (["a\0", "c"], ["b"]),
+    ],
+)
+def test_batches_of_unlike_ids_of_one_kind_are_taken(first, second):
+    X = EmbeddingArray(np.eye(3), "text")
+    retriever = MixedModalityRetriever().fit(X[:2], first).partial_fit(X[2:], second)
+    want = [*list(first), *list(second)]
+    assert retriever.ids_.tolist() == want
+    found = retriever.search(EmbeddingArray(np.eye(3), "query:text"), 1).ids[:, 0]
+    assert found.tolist() == want
+    assert retriever.remove(want[2]).ids_.tolist() == want[:2]
+
+
+def test_one_long_id_does_not_make_the_others_long():
+    ids = ["x" * 20_000, *map(str, range(2999))]
+    rows = EmbeddingArray(np.random.default_rng(0).normal(size=(3000, 4)), "text")
+    tracemalloc.start()
+    retriever = MixedModalityRetriever().fit(rows, ids)
+    assert retriever.ids_[0] == ids[0]
+    assert retriever.search(rows[:5]).ids.shape == (5, 10)
+    retriever.remove(ids[0])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
 
 
 # Copies and files.
