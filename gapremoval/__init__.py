@@ -11,11 +11,11 @@ from . import (
     score_calibration,
 )
 from ._embeddings import EmbeddingArray
-from ._folder import read_folder
-from ._items import Query, explode_documents
+from ._items import Query
 from ._search import make_search_pipeline, search
 from ._version import __version__
 from .calibration import ModalityGapRemover
+from .datasets import explode_documents, read_folder
 from .encoders import CLIPEncoder
 from .model_selection import FusionWeightSearchCV, QueryKFold, make_ranking_scorer
 from .retrieval import MixedModalityRetriever

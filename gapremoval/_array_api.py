@@ -113,29 +113,39 @@ def full_precision(values):
     return context
 
 
-def row_blocks(values, multiple=1):
+def row_blocks(values, multiple=1, size=None):
     """Slices that cut the rows of a 2-D array into blocks of about `BLOCK_SIZE` numbers.
 
     A block has a multiple of so many rows, but for the last.
     """
-    size = ACCELERATOR_BLOCK_SIZE if is_on_accelerator(values) else BLOCK_SIZE
-    return _cuts(values, size, multiple)
+    if size is None:
+        size = ACCELERATOR_BLOCK_SIZE if is_on_accelerator(values) else BLOCK_SIZE
+    n_rows, n_features = values.shape
+    starts = range(0, n_rows, max(size // max(n_features, 1) // multiple, 1) * multiple)
+    return list(map(slice, starts, [*starts[1:], n_rows]))
 
 
 def row_spans(values, multiple=1):
     """Slices that cut the rows of a 2-D array into pieces of work for threads."""
-    return _cuts(values, SPAN_SIZE, multiple)
+    return row_blocks(values, multiple, SPAN_SIZE)
 
 
-def _cuts(values, size, multiple):
-    n_rows, n_features = values.shape
-    step = max(size // max(n_features, 1) // multiple, 1) * multiple
-    return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
-
-
-def take_rows(values, rows):
+def take_rows(values, rows, axis=0):
     """Index the rows of an array of any library with a slice, mask or index array."""
-    return _take(values, rows, axis=0)
+    forward = isinstance(rows, slice) and (rows.step is None or rows.step > 0)
+    if is_numpy_array(values) or forward:
+        return values[(slice(None),) * axis + (rows, ...)]
+    xp, place = namespace_and_device(values)
+    # torch takes no negative strides.
+    positions = np.ascontiguousarray(np.arange(values.shape[axis])[rows])
+    return xp.take(values, xp.asarray(positions, device=place), axis=axis)
+
+
+def take_columns(values, columns):
+    """Index the columns of a 2-D array of any library with whatever numpy takes."""
+    if is_numpy_array(values) or not isinstance(columns, slice | list | np.ndarray):
+        return values[:, columns]
+    return take_rows(values, columns, axis=1)
 
 
 def as_slice(positions):
@@ -144,34 +154,6 @@ def as_slice(positions):
     if not n or positions[-1] - positions[0] != n - 1 or (positions[1:] <= positions[:-1]).any():
         return positions
     return slice(int(positions[0]), int(positions[0]) + n)
-
-
-def take_columns(values, columns):
-    """Index the columns of a 2-D array of any library with whatever numpy takes."""
-    if is_numpy_array(values) or not isinstance(columns, slice | list | np.ndarray):
-        return values[:, columns]
-    return _take(values, columns, axis=1)
-
-
-def _take(values, key, axis):
-    forward = isinstance(key, slice) and (key.step is None or key.step > 0)
-    if is_numpy_array(values) or forward:
-        return values[(slice(None),) * axis + (key, ...)]
-    xp, place = namespace_and_device(values)
-    # torch takes no negative strides.
-    positions = np.ascontiguousarray(np.arange(values.shape[axis])[key])
-    return xp.take(values, xp.asarray(positions, device=place), axis=axis)
-
-
-def put_rows(values, at, rows):
-    """Overwrite the rows of an array of any library at the positions of an index array."""
-    if is_numpy_array(values):
-        values[at] = rows
-    elif array_api_compat.is_torch_array(values):
-        values[beside(at, values)] = rows
-    else:  # The standard knows no assignment by an index array.
-        for i, position in enumerate(at.tolist()):
-            values[position, ...] = rows[i, ...]
 
 
 def kth_largest(rows, k):
@@ -220,9 +202,19 @@ def row_products(rows, others):
     return np.vecdot(rows, others) if is_numpy_array(rows) else row_sums(rows * others)
 
 
-def squared_lengths(rows):
-    """The inner product of each row with itself, shape (n_rows,)."""
-    return row_products(rows, rows)
+def row_lengths(rows):
+    """The Euclidean length of each row, as from `unit_rows`, without the unit rows."""
+    xp = array_namespace(rows)
+    # What overflows is dealt with below, and what is not finite is told by the lengths.
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = xp.sqrt(row_products(rows, rows))
+        extreme = _is_extreme(lengths, xp)
+        if not bool(xp.any(extreme)):
+            return lengths
+        scaled, largest = _scaled(rows, xp)
+        exact = largest * xp.sqrt(row_products(scaled, scaled))
+        exact = xp.where(xp.isfinite(largest), exact, largest)
+        return xp.where(extreme, exact, lengths)
 
 
 def unit_rows(rows):
@@ -241,28 +233,15 @@ def unit_rows(rows):
         Euclidean lengths; not finite exactly where the row is not, or where its length
         passes the largest number of the dtype.
     """
-    xp = array_namespace(rows)
-    squares, in_range = _squares(rows)
-    # What overflows, and what is not finite, is dealt with below or told by the lengths.
-    with np.errstate(over="ignore", invalid="ignore"):
-        lengths = xp.sqrt(squares)
-        unit = rows / _no_zero(lengths)[:, None]
-        if bool(xp.all(in_range)):
-            return unit, lengths
-        # The square of a very short or long row leaves the dtype's range: scale it first.
-        largest = xp.max(xp.abs(rows), axis=1)
-        scaled = rows / _no_zero(largest)[:, None]
-        relative = xp.sqrt(squared_lengths(scaled))
-        unit = xp.where(in_range[:, None], unit, scaled / _no_zero(relative)[:, None])
-        exact = xp.where(xp.isfinite(largest), largest * relative, largest)
-        return unit, xp.where(in_range, lengths, exact)
-
-
-def row_lengths(rows):
-    """The Euclidean length of each row, as from `unit_rows`, without the unit rows."""
-    xp = array_namespace(rows)
-    squares, in_range = _squares(rows)
-    return xp.sqrt(squares) if bool(xp.all(in_range)) else unit_rows(rows)[1]
+    xp, lengths = array_namespace(rows), row_lengths(rows)
+    with np.errstate(invalid="ignore"):
+        unit = rows / _no_zero(lengths, xp)[:, None]
+        extreme = _is_extreme(lengths, xp)
+        if bool(xp.any(extreme)):
+            scaled, _ = _scaled(rows, xp)
+            scaled /= _no_zero(row_lengths(scaled), xp)[:, None]
+            unit = xp.where(extreme[:, None], scaled, unit)
+    return unit, lengths
 
 
 def divisible_rows(rows, kept=None, lengths=None):
@@ -289,13 +268,12 @@ def divisible_rows(rows, kept=None, lengths=None):
     """
     xp = array_namespace(rows)
     lengths = row_lengths(rows) if lengths is None else lengths
-    smallest, largest, eps = _range_of_squares(rows.dtype, xp)
-    divided = (lengths <= smallest**0.5) | (lengths >= largest**0.5)
+    divided = _is_extreme(lengths, xp)
     divided = divided if kept is None else divided & ~kept
     if bool(xp.any(divided)):
         rows = xp.where(divided[:, None], unit_rows(rows)[0], rows)
     done = divided if kept is None else divided | kept
-    is_one = (xp.abs(lengths - 1) <= 4 * eps) | (done & (lengths > 0))
+    is_one = (xp.abs(lengths - 1) <= 4 * xp.finfo(rows.dtype).eps) | (done & (lengths > 0))
     return rows, xp.where(is_one, xp.ones_like(lengths), lengths), lengths
 
 
@@ -307,24 +285,25 @@ def divide_rows(rows, divisors, out):
         out[...] = array_namespace(rows).astype(rows / divisors[:, None], out.dtype, copy=False)
 
 
-def _squares(rows):
-    """The squared lengths, and which of them lie in the dtype's range with all their digits."""
-    smallest, largest, _ = _range_of_squares(rows.dtype, array_namespace(rows))
-    # What overflows, and what is not finite, is dealt with by `unit_rows`.
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = squared_lengths(rows)
-    return squares, (squares > smallest) & (squares < largest)
+def _is_extreme(lengths, xp):
+    """Which squares of lengths leave the dtype's range, or have lost digits at its lower end."""
+    shortest, longest = _range_of_lengths(lengths.dtype, xp)
+    return (lengths <= shortest) | (lengths >= longest)
 
 
 @cache
-def _range_of_squares(dtype, xp):
-    """Between which numbers a sum of squares has all its digits, and the dtype's precision."""
+def _range_of_lengths(dtype, xp):
     limits = xp.finfo(dtype)
     eps = float(limits.eps)
-    return float(limits.smallest_normal) / eps**2, float(limits.max) * eps, eps
+    return float(limits.smallest_normal) ** 0.5 / eps, (float(limits.max) * eps) ** 0.5
 
 
-def _no_zero(divisors):
+def _scaled(rows, xp):
+    """Rows divided by their largest number, so that their squares stay in range; and that."""
+    largest = xp.max(xp.abs(rows), axis=1)
+    return rows / _no_zero(largest, xp)[:, None], largest
+
+
+def _no_zero(divisors, xp):
     """Divisors with ones in place of zeros."""
-    xp = array_namespace(divisors)
     return xp.where(divisors == 0, xp.ones_like(divisors), divisors)

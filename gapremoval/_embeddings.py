@@ -135,7 +135,7 @@ class EmbeddingArray:
     @property
     def shape(self):
         """(n_rows, n_features)."""
-        return tuple(self.values.shape)
+        return tuple(self._values.shape)
 
     @property
     def ndim(self):
@@ -208,7 +208,7 @@ class EmbeddingArray:
             ) from error
 
     def __len__(self):
-        return self.shape[0]
+        return len(self._tags.codes)
 
     def __getitem__(self, key):
         """Select rows, and columns too; the tags go with the rows.

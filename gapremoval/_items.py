@@ -1,8 +1,7 @@
-"""Raw items: what marks one as a query, and how records become items."""
+"""Raw items: what is one, and what marks one as a query."""
 
 import numbers
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -73,108 +72,3 @@ class Query:
             return f"Query({self.item!r})"
         given = {"text": self.text, "image": self.image}
         return f"Query({', '.join(f'{k}={v!r}' for k, v in given.items() if v is not None)})"
-
-
-def explode_documents(records):
-    """Turn records with a text and images into items and ids, one item a row.
-
-    A document with several parts is several rows with the same id; the retriever joins
-    them again.
-
-    Parameters
-    ----------
-    records : DataFrame or iterable of dict
-        Each with any of ``text`` (str) and ``image`` (a ``Path`` or a str that is a path,
-        a PIL image, a uint8 array of shape (H, W, 3)), or a list, tuple or array of
-        several; and ``id``, where it is not given by the DataFrame's index or, for dicts,
-        the position. An empty cell (None, NaN, ``pandas.NA``, an empty list, a text of
-        blanks only) makes no row. Other columns are ignored.
-
-    Returns
-    -------
-    items : list
-        The texts (str) and images (a str in ``image`` becomes a ``Path``), record by
-        record, a record's texts before its images.
-    ids : list
-        The id of the record of each item.
-
-    Raises
-    ------
-    ValueError
-        If records hold neither a text nor an image (the message names them), have an
-        index that repeats, or some have an id and some none.
-    TypeError
-        If a text is not a str, or `records` is no DataFrame and no iterable of dicts.
-
-    Examples
-    --------
-    >>> from gapremoval import explode_documents
-    >>> items, ids = explode_documents([
-    ...     {"id": "p1", "text": "red shoe", "image": ["p1-front.jpg", "p1-back.jpg"]},
-    ...     {"id": "p2", "text": "blue hat", "image": None},
-    ... ])
-    >>> ids
-    ['p1', 'p1', 'p1', 'p2']
-    >>> items[0], items[1].name, items[3]
-    ('red shoe', 'p1-front.jpg', 'blue hat')
-    """
-    items, ids, empty = [], [], []
-    for record_id, record in _with_ids(records):
-        texts = _cells(record.get("text"))
-        for text in texts:
-            if not isinstance(text, str):
-                raise TypeError(
-                    f"The text of record {record_id!r} is a {type(text).__name__}, not a str: "
-                    f"{str(text)[:60]}"
-                )
-        images = [Path(x) if isinstance(x, str) else x for x in _cells(record.get("image"))]
-        if not texts and not images:
-            empty.append(record_id)
-        items += texts + images
-        ids += [record_id] * (len(texts) + len(images))
-    if empty:
-        raise ValueError(
-            f"{len(empty)} record{'s have' if len(empty) > 1 else ' has'} neither a text nor "
-            f"an image: {', '.join(map(repr, empty[:10]))}{', ...' if len(empty) > 10 else ''}. "
-            "Fill them in or drop them; the columns read are 'text' and 'image'."
-        )
-    return items, ids
-
-
-def _with_ids(records):
-    """Pairs of an id and a dict for each record."""
-    if isinstance(records, Mapping):
-        raise TypeError("records is one dict; write [record] for a single record.")
-    if hasattr(records, "iterrows"):
-        index, repeats = records.index, not records.index.is_unique
-        records = records.to_dict("records")
-    else:
-        records = list(records)
-        index, repeats = range(len(records)), False
-    for record in records:
-        if not isinstance(record, Mapping):
-            raise TypeError(
-                "records must be a pandas DataFrame or a list of dicts with 'text' and 'image'; "
-                f"got a {type(record).__name__}: {str(record)[:60]}"
-            )
-    named = [not is_missing(record.get("id")) for record in records]
-    if any(named) and not all(named):
-        raise ValueError(
-            f"Record {named.index(False)} has no 'id' while others have one: give one to each, "
-            "or to none."
-        )
-    if repeats and not all(named):
-        raise ValueError(
-            "The DataFrame's index repeats, so it cannot name the documents: add a column 'id', "
-            "or call reset_index(drop=True)."
-        )
-    return zip((r["id"] for r in records) if all(named) else index, records)
-
-
-def _cells(cell):
-    """The items of a cell: none if it is empty or blank, several if it is a list."""
-    # pandas reads the lists of a Parquet file as arrays; a picture is one of numbers.
-    if isinstance(cell, np.ndarray) and cell.dtype.kind in "OU":
-        cell = cell.tolist()
-    cells = cell if isinstance(cell, list | tuple) else [cell]
-    return [x for x in cells if not is_missing(x) and not (isinstance(x, str) and not x.strip())]

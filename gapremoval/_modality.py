@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 
 import numpy as np
@@ -25,6 +26,7 @@ def is_query(name):
     return name.startswith(QUERY)
 
 
+@lru_cache  # A search asks for it several times.
 def as_query(name):
     """The tag that marks rows of a modality as queries: ``text`` -> ``query:text``."""
     return name if is_query(name) else check_tag(QUERY + name)
@@ -42,30 +44,47 @@ def check_tag(name):
     if "\0" in name:
         raise ValueError(f"Modality {name!r} holds a NUL, which numpy drops from a string's end.")
     parts = parts_of(name)
-    if not all(parts) or any(":" in part for part in parts):
-        raise ValueError(f"Modality {name!r} is malformed. {GRAMMAR}")
-    if len(parts) > 1 and not is_query(name):
-        raise ValueError(
-            f"Modality {name!r} is malformed: a row is one embedding of one modality. A "
-            "document of several parts is several rows with the same id, and only the "
-            f"retriever fuses them. {GRAMMAR}"
+    if not all(parts) or ":" in name.removeprefix(QUERY):
+        reason = f". {GRAMMAR}"
+    elif len(parts) > 1 and not is_query(name):
+        reason = (
+            ": a row is one embedding of one modality. A document of several parts is several "
+            f"rows with the same id, and only the retriever fuses them. {GRAMMAR}"
         )
-    if parts != sorted(set(parts)):
+    elif parts != (right := sorted(set(parts))):
+        reason = f": its parts are not sorted or not distinct; write {QUERY + '+'.join(right)!r}."
+    else:
+        # str() of a member of an Enum of strings would be 'Modality.TEXT'.
+        return str.__str__(name)
+    raise ValueError(f"Modality {name!r} is malformed{reason}")
+
+
+def _encode(modality, n_rows):
+    """Names and codes of tags: one string for all rows, or a sequence of strings."""
+    is_strings = isinstance(modality, np.ndarray) and modality.dtype.kind == "U"
+    if is_strings and modality.ndim == 1 and (few := _encode_few(modality)):
+        return few
+    # An array made of a list would turn None and NaN into 'None' and 'nan'.
+    listed = modality.tolist() if hasattr(modality, "tolist") else modality
+    if isinstance(listed, str):
+        return (check_tag(listed),), np.zeros(n_rows, np.uint8)
+    # The keys of a dict and the order of a set say nothing about rows.
+    if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping, Set)):
         raise ValueError(
-            f"Modality {name!r} is malformed: its parts are not sorted or not distinct; "
-            f"write {QUERY + '+'.join(sorted(set(parts)))!r}."
+            f"modality must be a string or a sequence with a string a row; got "
+            f"{type(modality).__name__}: {str(modality)[:60]}. {GRAMMAR}"
         )
-    # str() of a member of an Enum of strings would be 'Modality.TEXT'.
-    return str.__str__(name)
+    tags = [tag if type(tag) is str else check_tag(tag) for tag in listed]
+    code = defaultdict(count().__next__)
+    codes = np.fromiter(map(code.__getitem__, tags), np.uint32, len(tags))
+    return tuple(map(check_tag, code)), codes.astype(_code_dtype(code))
 
 
 def _encode_few(modality):
-    """Names and codes of an array of strings by comparing it with each name in turn.
+    """As `_encode`, by comparing an array of strings with each name; None if there are many.
 
-    None where it is no such array, or has so many names that a dict is faster.
+    Many times faster than to look each string up.
     """
-    if not isinstance(modality, np.ndarray) or modality.dtype.kind != "U" or modality.ndim != 1:
-        return None
     names, codes = [], np.empty(len(modality), np.uint8)
     missing = np.ones(len(modality), bool)
     while missing.any():
@@ -78,16 +97,9 @@ def _encode_few(modality):
     return tuple(names), codes
 
 
-def _encode_list(tags):
-    """Names and codes of a list of strings."""
-    code = defaultdict(count().__next__)
-    try:
-        codes = np.fromiter(map(code.__getitem__, tags), np.uint32, len(tags))
-    except TypeError:  # an unhashable tag, such as a list
-        for tag in tags:
-            check_tag(tag)
-        raise
-    return tuple(map(check_tag, code)), codes.astype(np.min_scalar_type(max(len(code) - 1, 0)))
+def _code_dtype(names):
+    """The smallest dtype of a code for each of some names."""
+    return np.min_scalar_type(max(len(names) - 1, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,23 +122,8 @@ class Tags:
         ValueError
             If a tag is malformed or missing, or their number is not `n_rows`.
         """
-        if isinstance(modality, Tags):
-            tags = modality
-        elif few := _encode_few(modality):
-            tags = cls(*few)
-        else:
-            # An array made of a list would turn None and NaN into 'None' and 'nan'.
-            listed = modality.tolist() if hasattr(modality, "tolist") else modality
-            if isinstance(listed, str):
-                return cls((check_tag(listed),), np.zeros(n_rows, np.uint8))
-            # The keys of a dict and the order of a set say nothing about rows.
-            if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping, Set)):
-                raise ValueError(
-                    f"modality must be a string or a sequence with a string a row; got "
-                    f"{type(modality).__name__}: {str(modality)[:60]}. {GRAMMAR}"
-                )
-            tags = cls(*_encode_list(list(listed)))
-        if len(tags) != n_rows:
+        tags = modality if isinstance(modality, Tags) else cls(*_encode(modality, n_rows))
+        if len(tags.codes) != n_rows:
             raise ValueError(
                 f"modality has {len(tags)} tags for {n_rows} rows: give one a row, or one "
                 "string for all."
@@ -152,26 +149,20 @@ class Tags:
         known = tuple(map(check_tag, names.tolist()))
         if len(set(known)) != len(known):
             raise ValueError("the names of modalities repeat")
-        return cls(known, codes.astype(np.min_scalar_type(max(len(known) - 1, 0)), copy=False))
+        return cls(known, codes.astype(_code_dtype(known), copy=False))
 
     @classmethod
     def concatenate(cls, several):
         """The tags of several sets of rows, one after the other."""
         names = tuple(dict.fromkeys(name for tags in several for name in tags.names))
-        place = {name: i for i, name in enumerate(names)}
-        dtype = np.min_scalar_type(max(len(names) - 1, 0))
-        recode = [np.array([place[name] for name in tags.names], dtype) for tags in several]
+        code, dtype = dict(zip(names, count())), _code_dtype(names)
+        recode = [np.array([code[name] for name in tags.names], dtype) for tags in several]
         return cls(names, np.concatenate([r[t.codes] for r, t in zip(recode, several)]))
 
-    def __reduce__(self):
-        # Without what is cached: a pickle, and so its hash, does not tell what was asked before.
-        return Tags, (self.names, self.codes)
-
     def as_queries(self):
-        """The tags that mark the same rows as queries."""
-        if all(map(is_query, self.names)):
-            return self
-        return Tags.concatenate([Tags(tuple(map(as_query, self.names)), self.codes)])
+        """The tags that mark the same rows as queries; each name is that of a row."""
+        names = np.array(list(map(as_query, self.names)))
+        return Tags.encode(names[self.codes], len(self))
 
     def __len__(self):
         return len(self.codes)
@@ -193,4 +184,4 @@ class Tags:
     @property
     def is_query(self):
         """Which rows are queries: bool array of shape (n_rows,)."""
-        return np.array([is_query(name) for name in self.names] or [False])[self.codes]
+        return np.array(list(map(is_query, self.names)) or [False])[self.codes]

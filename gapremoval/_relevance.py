@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 
 from ._items import is_missing
+from ._warnings import shown
 
 SEVERAL = (list, tuple, set, frozenset, np.ndarray, Mapping)
 
@@ -68,10 +69,11 @@ def check_ids(ids, rows):
     if ids.dtype.kind == "i":
         return ids.astype(np.int64)
     types = set(map(type, ids))
-    if types in ({str}, {int}):  # the fast path
-        with suppress(OverflowError):  # beyond int64
-            return ids if types == {str} else ids.astype(np.int64)
+    if types == {str}:  # the common cases, in which nothing is amiss
         return ids
+    with suppress(OverflowError):  # beyond int64
+        if types == {int}:
+            return ids.astype(np.int64)
     if not all(issubclass(x, (str, int, float, np.number)) for x in types) or (ids != ids).any():
         for x, row in zip(ids, rows):
             if not isinstance(x, Hashable) or isinstance(x, SEVERAL) or is_missing(x):
@@ -131,26 +133,25 @@ def check_relevance(y):
     ValueError
         If an id in a collection is missing or unhashable, or a gain is no finite number.
     """
-    return [_check_answer(answer, row) for row, answer in enumerate(y)]
+    return [None if is_missing(answer) else _gains(answer, i) for i, answer in enumerate(y)]
 
 
-def _check_answer(answer, row):
-    if is_missing(answer):
-        return None
+def _gains(answer, query):
+    """The gain of each id in the answer to a query."""
     try:
         ids = answer if isinstance(answer, SEVERAL) else [answer]
         gains = answer if isinstance(answer, Mapping) else dict.fromkeys(ids, 1.0)
     except TypeError:
         raise ValueError(
-            f"The relevance of query {row} holds something that is no id: {answer!r}. Give an "
+            f"The relevance of query {query} holds something that is no id: {answer!r}. Give an "
             "id, a flat list of ids, or a dict id -> gain."
         ) from None
     for document, gain in gains.items():
         if is_missing(document):
-            raise ValueError(f"The relevance of query {row} holds a missing id: {answer!r}.")
+            raise ValueError(f"The relevance of query {query} holds a missing id: {answer!r}.")
         if not isinstance(gain, numbers.Real) or not np.isfinite(gain):
             raise ValueError(
-                f"The relevance of query {row} gives document {document!r} the gain {gain!r}: "
+                f"The relevance of query {query} gives document {document!r} the gain {gain!r}: "
                 "a gain is a finite number, and above 0 for what is relevant."
             )
     return {document: float(gain) for document, gain in gains.items()}
@@ -170,19 +171,18 @@ def check_known(ids, known, *, what, advice=""):
     advice : str, default=""
         How to mend it, where they are simply not there.
     """
-    corpus = known.tolist()
-    have = set(corpus)
-    unknown = [x for x in dict.fromkeys(ids) if x not in have]
+    corpus = dict.fromkeys(known.tolist())
+    unknown = [x for x in dict.fromkeys(ids) if x not in corpus]
     if not unknown:
         return
-    shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     example = next(iter(corpus), None)
     if corpus and all(isinstance(x, str) != isinstance(example, str) for x in unknown):
+        types = type(unknown[0]).__name__, type(example).__name__
         raise ValueError(
-            f"The {what} names {shown}, of type {type(unknown[0]).__name__}, while the ids of the "
-            f"corpus are of type {type(example).__name__} (such as {example!r}): use the same type."
+            f"The {what} names {shown(unknown)}, of type {types[0]}, while the ids of the corpus "
+            f"are of type {types[1]} (such as {example!r}): use the same type."
         )
     raise ValueError(
         f"The {what} names {len(unknown)} unknown document{'s' if len(unknown) > 1 else ''}: "
-        f"{shown}.{' ' * bool(advice)}{advice}"
+        f"{shown(unknown)}.{' ' * bool(advice)}{advice}"
     )

@@ -74,22 +74,31 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
             f"{type(retriever).__name__} cannot search: the last step must be a "
             "MixedModalityRetriever, or another estimator with a search method."
         )
-    X, tags = _as_queries(queries, modality, retriever, _thawed([*steps, retriever][0]))
-    X, tags = transform_steps(steps, X, tags)
+    X, tags = transform_steps(steps, *_as_queries(queries, modality, [*steps, retriever]))
     return retriever.search(X, n_neighbors, modality=tags, document_modality=document_modality)
 
 
 def split_steps(estimator):
-    """The steps before the last and the last, of a pipeline or what a search selected."""
-    estimator = _thawed(estimator)
-    if hasattr(estimator, "refit") and hasattr(estimator, "estimator"):
-        message = "This %(name)s has no best_estimator_: fit it first, with refit=True."
-        check_is_fitted(estimator, "best_estimator_", msg=message)
-        estimator = estimator.best_estimator_
-    if not isinstance(estimator, Pipeline):
-        return [], estimator
-    before, last = split_steps(estimator.steps[-1][1])
-    return [step for _, step in estimator.steps[:-1]] + before, last
+    """The steps before the last and the last, of a pipeline or what a search selected.
+
+    Steps that are pipelines give their own, and a FrozenEstimator, which hands no `modality`
+    on, gives the estimator in it.
+    """
+    steps, waiting = [], [estimator]
+    while True:
+        step = waiting.pop()
+        if isinstance(step, Pipeline):
+            waiting += [inner for _, inner in reversed(step.steps)]
+        elif isinstance(step, FrozenEstimator):
+            waiting.append(step.estimator)
+        elif hasattr(step, "refit") and hasattr(step, "estimator"):
+            message = "This %(name)s has no best_estimator_: fit it first, with refit=True."
+            check_is_fitted(step, "best_estimator_", msg=message)
+            waiting.append(step.best_estimator_)
+        elif not waiting:
+            return steps, step
+        elif step is not None and step != "passthrough":
+            steps.append(step)
 
 
 def transform_steps(steps, X, tags=None):
@@ -100,6 +109,7 @@ def transform_steps(steps, X, tags=None):
     Parameters
     ----------
     steps : list of fitted transformers
+        From `split_steps`.
     X : EmbeddingArray, array or list of items of length n_rows
     tags : Tags, default=None
         The modalities of the rows; those of an EmbeddingArray if None.
@@ -109,38 +119,26 @@ def transform_steps(steps, X, tags=None):
     X : object
         What the last step returns.
     tags : Tags or None
-        Its modalities, where they are known.
+        Its modalities, where they are known and it is no EmbeddingArray.
     """
-    tags = X._tags if tags is None and isinstance(X, EmbeddingArray) else tags
-    for step in map(_thawed, steps):
-        if step is None or step == "passthrough":
-            continue
-        if isinstance(step, Pipeline):
-            X, tags = transform_steps([inner for _, inner in step.steps], X, tags)
-            continue
+    for step in steps:
+        known = X._tags if tags is None and isinstance(X, EmbeddingArray) else tags
         # Looking up what a step asks for takes longer than a small search.
-        if tags is not None and isinstance(step, ModalityEstimator):
+        if isinstance(step, ModalityEstimator):
             X = step.transform(X, modality=tags)
-        elif tags is not None and get_routing_for_object(step).consumes("transform", ["modality"]):
-            X = step.transform(X, modality=tags.to_array())
+        elif known is not None and get_routing_for_object(step).consumes("transform", ["modality"]):
+            X = step.transform(X, modality=known.to_array())
         else:
             X = step.transform(X)
-        tags = X._tags if isinstance(X, EmbeddingArray) else tags
+        tags = None if isinstance(X, EmbeddingArray) else known
     return X, tags
 
 
-def _thawed(step):
-    """The estimator inside of a FrozenEstimator, which hands no `modality` on."""
-    while isinstance(step, FrozenEstimator):
-        step = step.estimator
-    return step
-
-
-def _as_queries(queries, modality, retriever, first):
-    """One query or many, as `first` takes them: a list of Query items, or rows and their tags."""
+def _as_queries(queries, modality, steps):
+    """One query or many as steps take them: Query items, or rows; and tags of bare rows."""
     if isinstance(queries, EmbeddingArray) and modality is None and len(queries):
-        tags = queries._tags.as_queries()
-        return queries if tags is queries._tags else EmbeddingArray(queries.values, tags), tags
+        return EmbeddingArray(queries.values, queries._tags.as_queries()), None
+    retriever = steps[-1]
     check_is_fitted(retriever)
     if _is_item(queries):
         queries = [queries]
@@ -167,15 +165,15 @@ def _as_queries(queries, modality, retriever, first):
     if not len(queries.shape) or not queries.shape[0]:
         raise ValueError(f"There is no query in {queries!r}.")
     if len(queries.shape) == 1:
-        queries = queries[None, :] if hasattr(queries, "ndim") else queries
+        queries = queries[None, :]
     if modality is None:
         modality = _only_query_modality(getattr(retriever, "modalities_", ()))
     names = [modality] if isinstance(modality, str) else modality
     names = [as_query(name) if isinstance(name, str) else name for name in names]
     tags = Tags.encode(names[0] if isinstance(modality, str) else names, queries.shape[0])
     # The names of a frame's columns are for steps that were fitted with names.
-    named = hasattr(queries, "iloc") and hasattr(first, "feature_names_in_")
-    return queries if named else EmbeddingArray(queries, tags), tags
+    named = hasattr(queries, "iloc") and hasattr(steps[0], "feature_names_in_")
+    return (queries, tags) if named else (EmbeddingArray(queries, tags), None)
 
 
 def _is_item(query):

@@ -18,11 +18,12 @@ from ._array_api import (
     row_blocks,
     row_lengths,
     take_rows,
+    to_numpy,
 )
 from ._embeddings import EmbeddingArray
 from ._items import Query
 from ._modality import Tags
-from ._warnings import warn
+from ._warnings import shown, warn
 
 UNTAGGED = "unknown"
 
@@ -104,7 +105,7 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
         If the rows are not a 2-D numeric array with at least one row and the fitted number
         of features, or nothing says their modalities after a fit with several.
     """
-    values = X.values if isinstance(X, EmbeddingArray) else X
+    values = X._values if isinstance(X, EmbeddingArray) else X
     if reset or not _is_plainly_right(estimator, values):
         if not reset:
             check_is_fitted(estimator)
@@ -182,14 +183,14 @@ def check_lengths(lengths, first_row=0):
     first_row : int, default=0
         The number of the first of these rows, for the message.
     """
-    xp = array_namespace(lengths)
-    if bool(xp.all(xp.isfinite(lengths))):
+    lengths = to_numpy(lengths)
+    if np.isfinite(lengths).all():
         return
-    wrong = [i for i in range(lengths.shape[0]) if not np.isfinite(float(lengths[i]))]
-    kind = "NaN" if any(np.isnan(float(lengths[i])) for i in wrong) else "infinity"
-    shown = ", ".join(str(first_row + i) for i in wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+    wrong = first_row + np.flatnonzero(~np.isfinite(lengths))
+    kind = "NaN" if np.isnan(lengths).any() else "infinity"
     raise ValueError(
-        f"Input X contains {kind} in row {shown}: drop such rows, or encode their items again."
+        f"Input X contains {kind} in row {shown(wrong.tolist())}: drop such rows, or encode "
+        "their items again."
     )
 
 

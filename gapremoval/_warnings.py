@@ -1,4 +1,4 @@
-"""Warnings that point at the user's own line."""
+"""Warnings that point at the user's own line, and lists in messages."""
 
 import sys
 import warnings
@@ -15,3 +15,8 @@ def warn(message):
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in INSIDE:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def shown(values, most=5):
+    """The first values of a list, for a message: ``'a', 'b', ...``."""
+    return ", ".join(map(repr, values[:most])) + (", ..." if len(values) > most else "")

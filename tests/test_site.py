@@ -44,7 +44,8 @@ def resolve(name):
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_public_name_is_in_the_reference(room):
     documented = [resolve(name) for name in listed()]
-    public = {name: getattr(import_module(room), name) for name in import_module(room).__all__}
+    names = [name for name in import_module(room).__all__ if f"{room}.{name}" not in ROOMS]
+    public = {name: getattr(import_module(room), name) for name in names}
     missing = [name for name, value in public.items() if not any(value is x for x in documented)]
     assert not missing, f"docs/reference.md lacks {missing} of {room}"
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from .._embeddings import EmbeddingArray
 from .._files import read_arrays, replacing
-from .._folder import KINDS, suffix_of
 from .._modality import Tags, is_query
 from .._version import __version__
+from ..datasets._folder import KINDS, suffix_of
 from ..retrieval._query_banks import MOST_ROWS
 
 FORMAT = "gapremoval index"

@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .._files import partial_prefix
-from .._folder import LeftOut, list_folder, summary
 from .._items import Query
 from .._optional import import_optional
 from ..datasets import load_ordinary_captions
+from ..datasets._folder import LeftOut, list_folder, summary
 from ..encoders import CLIPEncoder, EncodingError
 from ..encoders._model_names import check_model_name
 from ..encoders._models import load_model

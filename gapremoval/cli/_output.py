@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .._files import replacing
-from .._folder import TEXTS, read_text, suffix_of
+from ..datasets._folder import TEXTS, read_text, suffix_of
 from ..inspection import results_page
 from ._searching import drift_of_questions
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._pillow import import_pillow
+from .._optional import import_pillow
 
 
 class UnreadablePicture(ValueError):  # noqa: N818 -- says what is wrong already

@@ -13,14 +13,14 @@ from .._array_api import (
     is_mapped,
     namespace_and_device,
     row_blocks,
-    squared_lengths,
+    row_products,
     take_rows,
     to_double,
     to_numpy,
     unit_rows,
 )
 from .._validation import compute_dtype
-from .._warnings import warn
+from .._warnings import shown, warn
 
 # No two photos have marks that differ by less, and rounding changes none by more.
 SAME_MARK = 1e-3
@@ -141,19 +141,18 @@ def warn_of_unlike_lengths(lengths, tags, document):
     counts = np.bincount(tags.codes[fused], minlength=len(tags.names))
     means = {n: s / c for n, s, c in zip(tags.names, sums, counts) if c}
     if means and max(means.values()) > 2 * min(means.values()):
-        shown = ", ".join(f"{name!r} {mean:.3g}" for name, mean in means.items())
+        listed = ", ".join(f"{name!r} {mean:.3g}" for name, mean in means.items())
         warn(
-            f"Parts of documents have mean lengths {shown}: the longer drowns the shorter when "
+            f"Parts of documents have mean lengths {listed}: the longer drowns the shorter when "
             "they are fused. Bring rows to unit length first, as ModalityGapRemover does.",
         )
 
 
 def warn_of_zero_length(ids):
     if ids:
-        shown = ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
         warn(
             f"{len(ids)} document{'s have' if len(ids) > 1 else ' has'} length zero and so no "
-            f"direction: {shown}. Such come after all others, with score 0.",
+            f"direction: {shown(ids)}. Such come after all others, with score 0.",
         )
 
 
@@ -291,7 +290,7 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
         fused, smallest = to_double(take_rows(values, as_slice(rows)), values), 0
         if is_sum:
             # What parts that cancel out leave is a rounding error, whose direction means nothing.
-            longest = np.sqrt(to_numpy(squared_lengths(fused)))
+            longest = np.sqrt(to_numpy(row_products(fused, fused)))
             smallest = np.maximum.reduceat(longest, start[block] - start[block.start])
             smallest *= 8 * rounding
             fused = _sum_runs(fused, row_weights[rows], document[rows])

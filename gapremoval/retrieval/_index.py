@@ -6,6 +6,7 @@ import numpy as np
 
 from .._array_api import beside, is_mapped, is_writeable, namespace_and_device, take_rows
 from .._relevance import check_known, kind_of_ids
+from .._warnings import shown
 from ._snapshot import Segment
 
 
@@ -151,12 +152,11 @@ class Index:
                 f"The new ids are of another type ({new[0]!r}) than those of the corpus "
                 f"({have[0].tolist()[0]!r}): use the same type."
             )
-        known = np.flatnonzero(self.find(new) >= 0).tolist()
+        known = [new[i] for i in np.flatnonzero(self.find(new) >= 0).tolist()]
         if known:
-            shown = ", ".join(repr(new[i]) for i in known[:5]) + (", ..." if known[5:] else "")
             raise ValueError(
-                f"{len(known)} of the new documents are already in the corpus: {shown}. Remove "
-                "them first; all parts of a document come in one call."
+                f"{len(known)} of the new documents are already in the corpus: {shown(known)}. "
+                "Remove them first; all parts of a document come in one call."
             )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from .._array_api import as_slice
 from .._relevance import check_ids, check_known, check_relevance, check_y, group_ids
 from .._validation import Rows, check_rows
+from .._warnings import shown
 from ..metrics._ranking import gains_of, get_ranking_metric
 from ._fusion import SAME_MARK, marks_of
 from ._ranking import rank
@@ -134,10 +135,9 @@ def _check_parts(rows, ids, documents):
     made_of, _ = documents.column_of("made_of", np.array([position[x] for x in ids.tolist()]))
     differs = (np.abs(marks_of(rows, document, len(ids)) - made_of) > SAME_MARK).any(axis=1)
     if unlike := ids[differs].tolist():
-        shown = ", ".join(map(repr, unlike[:5])) + (", ..." if len(unlike) > 5 else "")
         raise ValueError(
             f"{len(unlike)} document{'s were' if len(unlike) > 1 else ' was'} indexed from other "
-            f"rows than those given here: {shown}. "
+            f"rows than those given here: {shown(unlike)}. "
             "The usual splitters hold parts of documents out, so cross-validate with "
             "cv=QueryKFold(); or give the queries alone."
         )

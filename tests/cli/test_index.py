@@ -93,7 +93,7 @@ def test_what_is_broken_foreign_or_hidden_is_left_out_and_told(run, photos):
 
 
 def test_heic_is_counted_with_what_it_takes_to_read_it(run, photos, monkeypatch):
-    from gapremoval._pillow import import_pillow
+    from gapremoval._optional import import_pillow
 
     Image = import_pillow()
     for suffix in (".heic", ".heif", ".hif"):
@@ -108,7 +108,7 @@ def test_heic_is_counted_with_what_it_takes_to_read_it(run, photos, monkeypatch)
 
 def test_heic_is_indexed_where_its_plugin_is_installed(run, photos, scenes):
     pytest.importorskip("pillow_heif")
-    from gapremoval._pillow import import_pillow
+    from gapremoval._optional import import_pillow
 
     import_pillow()
     scenes.images[1].save(photos / "IMG_1.HEIC", quality=95)

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from ._pillow import import_pillow
-from ._warnings import warn
+from .._optional import import_pillow
+from .._warnings import warn
 
 TEXTS = frozenset({".txt", ".md"})
 # fmt: off
