@@ -121,12 +121,11 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
     n_queries, largest, shift = queries.shape[0], 1.0, offset
     if scale is not None:
         largest = max(float(np.max(scale) + np.max(np.abs(offset))), 1.0)
-        scale, offset = to_double(scale, documents), to_double(offset, documents)
     if live is not None:
         shift = np.where(live, 0.0 if shift is None else shift, -np.inf)
-    if shift is not None:
-        shift = to_double(shift, documents)
     lines = scale, offset, shift
+    if not is_numpy:
+        lines = [None if line is None else to_double(line, documents) for line in lines]
     scores, rows = np.empty((n_queries, k)), np.empty((n_queries, k), dtype=np.intp)
     log_sums = None if slope is None else np.empty(n_queries)
     steps = _steps(documents)
@@ -134,16 +133,19 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
         block = slice(start, start + steps.queries)
         unit = _unit(to_double(queries[block, ...], documents))
         is_short = is_numpy and unit.shape[0] * documents.shape[0] <= FEW_SCORES
-        for margin in (largest * margin for margin in MARGINS):
+        for margin in MARGINS:
+            margin *= largest
             found = is_short and _best_of_few(unit, documents, k, margin, lines, slope)
             if not found:
                 found = _Search(unit, documents, k, margin, live, lines, slope).best()
             # A library that was told to multiply in lower precision is found out here.
             if found[2] <= margin / 2:
                 break
-        rows[block], scores[block] = to_numpy(found[0]), to_numpy(found[1])
+        if not is_numpy:
+            found = [x if x is None else to_numpy(x) for x in found]
+        rows[block], scores[block] = found[:2]
         if slope is not None:
-            log_sums[block] = to_numpy(found[3])
+            log_sums[block] = found[3]
     return TopK(scores, rows, log_sums)
 
 
@@ -391,12 +393,17 @@ def _best_of_few(queries, documents, k, margin, lines, slope):
     if documents.dtype == np.float16:
         documents = documents.astype(np.float32)
     rough = _products(queries.astype(documents.dtype, copy=False), documents)
-    rough = _on_lines(rough, scale, shift, slice(None))
+    if scale is not None:
+        rough *= scale
+    if shift is not None:
+        rough += shift
     floor = kth_largest(rough, k) - margin
     query, row = (rough >= floor[:, None]).nonzero()
     if row.size > CROWD * k * n_queries:
         return None
-    exact = _on_lines(inner_products(queries, query, documents, row), scale, offset, row)
+    exact = row_sums(documents[row].astype(np.float64) * queries[query])
+    if scale is not None:
+        exact = exact * scale[row] + offset[row]
     error = abs(exact - rough[query, row]).max()
     order = np.lexsort((row, -exact, query))
     first = query.searchsorted(np.arange(n_queries))
