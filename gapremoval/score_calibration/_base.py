@@ -74,6 +74,7 @@ class ScoreCalibrator(BaseEstimator):
         Parameters
         ----------
         query_modality : str
+            That of the queries.
         documents : Snapshot
             With the statistics of each document.
 
@@ -98,11 +99,13 @@ class ScoreCalibrator(BaseEstimator):
         Parameters
         ----------
         documents : Snapshot
+            Those that are searched.
         queries : array of shape (n_queries, n_features)
             Of any length but zero.
         k : int
             Number of documents.
         query_modality : str
+            That of the queries.
         modality : str, default=None
             Search only documents of this modality.
 

@@ -70,7 +70,9 @@ class ReciprocalRankFusion(ScoreCalibrator):
         Parameters
         ----------
         query_modality : str
+            That of the queries.
         documents : Snapshot
+            Those that are searched.
 
         Returns
         -------
@@ -86,11 +88,13 @@ class ReciprocalRankFusion(ScoreCalibrator):
         Parameters
         ----------
         documents : Snapshot
+            Those that are searched.
         queries : array of shape (n_queries, n_features)
             Of any length but zero.
         k : int
             How many documents.
         query_modality : str
+            That of the queries.
         modality : str, default=None
             Search only documents of this modality.
 

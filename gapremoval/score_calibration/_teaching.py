@@ -134,6 +134,7 @@ class TeachingScores:
         Parameters
         ----------
         query, document : ndarray of int of shape (n,)
+            Their numbers.
 
         Returns
         -------
