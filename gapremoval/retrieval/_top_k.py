@@ -353,6 +353,8 @@ class _Candidates:
         row = column[order] + rows.start
         vectors = xp.take(search.documents, row, axis=0)
         is_repeat = xp.all(vectors[1:, ...] == vectors[:-1, ...], axis=1)
+        # Rounding can put later rows first.
+        is_repeat &= row[1:] > row[:-1]
         if search.scale is not None:
             row = beside(row, search.queries)
             for line in (search.scale[row], search.offset[row]):

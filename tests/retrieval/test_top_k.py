@@ -377,3 +377,22 @@ def test_scores_that_rise_along_the_corpus_are_all_found():
     documents = np.stack([along, np.sqrt(1 - along**2)], axis=1)
     indices = top_k(np.array([[1.0, 0.0]]), documents, 5).rows
     assert indices.tolist() == [[29_999, 29_998, 29_997, 29_996, 29_995]]
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_rounding_does_not_decide_which_of_equal_documents_come_first(library, monkeypatch):
+    rng, products = np.random.default_rng(0), _top_k._products
+
+    def rounded_otherwise(queries, documents, out=None):
+        rough = products(queries, documents, out)
+        nudge = np.float32(1e-7) * rng.integers(-1, 2, rough.shape).astype("f4")
+        rough += nudge if library == "numpy" else xp.asarray(nudge)
+        return rough
+
+    xp = np if library == "numpy" else pytest.importorskip("torch")
+    queries, documents = crowds("equal rows", 3000)
+    want = top_k(queries, documents, 7).rows
+    monkeypatch.setattr(_top_k, "_products", rounded_otherwise)
+    got = top_k(xp.asarray(queries), xp.asarray(documents), 7).rows
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(got, [range(7)] * len(queries))
