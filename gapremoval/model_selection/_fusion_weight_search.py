@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._modality import Tags
@@ -214,19 +214,9 @@ class FusionWeightSearchCV(GridSearchCV):
         -------
         MetadataRouter
         """
-        to_fit, to_split = (
-            MethodMapping().add(caller="fit", callee=callee) for callee in ("fit", "split")
-        )
-        to_score = MethodMapping().add(caller="fit", callee="score")
-        return (
-            MetadataRouter(owner=self)
-            .add(estimator=self.estimator, method_mapping=to_fit)
-            .add(
-                scorer=check_scoring(self.estimator, self.scoring),
-                method_mapping=to_score.add(caller="score", callee="score"),
-            )
-            .add(splitter=self._splitter(), method_mapping=to_split)
-        )
+        to_split = MethodMapping().add(caller="fit", callee="split")
+        router = super().get_metadata_routing()
+        return router.add(splitter=self._splitter(), method_mapping=to_split)
 
     def _splitter(self):
         if self.cv is None:

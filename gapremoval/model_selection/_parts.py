@@ -1,128 +1,91 @@
-"""A corpus by the parts of its documents, from which their scores follow for any fusion weight."""
+"""Documents by their parts, from which their scores follow for any fusion weight."""
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from .._array_api import as_slice, full_precision, row_blocks, row_sums, to_numpy
-from ..retrieval._fusion import fuse_rows, modalities_of, modality_weights
+from .._array_api import as_slice, full_precision, row_blocks, to_numpy
+from ..retrieval._fusion import fuse_rows, modality_weights
 from ..score_calibration import TeachingScores
 
 # A fused vector shorter than this, as a share of its document's longest row, is made
 # rather than scored from its parts, whose rounding errors are divided by its length.
 SHORTEST = 1 / 4
 
-# Twice what a score from the parts may be off in float32: 1e-5 for unit vectors, as in an
-# exact search, over the shortest length.
-MARGIN = 1e-5 / SHORTEST
-
-# How many scores are held at once, unless a single query has more: 8 MiB in float32.
-BLOCK_SIZE = 2**21
-
 
 class Parts:
-    """The parts of a corpus. A part is the mean of a document's rows of one modality.
+    """The parts of the documents of one modality: the mean of a document's rows of each.
 
     The inner product of a query with a document's fused unit vector is the weighted sum of its
     inner products with the parts over the vector's length, and that length follows from the
     inner products among the parts.
 
-    Documents lie in columns: those of several modalities first, which alone depend on the
-    weight, then the others; those of one modality side by side, each in their order.
-
     Parameters
     ----------
     rows : Rows
-        Those of documents.
+        Those of the documents.
     document : ndarray of int of shape (n_rows,)
-        The document of each row; every document has one.
+        The document of each row; each has rows of all these modalities.
 
     Attributes
     ----------
     number : ndarray of int of shape (n_documents,)
-        The document in each column.
-    columns : dict of str to ndarray of int
-        By modality, sorted.
+        The documents, ascending.
+    vectors : ndarray of float32 of shape (n_parts, n_documents, n_features)
+        The parts at unit length, or zero.
+    sizes : ndarray of float64 of shape (n_parts, n_documents)
+        Their lengths before, as a share of the longest row of their document.
     """
 
     def __init__(self, rows, document):
-        self.documents, self.document = rows, document
-        tags, n_documents, n_names = rows.tags, document.max() + 1, len(rows.tags.names)
-        cells, cell = np.unique(document * n_names + tags.codes, return_inverse=True)
-        of_document, of_name = np.divmod(cells, n_names)
-        self.present = np.zeros((n_documents, n_names), dtype=bool)
-        self.present[of_document, of_name] = True
-        several = self.present.sum(axis=1) > 1
-        self.names = np.flatnonzero(self.present[several].any(axis=0))
-        modalities, code = modalities_of(tags, document, n_documents)
-        self.number = np.lexsort((code, ~several))
-        self.column = np.argsort(self.number)
-        self.columns = {
-            name: np.flatnonzero(code[self.number] == i) for i, name in enumerate(modalities)
-        }
-
+        self.rows, tags = rows, rows.tags
+        self.number, self.document = np.unique(document, return_inverse=True)
+        codes, part = np.unique(tags.codes, return_inverse=True)
+        self.names = [tags.names[code] for code in codes]
+        shape = len(codes), len(self.number)
+        cell = part * shape[1] + self.document
         with full_precision(rows.values):
-            unit, directed = fuse_rows(rows.values, tags, cell, len(cells), 0.5)
-        unit = to_numpy(unit).astype(np.float32, copy=False)
-        self.n_several = n_several = int(several.sum())
-        column, shared = self.column[of_document], several[of_document]
-        place = column + (len(self.names) - 1) * n_several
-        place[shared] = (np.searchsorted(self.names, of_name) * n_several + column)[shared]
-        # The parts of each modality side by side, zeros for those that are not there.
-        self.rows = np.zeros((n_documents + (len(self.names) - 1) * n_several, unit.shape[1]), "f4")
-        self.rows[place] = unit
-        self.directed = np.ones(n_documents, dtype=bool)
-        self.directed[column[~shared]] = directed[~shared]
-        n_parts = len(self.names) * n_several
-        shape = len(self.names), n_several, unit.shape[1]
-        parts = self.rows[:n_parts].reshape(shape)
-        self.products = np.vecdot(parts[:, None], parts[None], dtype=float)
-        self.sizes = np.zeros(len(self.rows))
-        self.sizes[place] = self._sizes(unit, cell)
-        self.sizes = self.sizes[:n_parts].reshape(shape[:2])
-        self._known = deque(maxlen=4)
-
-    def _sizes(self, unit, cell):
-        """The length of each part, as a share of the longest row of its document."""
-        longest, values = np.zeros(len(self.number)), self.documents.values
-        np.maximum.at(longest, self.document, to_numpy(self.documents.lengths))
+            vectors, _ = fuse_rows(rows.values, tags, cell, shape[0] * shape[1], 0.5)
+        vectors = to_numpy(vectors).astype(np.float32, copy=False)
+        lengths = to_numpy(rows.lengths)
+        longest = np.zeros(shape[1])
+        np.maximum.at(longest, self.document, lengths)
         longest[longest == 0] = 1
         along = np.empty(len(cell))
-        for rows in row_blocks(values):
-            block = to_numpy(values[rows, ...]) / longest[self.document[rows], None]
-            along[rows] = np.vecdot(block, unit[cell[rows]])
-        return np.bincount(cell, along) / np.bincount(cell)
+        for some in row_blocks(rows.values):
+            block = to_numpy(rows.values[some, ...]) / longest[self.document[some], None]
+            along[some] = np.vecdot(block, vectors[cell[some]])
+        self.sizes = (np.bincount(cell, along) / np.bincount(cell)).reshape(shape)
+        self.vectors = vectors.reshape(*shape, -1)
+        self.products = np.vecdot(self.vectors[:, None], self.vectors[None], dtype=float)
+        self._known = deque(maxlen=4)
 
     def products_with(self, queries):
-        """The inner products of all parts with queries, float32, shape (n_parts, n_queries)."""
-        return self.rows @ queries.astype(np.float32, copy=False).T
+        """The inner products with queries, float32, shape (n_parts, n_documents, n_queries).
 
-    def remembered_products(self, queries):
-        """As `products_with`, made once for the same few sets of queries."""
+        They are made once for the same few sets of queries.
+        """
         for known, products in self._known:
             if np.array_equal(known, queries):
                 return products
-        self._known.append((queries, self.products_with(queries)))
-        return self._known[-1][1]
+        products = self.vectors @ queries.astype(np.float32, copy=False).T
+        self._known.append((queries, products))
+        return products
 
-    def fuse(self, columns, fusion_weight):
-        """The fused vectors of some documents, as a retriever makes them."""
+    def fuse(self, some, weight):
+        """The fused vectors of some documents as a retriever makes them, and which have any."""
         place = np.full(len(self.number), -1)
-        place[self.number[columns]] = np.arange(len(columns))
-        at = place[self.document]
-        rows = np.flatnonzero(at >= 0)
-        some = self.documents[rows]
-        with full_precision(some.values):
-            vectors, directed = fuse_rows(
-                some.values, some.tags, at[rows], len(columns), fusion_weight
-            )
+        place[some] = np.arange(len(some))
+        at = np.flatnonzero(place[self.document] >= 0)
+        rows, document = self.rows[at], place[self.document[at]]
+        with full_precision(rows.values):
+            vectors, directed = fuse_rows(rows.values, rows.tags, document, len(some), weight)
         return to_numpy(vectors), directed
 
 
-class Fusion:
-    """What a fusion weight makes of the parts.
+class FusedParts:
+    """Documents of one modality that have a direction, fused by a weight.
 
     Parameters
     ----------
@@ -131,167 +94,70 @@ class Fusion:
 
     Attributes
     ----------
-    factors : ndarray of float32 of shape (n_modalities, n_several)
-        A document's score is the sum of its parts' products times these.
-    short : ndarray of bool of shape (n_documents,)
-        Documents whose parts nearly cancel out, which are fused instead.
-    directed : ndarray of bool of shape (n_documents,)
-        Documents that have a direction.
+    shape : (n_documents, n_features)
+    at : slice or ndarray of int
+        Where they are among those of `parts`.
 
     Raises
     ------
     ValueError
-        If a dict of weights leaves out a modality that is fused.
+        If a dict of weights leaves out one of the modalities.
     """
 
     def __init__(self, parts, weight):
         self.parts, self.weight = parts, weight
-        shares = modality_weights(parts.present, parts.documents.tags.names, weight)
-        pulls = shares[parts.number[: parts.n_several, None], parts.names].T * parts.sizes
+        present = np.ones((1, len(parts.names)), dtype=bool)
+        pulls = modality_weights(present, parts.names, weight).T * parts.sizes
         squares = np.einsum("ac,bc,abc->c", pulls, pulls, parts.products)
-        self.short = np.zeros(len(parts.number), dtype=bool)
-        self.short[: parts.n_several] = is_short = squares < SHORTEST**2
-        self.factors = (pulls / np.sqrt(np.where(is_short, 1, squares))).astype(np.float32)
-        self.directed = parts.directed.copy()
+        is_short, directed = squares < SHORTEST**2, np.ones(len(squares), dtype=bool)
         if is_short.any():
-            _, self.directed[self.short] = parts.fuse(np.flatnonzero(self.short), weight)
+            directed[is_short] = parts.fuse(np.flatnonzero(is_short), weight)[1]
+        self.at = as_slice(np.flatnonzero(directed))
+        self.is_short = is_short[directed]
+        factors = pulls / np.sqrt(np.where(is_short, 1, squares))
+        # What a document's products with its parts are multiplied by, and added up.
+        self.factors = factors[:, directed].astype(np.float32)
+        self.number = parts.number[directed]
+        self.shape = len(self.number), parts.vectors.shape[-1]
 
-    def scores(self, products, queries, columns):
-        """The cosines of the documents in some columns, all of several modalities or all of one.
+    def __array__(self, dtype=None, copy=None):
+        """Their unit vectors."""
+        vectors, _ = self.parts.fuse(np.arange(len(self.parts.number))[self.at], self.weight)
+        return vectors.astype(dtype or vectors.dtype)
+
+    def scores(self, products, queries, rows=slice(None)):
+        """The cosines of some of these documents with queries.
 
         Parameters
         ----------
-        products : ndarray of shape (n_parts, n_queries)
+        products : ndarray of shape (n_parts, n_documents, n_queries)
+            Those of the parts with the queries.
         queries : ndarray of shape (n_queries, n_features)
-        columns : ndarray of int, ascending
+        rows : slice, default=slice(None)
 
         Returns
         -------
-        ndarray of shape (n_columns, n_queries)
+        ndarray of shape (n_documents, n_queries)
             Off by rounding; free to be overwritten.
         """
-        n_names, n_several = self.factors.shape
-        at = as_slice(columns)
-        if not len(columns) or columns[0] >= n_several:
-            return np.array(products[n_names * n_several :][as_slice(columns - n_several)])
-        scores = np.zeros((len(columns), products.shape[1]), products.dtype)
-        of_names = products[: n_names * n_several]
-        of_names = of_names.reshape(n_names, n_several, products.shape[1])
-        for factors, of_name in zip(self.factors, of_names):
-            if factors[at].any():
-                scores += of_name[at] * factors[at, None]
-        short = np.flatnonzero(self.short[at])
+        at = np.arange(products.shape[1])[self.at][rows]
+        products, factors = products[:, as_slice(at)], self.factors[:, rows, None]
+        scores = products[0] * factors[0]
+        for product, factor in zip(products[1:], factors[1:]):
+            scores += product * factor
+        short = np.flatnonzero(self.is_short[rows])
         if len(short):
-            vectors, _ = self.parts.fuse(columns[short], self.weight)
+            vectors, _ = self.parts.fuse(at[short], self.weight)
             scores[short] = vectors.astype(scores.dtype) @ queries.T.astype(scores.dtype)
         return scores
 
-    def ranks(self, products, queries, query, column, k, lines=None):
-        """How many documents come before the answers to queries.
 
-        They are those that an exact search puts there: what comes near an answer's score is
-        fused and scored again in float64, and equal scores are ordered by number.
-
-        Parameters
-        ----------
-        products : ndarray of float32 of shape (n_parts, n_queries)
-        queries : ndarray of float64 of shape (n_queries, n_features)
-            Of unit length, or zero.
-        query, column : ndarray of int of shape (n_answers,)
-            Pairs of a query, ascending, and a document that answers it.
-        k : int
-            How far to count.
-        lines : ScoreMap of all columns, default=None
-            Makes scores of cosines.
-
-        Returns
-        -------
-        ndarray of int of shape (n_answers,)
-            At least `k` where `k` or more come before.
-        """
-        n_several, n_documents = self.parts.n_several, len(self.parts.number)
-        all_columns, margin = np.arange(n_documents), MARGIN
-        scores = np.concatenate(
-            [self.scores(products, queries, some) for some in np.split(all_columns, [n_several])]
-        )
-        if lines is not None:
-            scores *= lines.scale[:, None].astype(np.float32)
-            scores += lines.offset[:, None].astype(np.float32)
-            margin *= max(lines.scale.max() + np.abs(lines.offset).max(), 1)
-        scores[~self.directed] = -np.inf
-        before, score = np.full(len(query), k), scores[column, query]
-        candidates = np.flatnonzero(_among_best(score, query, k, margin))
-        step = max(BLOCK_SIZE // n_documents, 1)
-        for start in range(0, len(candidates), step):
-            pairs = candidates[start : start + step]
-            others, own = scores[:, query[pairs]], score[pairs]
-            low, high = own - np.float32(margin), own + np.float32(margin)
-            surely = np.count_nonzero(others > high, axis=0)
-            perhaps = np.count_nonzero(others >= low, axis=0)
-            # The answer itself is one of those near its own score.
-            unsure = np.flatnonzero((surely < k) & (perhaps > surely + 1))
-            if len(unsure):
-                others = others[:, unsure]
-                other, pair = np.nonzero((others >= low[unsure]) & (others <= high[unsure]))
-                asks, answers = query[pairs[unsure]][pair], column[pairs[unsure]][pair]
-                first = self._comes_first(queries, asks, other, answers, lines)
-                surely[unsure] += np.bincount(pair[first], minlength=len(unsure))
-            before[pairs] = surely
-        return before
-
-    def _comes_first(self, queries, query, column, other, lines):
-        """Whether a query finds one document before another, for each of many triples."""
-        columns, place = np.unique(np.stack([column, other]), return_inverse=True)
-        vectors, _ = self.parts.fuse(columns, self.weight)
-        scores = np.empty((2, len(query)))
-        for rows in row_blocks(np.broadcast_to(query[:, None], (len(query), queries.shape[1]))):
-            for side, of in zip(scores, place.reshape(2, -1)):
-                side[rows] = row_sums(queries[query[rows]] * vectors[of[rows]].astype(float))
-        if lines is not None:
-            both = np.stack([column, other])
-            scores = scores * lines.scale[both] + lines.offset[both]
-        earlier = self.parts.number[column] < self.parts.number[other]
-        return (scores[0] > scores[1]) | ((scores[0] == scores[1]) & earlier)
-
-
-def _among_best(scores, query, k, margin):
-    """Which answers may be among the `k` best of their query; the others come after these."""
-    order = np.lexsort((-scores, query))
-    position = np.arange(len(query)) - np.searchsorted(query, query)
-    floor = np.full(query.max(initial=-1) + 1, -np.inf)
-    kth = order[position == k - 1]
-    floor[query[kth]] = scores[kth]
-    return scores >= floor[query] - margin
-
-
-class FusedVectors(Mapping):
-    """The fused vectors of each modality, made when they are asked for."""
-
-    def __init__(self, fusion, columns):
-        self.fusion, self.columns = fusion, columns
-
-    def __getitem__(self, name):
-        return self.fusion.parts.fuse(self.columns[name], self.fusion.weight)[0]
-
-    def __iter__(self):
-        return iter(self.columns)
-
-    def __len__(self):
-        return len(self.columns)
-
-
-@dataclass(frozen=True, eq=False)
 class FusedScores(TeachingScores):
-    """Teaching scores that come from the parts of documents.
+    """Teaching scores that come from the parts of documents; `vectors` are FusedParts."""
 
-    Attributes
-    ----------
-    vectors : FusedVectors
-    """
-
-    @property
-    def counts(self):
-        return {name: len(columns) for name, columns in self.vectors.columns.items()}
+    def _product_with(self, teach):
+        products = {name: fused.parts.products_with(teach) for name, fused in self.vectors.items()}
+        return lambda name, rows: self.vectors[name].scores(products[name], teach, rows)
 
     def scores_of(self, query, document):
         scores = np.empty(len(query))
@@ -301,17 +167,13 @@ class FusedScores(TeachingScores):
         return scores
 
     def scores_with(self, row):
-        if not row.any():
-            return np.zeros(self.n_documents)
-        products = np.vecdot(self.vectors.fusion.parts.rows, row)[:, None]
-        return np.concatenate(
-            [
-                self.vectors.fusion.scores(products, row[None], columns)[:, 0]
-                for columns in self.vectors.columns.values()
-            ]
-        )
+        scores = np.zeros(self.n_documents)
+        for name, segment in self.segments.items():
+            if row.any():
+                products = np.vecdot(self.vectors[name].parts.vectors, row)[..., None]
+                scores[segment] = self.vectors[name].scores(products, row[None])[:, 0]
+        return scores
 
-    def _product_with(self, teach):
-        fusion, columns = self.vectors.fusion, self.vectors.columns
-        products = fusion.parts.remembered_products(teach)
-        return lambda name, rows: fusion.scores(products, teach, columns[name][rows])
+    def mean_scores(self):
+        vectors = {name: np.asarray(fused) for name, fused in self.vectors.items()}
+        return TeachingScores.mean_scores(replace(self, vectors=vectors))

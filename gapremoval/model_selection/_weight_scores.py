@@ -8,13 +8,14 @@ from .._modality import as_query
 from .._relevance import check_y
 from .._validation import check_rows, read_modality
 from ..metrics._ranking import Gains, get_ranking_metric
-from ..retrieval._fusion import Documents
+from ..retrieval._fusion import Documents, modalities_of
 from ..retrieval._index import Segment, Snapshot
 from ..retrieval._query_banks import make_banks, teaching_scores
 from ..retrieval._scoring import judged_queries, score_queries
-from ..score_calibration import ScoreCalibrator, ScoreMap
-from . import _parts
-from ._parts import FusedScores, FusedVectors, Fusion, Parts
+from ..score_calibration import ScoreCalibrator
+from . import _ranks
+from ._parts import FusedScores, Parts
+from ._ranks import FusedCorpus
 
 # Products of parts with the rows that teach, which are held for all weights: 1 GiB in float32.
 MOST_PRODUCTS = 2**28
@@ -75,10 +76,15 @@ def _from_parts(retriever, weights, learn, test, metric):
     n_teach = sum(len(bank.queries) + len(bank.stand_ins) for bank in banks.values())
     if n_teach * len(at) > MOST_PRODUCTS:
         return None
-    parts = Parts(rows[at], document[at])
-    fusions = [Fusion(parts, weight) for weight in weights]
-    lines = [
-        _lines(fusion, retriever.score_calibration, banks, documents.ids) for fusion in fusions
+    names, code = modalities_of(rows.tags[at], document[at], len(place))
+    parts = {}
+    for i, name in enumerate(names):
+        mine = at[code[document[at]] == i]
+        parts[name] = Parts(rows[mine], document[mine])
+    corpora = [FusedCorpus(parts, weight) for weight in weights]
+    maps = [
+        _score_maps(corpus.fused, retriever.score_calibration, banks, documents.ids)
+        for corpus in corpora
     ]
 
     metric, k = get_ranking_metric(metric)
@@ -89,18 +95,17 @@ def _from_parts(retriever, weights, learn, test, metric):
         if gain > 0
     ]
     query, answer, gain = np.array(answers).reshape(-1, 3).T
-    query, column = query.astype(int), parts.column[answer.astype(int)]
+    query, column = query.astype(int), np.argsort(corpora[0].number)[answer.astype(int)]
     rank = np.empty((len(weights), len(query)), dtype=int)
     queries = to_numpy(unit_rows(to_double(judged.queries.values, documents.like))[0])
-    step = max(_parts.BLOCK_SIZE // (len(parts.rows) + len(parts.number)), 1)
+    step = max(_ranks.BLOCK_SIZE // sum(some.sizes.size for some in parts.values()), 1)
     for name, group in groups.items():
         for start in range(0, len(group), step):
             some = group[start : start + step]
             pairs = np.flatnonzero(np.isin(query, some))
-            args = queries[some], np.searchsorted(some, query[pairs]), column[pairs], k
-            products = parts.products_with(queries[some])
-            for ranks, fusion, of in zip(rank, fusions, lines):
-                ranks[pairs] = fusion.ranks(products, *args, of.get(name))
+            pair = np.searchsorted(some, query[pairs]), column[pairs]
+            for ranks, corpus, of in zip(rank, corpora, maps):
+                ranks[pairs] = corpus.ranks(queries[some], *pair, k, of.get(name))
     gains = Gains.before_a_search(judged.relevance, k, min(k, len(place)))
     means = []
     for ranks in rank:
@@ -118,34 +123,18 @@ def _by_modality(queries):
     return {name: at for name, at in {**groups, None: np.flatnonzero(~directed)}.items() if len(at)}
 
 
-def _lines(fusion, calibration, banks, ids):
-    """By query modality that is taught, the ScoreMap of all columns."""
+def _score_maps(fused, calibration, banks, ids):
+    """By query modality that is taught, a dict of ScoreMap by document modality."""
     if not banks:
         return {}
-    number, columns, segments = fusion.parts.number, {}, {}
-    for name, here in fusion.parts.columns.items():
-        directed = fusion.directed[here]
-        for is_so, some in ((True, here[directed]), (False, here[~directed])):
-            if len(some):
-                segments[name, is_so] = number[some], None
-                if is_so:
-                    columns[name] = some
-    teaching = teaching_scores(banks, Documents(ids, None, segments))
-    vectors = FusedVectors(fusion, columns)
-    teaching = {
-        name: FusedScores(**{**vars(scores), "vectors": vectors})
-        for name, scores in teaching.items()
-    }
+    documents = Documents(ids, None, {(name, True): (x.number, x) for name, x in fused.items()})
+    teaching = teaching_scores(banks, documents)
+    teaching = {name: FusedScores(**vars(scores)) for name, scores in teaching.items()}
     calibration = clone(calibration)
-    statistics, start = calibration.learn(teaching), 0
-    for (name, is_so), (numbers, _) in segments.items():
-        of_segment = {"position": numbers}
-        if is_so:
-            rows = slice(start, start := start + len(numbers))
-            of_segment |= {asks: values[rows] for asks, values in statistics.items()}
-        segments[name, is_so] = Segment(of_segment)
-    documents, lines = Snapshot(None, segments, calibration=calibration), {}
-    for name in statistics:
-        in_order = documents.in_order(documents.score_map(name))
-        lines[name] = ScoreMap(in_order.scale[number], in_order.offset[number])
-    return lines
+    statistics, start, segments = calibration.learn(teaching), 0, {}
+    for key, (number, _) in documents.segments.items():
+        rows = slice(start, start := start + len(number))
+        mine = {name: values[rows] for name, values in statistics.items()}
+        segments[key] = Segment({"position": number, **mine})
+    learnt = Snapshot(None, segments, calibration=calibration)
+    return {name: learnt.score_map(name).of for name in statistics}

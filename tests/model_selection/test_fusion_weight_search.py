@@ -177,7 +177,7 @@ def test_scores_do_not_depend_on_the_size_of_the_blocks(monkeypatch, size):
     X = EmbeddingArray(rows, ["text"] * 35 + ["image"] * 35 + ["query:text"] * 30)
     y = [*range(35), *range(10, 45), *([*rng.permutation(45)[:8].tolist()] for _ in range(30))]
     want = FusionWeightSearchCV(MixedModalityRetriever(), SHARES, cv=3).fit(X, y).cv_results_
-    monkeypatch.setattr("gapremoval.model_selection._parts.BLOCK_SIZE", size)
+    monkeypatch.setattr("gapremoval.model_selection._ranks.BLOCK_SIZE", size)
     found = FusionWeightSearchCV(MixedModalityRetriever(), SHARES, cv=3).fit(X, y).cv_results_
     np.testing.assert_array_equal(found["mean_test_score"], want["mean_test_score"])
 
