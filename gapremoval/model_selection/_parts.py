@@ -1,12 +1,12 @@
 """Documents by their parts, from which their scores follow for any fusion weight."""
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .._array_api import as_slice, full_precision, row_blocks, to_numpy
-from ..retrieval._fusion import fuse_rows, modality_weights
+from ..retrieval._fusion import fuse_rows, modalities_of, modality_weights
 from ..score_calibration import TeachingScores
 
 # A fused vector shorter than this, as a share of its document's longest row, is made
@@ -59,19 +59,6 @@ class Parts:
         self.sizes = (np.bincount(cell, along) / np.bincount(cell)).reshape(shape)
         self.vectors = vectors.reshape(*shape, -1)
         self.products = np.vecdot(self.vectors[:, None], self.vectors[None], dtype=float)
-        self._known = deque(maxlen=4)
-
-    def products_with(self, queries):
-        """The inner products with queries, float32, shape (n_parts, n_documents, n_queries).
-
-        They are made once for the same few sets of queries.
-        """
-        for known, products in self._known:
-            if np.array_equal(known, queries):
-                return products
-        products = self.vectors @ queries.astype(np.float32, copy=False).T
-        self._known.append((queries, products))
-        return products
 
     def fuse(self, some, weight):
         """The fused vectors of some documents as a retriever makes them, and which have any."""
@@ -82,6 +69,46 @@ class Parts:
         with full_precision(rows.values):
             vectors, directed = fuse_rows(rows.values, rows.tags, document, len(some), weight)
         return to_numpy(vectors), directed
+
+
+class CorpusParts:
+    """The parts of all documents.
+
+    Parameters
+    ----------
+    rows : Rows
+        Those of documents.
+    document : ndarray of int of shape (n_rows,)
+        The document of each row; every document has one.
+
+    Attributes
+    ----------
+    of : dict of str to Parts
+        By modality.
+    """
+
+    def __init__(self, rows, document):
+        names, code = modalities_of(rows.tags, document, document.max() + 1)
+        self.of = {}
+        for i, name in enumerate(names):
+            at = np.flatnonzero(code[document] == i)
+            self.of[name] = Parts(rows[at], document[at])
+        self._known = deque(maxlen=4)
+
+    def products_with(self, queries):
+        """The inner products with queries, made once for the same few sets of them.
+
+        Returns
+        -------
+        dict of str to ndarray of float32 of shape (n_parts, n_documents, n_queries)
+        """
+        for known, products in self._known:
+            if np.array_equal(known, queries):
+                return products
+        across = queries.T.astype(np.float32, copy=False)
+        products = {name: parts.vectors @ across for name, parts in self.of.items()}
+        self._known.append((queries, products))
+        return products
 
 
 class FusedParts:
@@ -141,10 +168,9 @@ class FusedParts:
             Off by rounding; free to be overwritten.
         """
         at = np.arange(products.shape[1])[self.at][rows]
-        products, factors = products[:, as_slice(at)], self.factors[:, rows, None]
-        scores = products[0] * factors[0]
-        for product, factor in zip(products[1:], factors[1:]):
-            scores += product * factor
+        # A small product for each document: it reads and writes everything once.
+        of_document = np.swapaxes(products[:, as_slice(at)], 0, 1)
+        scores = np.matmul(self.factors[:, rows].T[:, None], of_document)[:, 0]
         short = np.flatnonzero(self.is_short[rows])
         if len(short):
             vectors, _ = self.parts.fuse(at[short], self.weight)
@@ -152,18 +178,22 @@ class FusedParts:
         return scores
 
 
+@dataclass(frozen=True, eq=False)
 class FusedScores(TeachingScores):
     """Teaching scores that come from the parts of documents; `vectors` are FusedParts."""
 
+    parts: CorpusParts
+
     def _product_with(self, teach):
-        products = {name: fused.parts.products_with(teach) for name, fused in self.vectors.items()}
+        products = self.parts.products_with(teach)
         return lambda name, rows: self.vectors[name].scores(products[name], teach, rows)
 
     def scores_of(self, query, document):
         scores = np.empty(len(query))
-        for _, documents, block, _ in self.blocks():
-            at = np.flatnonzero((document >= documents.start) & (document < documents.stop))
-            scores[at] = block[document[at] - documents.start, query[at]]
+        product = self._product_with(np.concatenate([self.queries, self.stand_ins]))
+        for name, segment in self.segments.items():
+            at = np.flatnonzero((document >= segment.start) & (document < segment.stop))
+            scores[at] = product(name, slice(None))[document[at] - segment.start, query[at]]
         return scores
 
     def scores_with(self, row):

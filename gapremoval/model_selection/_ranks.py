@@ -18,8 +18,7 @@ class FusedCorpus:
 
     Parameters
     ----------
-    parts : dict of str to Parts
-        By modality.
+    parts : CorpusParts
     weight : float or dict of str to float
 
     Attributes
@@ -31,11 +30,11 @@ class FusedCorpus:
     """
 
     def __init__(self, parts, weight):
-        fused = {name: FusedParts(some, weight) for name, some in parts.items()}
+        fused = {name: FusedParts(some, weight) for name, some in parts.of.items()}
         self.parts, self.weight = parts, weight
         self.fused = {name: some for name, some in fused.items() if some.shape[0]}
-        self.number = np.concatenate([some.number for some in parts.values()])
-        self.starts = np.cumsum([0, *(len(some.number) for some in parts.values())])
+        self.number = np.concatenate([some.number for some in parts.of.values()])
+        self.starts = np.cumsum([0, *(len(some.number) for some in parts.of.values())])
 
     def ranks(self, queries, query, column, k, score_maps=None):
         """How many documents come before the answers to queries.
@@ -88,11 +87,12 @@ class FusedCorpus:
         """Rough scores, (n_documents, n_queries), -inf without a direction; scales, offsets."""
         scores = np.full((len(self.number), len(queries)), -np.inf, dtype=np.float32)
         scale, offset = np.ones(len(scores)), np.zeros(len(scores))
-        for start, (name, parts) in zip(self.starts, self.parts.items()):
+        products = self.parts.products_with(queries)
+        for start, (name, parts) in zip(self.starts, self.parts.of.items()):
             if name in self.fused:
                 fused = self.fused[name]
                 at = as_slice(start + np.arange(len(parts.number))[fused.at])
-                scores[at] = fused.scores(parts.products_with(queries), queries)
+                scores[at] = fused.scores(products[name], queries)
                 if score_maps is not None:
                     scale[at], offset[at] = score_maps[name].scale, score_maps[name].offset
         if score_maps is not None:
@@ -104,7 +104,7 @@ class FusedCorpus:
         """Exact cosines of queries with documents, shapes (n,) and (2, n): shape (2, n)."""
         fused, place = np.unique(columns, return_inverse=True)
         vectors = np.empty((len(fused), queries.shape[1]))
-        for start, stop, parts in zip(self.starts, self.starts[1:], self.parts.values()):
+        for start, stop, parts in zip(self.starts, self.starts[1:], self.parts.of.values()):
             mine = np.flatnonzero((fused >= start) & (fused < stop))
             if len(mine):
                 vectors[mine] = parts.fuse(fused[mine] - start, self.weight)[0]

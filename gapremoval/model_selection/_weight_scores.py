@@ -8,13 +8,13 @@ from .._modality import as_query
 from .._relevance import check_y
 from .._validation import check_rows, read_modality
 from ..metrics._ranking import Gains, get_ranking_metric
-from ..retrieval._fusion import Documents, modalities_of
+from ..retrieval._fusion import Documents
 from ..retrieval._index import Segment, Snapshot
 from ..retrieval._query_banks import make_banks, teaching_scores
 from ..retrieval._scoring import judged_queries, score_queries
 from ..score_calibration import ScoreCalibrator
 from . import _ranks
-from ._parts import FusedScores, Parts
+from ._parts import CorpusParts, FusedScores
 from ._ranks import FusedCorpus
 
 # Products of parts with the rows that teach, which are held for all weights: 1 GiB in float32.
@@ -76,15 +76,10 @@ def _from_parts(retriever, weights, learn, test, metric):
     n_teach = sum(len(bank.queries) + len(bank.stand_ins) for bank in banks.values())
     if n_teach * len(at) > MOST_PRODUCTS:
         return None
-    names, code = modalities_of(rows.tags[at], document[at], len(place))
-    parts = {}
-    for i, name in enumerate(names):
-        mine = at[code[document[at]] == i]
-        parts[name] = Parts(rows[mine], document[mine])
+    parts = CorpusParts(rows[at], document[at])
     corpora = [FusedCorpus(parts, weight) for weight in weights]
     maps = [
-        _score_maps(corpus.fused, retriever.score_calibration, banks, documents.ids)
-        for corpus in corpora
+        _score_maps(corpus, retriever.score_calibration, banks, documents.ids) for corpus in corpora
     ]
 
     metric, k = get_ranking_metric(metric)
@@ -98,7 +93,7 @@ def _from_parts(retriever, weights, learn, test, metric):
     query, column = query.astype(int), np.argsort(corpora[0].number)[answer.astype(int)]
     rank = np.empty((len(weights), len(query)), dtype=int)
     queries = to_numpy(unit_rows(to_double(judged.queries.values, documents.like))[0])
-    step = max(_ranks.BLOCK_SIZE // sum(some.sizes.size for some in parts.values()), 1)
+    step = max(_ranks.BLOCK_SIZE // sum(some.sizes.size for some in parts.of.values()), 1)
     for name, group in groups.items():
         for start in range(0, len(group), step):
             some = group[start : start + step]
@@ -123,16 +118,18 @@ def _by_modality(queries):
     return {name: at for name, at in {**groups, None: np.flatnonzero(~directed)}.items() if len(at)}
 
 
-def _score_maps(fused, calibration, banks, ids):
+def _score_maps(corpus, calibration, banks, ids):
     """By query modality that is taught, a dict of ScoreMap by document modality."""
     if not banks:
         return {}
-    documents = Documents(ids, None, {(name, True): (x.number, x) for name, x in fused.items()})
-    teaching = teaching_scores(banks, documents)
-    teaching = {name: FusedScores(**vars(scores)) for name, scores in teaching.items()}
+    segments = {(name, True): (fused.number, fused) for name, fused in corpus.fused.items()}
+    teaching = {
+        name: FusedScores(**vars(scores), parts=corpus.parts)
+        for name, scores in teaching_scores(banks, Documents(ids, None, segments)).items()
+    }
     calibration = clone(calibration)
-    statistics, start, segments = calibration.learn(teaching), 0, {}
-    for key, (number, _) in documents.segments.items():
+    statistics, start = calibration.learn(teaching), 0
+    for key, (number, _) in segments.items():
         rows = slice(start, start := start + len(number))
         mine = {name: values[rows] for name, values in statistics.items()}
         segments[key] = Segment({"position": number, **mine})
