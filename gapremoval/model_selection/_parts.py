@@ -190,10 +190,12 @@ class FusedScores(TeachingScores):
 
     def scores_of(self, query, document):
         scores = np.empty(len(query))
-        product = self._product_with(np.concatenate([self.queries, self.stand_ins]))
+        products = self.parts.products_with(np.concatenate([self.queries, self.stand_ins]))
         for name, segment in self.segments.items():
             at = np.flatnonzero((document >= segment.start) & (document < segment.stop))
-            scores[at] = product(name, slice(None))[document[at] - segment.start, query[at]]
+            of_queries = products[name][..., : len(self.queries)]
+            found = self.vectors[name].scores(of_queries, self.queries)
+            scores[at] = found[document[at] - segment.start, query[at]]
         return scores
 
     def scores_with(self, row):

@@ -78,9 +78,8 @@ def _from_parts(retriever, weights, learn, test, metric):
         return None
     parts = CorpusParts(rows[at], document[at])
     corpora = [FusedCorpus(parts, weight) for weight in weights]
-    maps = [
-        _score_maps(corpus, retriever.score_calibration, banks, documents.ids) for corpus in corpora
-    ]
+    made, calibration = {}, retriever.score_calibration
+    maps = [_score_maps(corpus, calibration, banks, documents.ids, made) for corpus in corpora]
 
     metric, k = get_ranking_metric(metric)
     answers = [
@@ -118,14 +117,20 @@ def _by_modality(queries):
     return {name: at for name, at in {**groups, None: np.flatnonzero(~directed)}.items() if len(at)}
 
 
-def _score_maps(corpus, calibration, banks, ids):
-    """By query modality that is taught, a dict of ScoreMap by document modality."""
+def _score_maps(corpus, calibration, banks, ids, made):
+    """By query modality that is taught, a dict of ScoreMap by document modality.
+
+    What is the same for all weights that leave the same documents a direction is kept in `made`.
+    """
     if not banks:
         return {}
     segments = {(name, True): (fused.number, fused) for name, fused in corpus.fused.items()}
+    key = tuple(number.tobytes() for number, _ in segments.values())
+    if key not in made:
+        made[key] = teaching_scores(banks, Documents(ids, None, segments))
     teaching = {
-        name: FusedScores(**vars(scores), parts=corpus.parts)
-        for name, scores in teaching_scores(banks, Documents(ids, None, segments)).items()
+        name: FusedScores(**{**vars(scores), "vectors": corpus.fused}, parts=corpus.parts)
+        for name, scores in made[key].items()
     }
     calibration = clone(calibration)
     statistics, start = calibration.learn(teaching), 0
