@@ -72,7 +72,7 @@ class Parts:
 
 
 class CorpusParts:
-    """The parts of all documents.
+    """The parts of all documents, which lie in columns, those of a modality together.
 
     Parameters
     ----------
@@ -85,6 +85,10 @@ class CorpusParts:
     ----------
     of : dict of str to Parts
         By modality.
+    number : ndarray of int of shape (n_documents,)
+        Which document lies in each column.
+    starts : ndarray of int of shape (n_modalities + 1,)
+        The first column of each modality, and the number of all.
     """
 
     def __init__(self, rows, document):
@@ -93,6 +97,8 @@ class CorpusParts:
         for i, name in enumerate(names):
             at = np.flatnonzero(code[document] == i)
             self.of[name] = Parts(rows[at], document[at])
+        self.number = np.concatenate([parts.number for parts in self.of.values()])
+        self.starts = np.cumsum([0, *(len(parts.number) for parts in self.of.values())])
         self._known = deque(maxlen=4)
 
     def products_with(self, queries):
@@ -144,7 +150,7 @@ class FusedParts:
         factors = pulls / np.sqrt(np.where(is_short, 1, squares))
         # What a document's products with its parts are multiplied by, and added up.
         self.factors = factors[:, directed].astype(np.float32)
-        self.number = parts.number[directed]
+        self.number = parts.number[self.at]
         self.shape = len(self.number), parts.vectors.shape[-1]
 
     def __array__(self, dtype=None, copy=None):

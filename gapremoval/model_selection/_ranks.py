@@ -14,7 +14,7 @@ BLOCK_SIZE = 2**21
 
 
 class FusedCorpus:
-    """A corpus fused by a weight. Documents lie in columns, those of a modality together.
+    """A corpus fused by a weight.
 
     Parameters
     ----------
@@ -25,16 +25,12 @@ class FusedCorpus:
     ----------
     fused : dict of str to FusedParts
         By modality; those of which a document has a direction.
-    number : ndarray of int of shape (n_documents,)
-        Which document lies in each column.
     """
 
     def __init__(self, parts, weight):
         fused = {name: FusedParts(some, weight) for name, some in parts.of.items()}
         self.parts, self.weight = parts, weight
         self.fused = {name: some for name, some in fused.items() if some.shape[0]}
-        self.number = np.concatenate([some.number for some in parts.of.values()])
-        self.starts = np.cumsum([0, *(len(some.number) for some in parts.of.values())])
 
     def ranks(self, queries, query, column, k, score_maps=None):
         """How many documents come before the answers to queries.
@@ -47,7 +43,7 @@ class FusedCorpus:
         queries : ndarray of float64 of shape (n_queries, n_features)
             Of unit length, or zero.
         query, column : ndarray of int of shape (n_answers,)
-            Pairs of a query, ascending, and a document that answers it.
+            Pairs of a query, ascending, and the column of a document that answers it.
         k : int
             How far to count.
         score_maps : dict of str to ScoreMap, default=None
@@ -77,7 +73,7 @@ class FusedCorpus:
             if len(pair):
                 both = np.stack([other, column[pairs[pair]]])
                 cosines = self._cosines(queries, query[pairs[pair]], both)
-                exact, number = cosines * scale[both] + offset[both], self.number[both]
+                exact, number = cosines * scale[both] + offset[both], self.parts.number[both]
                 first = (exact[0] > exact[1]) | ((exact[0] == exact[1]) & (number[0] < number[1]))
                 rank += np.bincount(pair[first], minlength=len(pairs))
             before[pairs] = rank
@@ -85,10 +81,10 @@ class FusedCorpus:
 
     def _rough(self, queries, score_maps):
         """Rough scores, (n_documents, n_queries), -inf without a direction; scales, offsets."""
-        scores = np.full((len(self.number), len(queries)), -np.inf, dtype=np.float32)
+        scores = np.full((len(self.parts.number), len(queries)), -np.inf, dtype=np.float32)
         scale, offset = np.ones(len(scores)), np.zeros(len(scores))
         products = self.parts.products_with(queries)
-        for start, (name, parts) in zip(self.starts, self.parts.of.items()):
+        for start, (name, parts) in zip(self.parts.starts, self.parts.of.items()):
             if name in self.fused:
                 fused = self.fused[name]
                 at = as_slice(start + np.arange(len(parts.number))[fused.at])
@@ -104,7 +100,9 @@ class FusedCorpus:
         """Exact cosines of queries with documents, shapes (n,) and (2, n): shape (2, n)."""
         fused, place = np.unique(columns, return_inverse=True)
         vectors = np.empty((len(fused), queries.shape[1]))
-        for start, stop, parts in zip(self.starts, self.starts[1:], self.parts.of.values()):
+        for start, stop, parts in zip(
+            self.parts.starts, self.parts.starts[1:], self.parts.of.values()
+        ):
             mine = np.flatnonzero((fused >= start) & (fused < stop))
             if len(mine):
                 vectors[mine] = parts.fuse(fused[mine] - start, self.weight)[0]

@@ -89,7 +89,7 @@ def _from_parts(retriever, weights, learn, test, metric):
         if gain > 0
     ]
     query, answer, gain = np.array(answers).reshape(-1, 3).T
-    query, column = query.astype(int), np.argsort(corpora[0].number)[answer.astype(int)]
+    query, column = query.astype(int), np.argsort(parts.number)[answer.astype(int)]
     rank = np.empty((len(weights), len(query)), dtype=int)
     queries = to_numpy(unit_rows(to_double(judged.queries.values, documents.like))[0])
     step = max(_ranks.BLOCK_SIZE // sum(some.sizes.size for some in parts.of.values()), 1)
