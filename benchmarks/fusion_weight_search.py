@@ -3,8 +3,8 @@
 Three folds over 21 weights with a pipeline of the removed gap, without a score calibration and with
 posterior odds, which is the recommended pipeline. Flickr8k is real: an image and a caption a
 document, four captions that ask. The others are drawn: a third each texts, images and documents of
-both, documents of both alone, or products: four fifths have both, the rest one. They have a question
-a document and 512 features.
+both, documents of both alone, or products: four fifths have both, the others one. They have a
+question a document and 512 features.
 
 usage: python benchmarks/fusion_weight_search.py [--documents 300 3000] [--products 1000]
            [--rounds 5]

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 
@@ -99,7 +100,7 @@ class CorpusParts:
             self.of[name] = Parts(rows[at], document[at])
         self.number = np.concatenate([parts.number for parts in self.of.values()])
         self.starts = np.cumsum([0, *(len(parts.number) for parts in self.of.values())])
-        self._known = deque(maxlen=4)
+        self._known, self._lock = deque(maxlen=4), Lock()
 
     def products_with(self, queries):
         """The inner products with queries, made once for the same few sets of them.
@@ -108,13 +109,14 @@ class CorpusParts:
         -------
         dict of str to ndarray of float32 of shape (n_parts, n_documents, n_queries)
         """
-        for known, products in self._known:
-            if np.array_equal(known, queries):
-                return products
-        across = queries.T.astype(np.float32, copy=False)
-        products = {name: parts.vectors @ across for name, parts in self.of.items()}
-        self._known.append((queries, products))
-        return products
+        with self._lock:
+            for known, products in self._known:
+                if np.array_equal(known, queries):
+                    return products
+            across = queries.T.astype(np.float32, copy=False)
+            products = {name: parts.vectors @ across for name, parts in self.of.items()}
+            self._known.append((queries, products))
+            return products
 
 
 class FusedParts:

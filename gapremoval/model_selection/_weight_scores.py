@@ -6,6 +6,7 @@ from sklearn.base import clone
 from .._array_api import to_double, to_numpy, unit_rows
 from .._modality import as_query
 from .._relevance import check_y
+from .._threads import threaded_map
 from .._validation import check_rows, read_modality
 from ..metrics._ranking import Gains, get_ranking_metric
 from ..retrieval._fusion import Documents
@@ -78,8 +79,8 @@ def _from_parts(retriever, weights, learn, test, metric):
         return None
     parts = CorpusParts(rows[at], document[at])
     corpora = [FusedCorpus(parts, weight) for weight in weights]
-    made, calibration = {}, retriever.score_calibration
-    maps = [_score_maps(corpus, calibration, banks, documents.ids, made) for corpus in corpora]
+    options = retriever.score_calibration, banks, documents.ids, {}
+    maps = list(threaded_map(lambda corpus: _score_maps(corpus, *options), corpora))
 
     metric, k = get_ranking_metric(metric)
     answers = [
@@ -97,9 +98,13 @@ def _from_parts(retriever, weights, learn, test, metric):
         for start in range(0, len(group), step):
             some = group[start : start + step]
             pairs = np.flatnonzero(np.isin(query, some))
-            pair = np.searchsorted(some, query[pairs]), column[pairs]
-            for ranks, corpus, of in zip(rank, corpora, maps):
-                ranks[pairs] = corpus.ranks(queries[some], *pair, k, of.get(name))
+            args = queries[some], np.searchsorted(some, query[pairs]), column[pairs], k
+
+            def ranks_of(one, args=args, name=name):
+                corpus, score_maps = one
+                return corpus.ranks(*args, score_maps.get(name))
+
+            rank[:, pairs] = list(threaded_map(ranks_of, list(zip(corpora, maps))))
     gains = Gains.before_a_search(judged.relevance, k, min(k, len(place)))
     means = []
     for ranks in rank:
