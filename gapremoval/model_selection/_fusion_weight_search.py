@@ -82,11 +82,17 @@ class FusionWeightSearchCV(GridSearchCV):
     Notes
     -----
     Ranks are those of an exact search, near-ties included, so the scores equal those of
-    ``GridSearchCV`` with the same folds. With a score calibration, and where a fold tests on
-    document rows as well, the retriever is fitted once a fold and weight, to rows that the
-    steps before it have transformed once. An error is raised, never turned into NaN.
+    ``GridSearchCV`` with the same folds. A score calibration learns anew for each weight, from
+    scores that come from the same product; where it compares scores that differ by rounding
+    alone, it may differ from what a grid learns by as much.
 
-    The products are made in numpy, on the host, whatever the rows are.
+    The retriever is fitted once a fold and weight, to rows that the steps before it have
+    transformed once, where the score calibration does not fold (see `MixedModalityRetriever.fold`),
+    where a fold tests on document rows as well, and where the products with the rows that teach
+    would take more than 1 GiB. An error is raised, never turned into NaN.
+
+    The products are made in numpy, on the host, whatever the rows are, and weights are scored
+    in as many threads as ``OMP_NUM_THREADS`` and the processors allow, at most four.
 
     Examples
     --------

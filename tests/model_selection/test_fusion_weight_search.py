@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 import sklearn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
@@ -190,6 +190,7 @@ CALIBRATIONS = [
     st.sampled_from(METRICS),
     st.sampled_from(CALIBRATIONS),
 )
+@settings(max_examples=30)
 def test_calibrated_scores_are_those_of_a_grid(corpus, weights, metric, calibration):
     retriever = MixedModalityRetriever(score_calibration=calibration)
     options = {"cv": QueryKFold(2), "scoring": make_ranking_scorer(metric)}
