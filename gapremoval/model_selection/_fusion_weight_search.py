@@ -1,32 +1,30 @@
 """FusionWeightSearchCV: tune how the parts of documents are weighed."""
 
 import time
-from itertools import chain
 from numbers import Integral
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.model_selection import cross_validate
-from sklearn.model_selection._search import BaseSearchCV
+from sklearn import get_config
+from sklearn.base import _fit_context, clone
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import indexable
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metadata_routing import MethodMapping, process_routing
+from sklearn.utils.parallel import Parallel, delayed
 
-from .._array_api import take_rows, to_double, to_numpy, unit_rows
-from .._relevance import check_y
-from .._validation import check_rows, read_modality
-from ..metrics._ranking import Gains, get_ranking_metric
+from .._modality import Tags
+from .._pipeline import split_steps, transform_steps
 from ..retrieval import MixedModalityRetriever
 from ..retrieval._fusion import check_fusion_weight
-from ..retrieval._scoring import judged_queries, score_queries
-from ._parts import Parts
 from ._scorer import _RankingScorer
 from ._split import QueryKFold
+from ._weight_scores import weight_scores
 
 
-class FusionWeightSearchCV(BaseSearchCV):
+class FusionWeightSearchCV(GridSearchCV):
     """Search over the fusion weight by cross-validation, many times faster than a grid.
 
     It takes a whole pipeline, gives the scores of ``GridSearchCV`` and is used like it. The
@@ -46,6 +44,11 @@ class FusionWeightSearchCV(BaseSearchCV):
         Made by `make_ranking_scorer`; None is the retriever's own, NDCG@10.
     refit : bool, default=True
         Whether `estimator` is fitted to all rows with the best weight.
+    n_jobs : int, default=None
+        Number of folds that are scored at once; None is one, -1 as many as there are
+        processors.
+    verbose : int, default=0
+        Above 0, a line is printed for each fold.
 
     Attributes
     ----------
@@ -79,11 +82,17 @@ class FusionWeightSearchCV(BaseSearchCV):
     Notes
     -----
     Ranks are those of an exact search, near-ties included, so the scores equal those of
-    ``GridSearchCV`` with the same folds. With a score calibration, and where a fold tests on
-    document rows as well, the retriever is fitted once a fold and weight, to rows that the
-    steps before it have transformed once. An error is raised, never turned into NaN.
+    ``GridSearchCV`` with the same folds. A score calibration learns anew for each weight, from
+    scores that come from the same product; where it compares scores that differ by rounding
+    alone, it may differ from what a grid learns by as much.
 
-    The products are made in numpy, on the host, whatever the rows are.
+    The retriever is fitted once a fold and weight, to rows that the steps before it have
+    transformed once, where the score calibration does not fold (see `MixedModalityRetriever.fold`),
+    where a fold tests on document rows as well, and where the products with the rows that teach
+    would take more than 1 GiB. An error is raised, never turned into NaN.
+
+    The products are made in numpy, on the host, whatever the rows are, and weights are scored
+    in as many threads as ``OMP_NUM_THREADS`` and the processors allow, at most four.
 
     Examples
     --------
@@ -99,6 +108,7 @@ class FusionWeightSearchCV(BaseSearchCV):
     """
 
     multimetric_ = False
+    error_score = "raise"
 
     _parameter_constraints = {
         "estimator": [HasMethods(["fit"])],
@@ -106,14 +116,28 @@ class FusionWeightSearchCV(BaseSearchCV):
         "cv": ["cv_object"],
         "scoring": [callable, None],
         "refit": ["boolean"],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
     }
 
-    def __init__(self, estimator, fusion_weights, *, cv=None, scoring=None, refit=True):
+    def __init__(
+        self,
+        estimator,
+        fusion_weights,
+        *,
+        cv=None,
+        scoring=None,
+        refit=True,
+        n_jobs=None,
+        verbose=0,
+    ):
         self.estimator = estimator
         self.fusion_weights = fusion_weights
         self.cv = cv
         self.scoring = scoring
         self.refit = refit
+        self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, **params):
@@ -151,26 +175,34 @@ class FusionWeightSearchCV(BaseSearchCV):
             )
         if y is None:
             raise ValueError("The search needs y: the ids of documents, the relevance of queries.")
-        path, retriever = _split_path(self.estimator)
-        fold = stand_in = _EveryWeight(retriever, weights)
-        if path:
-            fold = clone(self.estimator).set_params(**{"__".join(path): stand_in})
+        path = _path_to_retriever(self.estimator)
+        if params and not get_config()["enable_metadata_routing"]:
+            raise ValueError(
+                f"{', '.join(params)} can be passed to fit only with metadata routing: call "
+                "sklearn.set_config(enable_metadata_routing=True) first."
+            )
         X, y = indexable(X, y)
-        fit_params = self._get_routed_params_for_fit(params).estimator.fit
-        folds = cross_validate(
-            fold,
-            X,
-            y,
-            cv=self._splitter(),
-            scoring=self.scoring,
-            params=params,
-            error_score="raise",
+        routed = process_routing(self, "fit", **params)
+        fit_params = routed["estimator"]["fit"]
+        folds = list(check_cv(self._splitter()).split(X, y, **routed["splitter"]["split"]))
+        scores = Parallel(n_jobs=self.n_jobs)(
+            delayed(_score_fold)(
+                self.estimator,
+                path,
+                weights,
+                self.scoring,
+                (X, y),
+                fold,
+                fit_params,
+                routed["scorer"]["score"],
+                self.verbose and f"fold {i} of {len(folds)}",
+            )
+            for i, fold in enumerate(folds, start=1)
         )
-        name = "__".join([*path, "fusion_weight"])
-        scores = np.array([folds[f"test_{i}"] for i in range(len(weights))])
-        self.cv_results_ = _results(name, weights, scores)
+        scores = np.array(scores).T
+        self.cv_results_ = _results("__".join([*path, "fusion_weight"]), weights, scores)
         self.n_splits_ = scores.shape[1]
-        self.scorer_, _ = self._get_scorers()
+        self.scorer_ = check_scoring(self.estimator, self.scoring)
         self.best_index_ = int(self.cv_results_["rank_test_score"].argmin())
         self.best_params_ = self.cv_results_["params"][self.best_index_]
         self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
@@ -188,19 +220,9 @@ class FusionWeightSearchCV(BaseSearchCV):
         -------
         MetadataRouter
         """
-        to_fit, to_split = (
-            MethodMapping().add(caller="fit", callee=callee) for callee in ("fit", "split")
-        )
-        to_score = MethodMapping().add(caller="fit", callee="score")
-        return (
-            MetadataRouter(owner=self)
-            .add(estimator=self.estimator, method_mapping=to_fit)
-            .add(
-                scorer=self._get_scorers()[0],
-                method_mapping=to_score.add(caller="score", callee="score"),
-            )
-            .add(splitter=self._splitter(), method_mapping=to_split)
-        )
+        to_split = MethodMapping().add(caller="fit", callee="split")
+        router = super().get_metadata_routing()
+        return router.add(splitter=self._splitter(), method_mapping=to_split)
 
     def _splitter(self):
         if self.cv is None:
@@ -208,76 +230,8 @@ class FusionWeightSearchCV(BaseSearchCV):
         return QueryKFold(self.cv) if isinstance(self.cv, Integral) else self.cv
 
 
-class _EveryWeight(BaseEstimator):
-    """Stands in for a retriever in a fold, and has a score for each of many weights."""
-
-    def __init__(self, retriever, fusion_weights):
-        self.retriever = retriever
-        self.fusion_weights = fusion_weights
-
-    def get_metadata_routing(self):
-        return self.retriever.get_metadata_routing()
-
-    def fit(self, X, y=None, *, modality=None):
-        self._rows = {"X": X, "y": y, "modality": modality}
-        self.retriever_ = self._fitted(self.fusion_weights[0])
-        return self
-
-    def score(self, X, y, sample_weight=None, *, modality=None):
-        return self._score_queries(X, y, sample_weight, modality=modality)
-
-    def _score_queries(self, X, y, sample_weight=None, *, modality=None, metric="ndcg@10"):
-        """The mean metric of each weight: a dict from its place to a float."""
-        options = {"modality": modality, "metric": metric}
-        tags = read_modality(X, modality)
-        only_asks = tags is not None and tags.is_query.all()
-        if only_asks and self.retriever.score_calibration is None:
-            scores = self._from_parts(X, y, sample_weight, **options)
-        else:
-            others = map(self._fitted, self.fusion_weights[1:])
-            scores = (
-                score_queries(retriever, X, y, sample_weight, **options)
-                for retriever in chain([self.retriever_], others)
-            )
-        return dict(enumerate(scores))
-
-    def _fitted(self, fusion_weight):
-        return clone(self.retriever).set_params(fusion_weight=fusion_weight).fit(**self._rows)
-
-    def _from_parts(self, X, y, sample_weight, *, modality, metric):
-        """Yield the mean metric of each weight."""
-        metric, k = get_ranking_metric(metric)
-        documents = self.retriever_._index.now
-        rows = check_rows(self.retriever_, X, modality, known=documents.modalities)
-        judged = judged_queries(rows, y, sample_weight, documents)
-        queries = unit_rows(to_double(judged.queries.values, documents.like))[0]
-        place = {x: number for number, x in enumerate(self.retriever_.ids_.tolist())}
-        answers = [
-            (query, place[x], gain)
-            for query, gains in enumerate(judged.relevance)
-            for x, gain in gains.items()
-            if gain > 0
-        ]
-        query, document, gain = np.array(answers).reshape(-1, 3).T
-        query, document = query.astype(int), document.astype(int)
-        ranks = self._parts().ranks(to_numpy(queries), query, document, self.fusion_weights, k)
-        gains = Gains.before_a_search(judged.relevance, k, min(k, len(place)))
-        for rank in ranks:
-            found, seen = np.zeros_like(gains.found), rank < k
-            found[query[seen], rank[seen]] = gain[seen]
-            yield judged.mean(metric, gains._replace(found=found), k)
-
-    def _parts(self):
-        """The parts of the documents among the rows that were fitted."""
-        X, y, modality = self._rows.values()
-        rows = check_rows(self.retriever_, X, modality, known=self.retriever_.modalities_)
-        at = np.flatnonzero(~rows.tags.is_query)
-        ids = self.retriever_._document_ids(check_y(y, len(rows.tags)), at, 0)
-        return Parts(take_rows(rows.values, at), rows.tags[at], ids)
-
-
-def _split_path(estimator):
-    """The names of the last steps, one within the other, and the retriever there."""
+def _path_to_retriever(estimator):
+    """The names of the last steps, one within the other, of which the last is the retriever."""
     path = []
     while isinstance(estimator, Pipeline):
         name, estimator = estimator.steps[-1]
@@ -287,7 +241,60 @@ def _split_path(estimator):
             "FusionWeightSearchCV tunes a MixedModalityRetriever or a pipeline that ends in one; "
             f"this ends in {estimator!r}."
         )
-    return path, estimator
+    return path
+
+
+def _score_fold(estimator, path, weights, scoring, rows, fold, fit_params, score_params, named):
+    """The score of each weight in a fold."""
+    start, n_rows = time.perf_counter(), len(rows[1])
+    (X, y), (X_test, y_test) = ([_safe_indexing(part, at) for part in rows] for at in fold)
+    fit_params, score_params = (
+        {name: _of_rows(value, at, n_rows) for name, value in params.items()}
+        for params, at in zip((fit_params, score_params), fold)
+    )
+    modality = _routed(estimator, path, "fit", fit_params).get("modality")
+    if scoring is None:
+        score_params = _routed(estimator, path, "score", score_params)
+    tags = score_params.get("modality")
+    tags = None if tags is None else Tags.encode(tags, len(y_test))
+    if path:
+        before = clone(estimator).set_params(**{"__".join(path): "passthrough"})
+        known = before.get_metadata_routing().consumes("fit_transform", fit_params)
+        X = before.fit_transform(X, y, **{name: fit_params[name] for name in known})
+        X_test, tags = transform_steps(split_steps(before)[0], X_test, tags)
+    scores = weight_scores(
+        split_steps(estimator)[1],
+        weights,
+        {"X": X, "y": y, "modality": modality},
+        {
+            "X": X_test,
+            "y": y_test,
+            "modality": tags,
+            "sample_weight": score_params.get("sample_weight"),
+        },
+        "ndcg@10" if scoring is None else scoring.metric,
+    )
+    if named:
+        best = int(np.argmax(scores))
+        print(
+            f"[FusionWeightSearchCV] {named}: {len(weights)} weights in "
+            f"{time.perf_counter() - start:.1f} s, best {weights[best]!r} with {scores[best]:.4f}"
+        )
+    return scores
+
+
+def _of_rows(value, rows, n_rows):
+    """Those entries of some metadata that belong to some rows; all of what has none a row."""
+    is_one = isinstance(value, str) or not hasattr(value, "__len__") or len(value) != n_rows
+    return value if is_one else _safe_indexing(value, rows)
+
+
+def _routed(estimator, path, method, params):
+    """What of some metadata reaches the retriever at the end of pipelines."""
+    for name in path:
+        params = process_routing(estimator, method, **params)[name][method]
+        estimator = estimator.named_steps[name]
+    return params
 
 
 def _results(name, weights, scores):

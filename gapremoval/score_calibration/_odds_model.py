@@ -92,7 +92,9 @@ def certain_center(rows):
     if len(rows) < 2:
         return np.zeros(rows.shape[1])
     mean = rows.mean(axis=0, dtype=float)
-    chance = rows.var(axis=0, ddof=1, dtype=float).sum() / len(rows)
+    # The variance from the squares: a copy of the rows less their mean takes several times longer.
+    square = np.vecdot(rows, rows).sum(dtype=float) / len(rows)
+    chance = max(square - mean @ mean, 0) / (len(rows) - 1)
     return mean * max(0, 1 - chance / max(mean @ mean, 1e-30))
 
 

@@ -115,18 +115,26 @@ class TeachingScores:
         """
         teach, n_queries = np.concatenate([self.queries, self.stand_ins]), len(self.queries)
         step = min(max(BLOCK_SCORES // max(self.n_rows, 1), 1), BLOCK_DOCUMENTS)
+        product = self._product_with(teach)
         for name, segment in self.segments.items():
+            for first in range(segment.start, segment.stop, step):
+                documents = slice(first, min(first + step, segment.stop))
+                rows = slice(first - segment.start, documents.stop - segment.start)
+                at = np.flatnonzero((self.own >= first) & (self.own < documents.stop))
+                own = self.own[at] - first, n_queries + at
+                yield name, documents, product(name, rows), own
+
+    def _product_with(self, teach):
+        """A function of a modality and a slice: the products of those documents with rows."""
+
+        def product(name, rows):
             vectors = self.vectors[name]
             xp, dtype = array_namespace(vectors), compute_dtype(vectors)
             with full_precision(vectors):
-                across = xp.matrix_transpose(beside(teach, vectors, dtype))
-                for first in range(segment.start, segment.stop, step):
-                    documents = slice(first, min(first + step, segment.stop))
-                    rows = slice(first - segment.start, documents.stop - segment.start)
-                    block = xp.astype(vectors[rows, ...], dtype, copy=False)
-                    scores = to_numpy(xp.matmul(block, across))
-                    at = np.flatnonzero((self.own >= first) & (self.own < documents.stop))
-                    yield name, documents, scores, (self.own[at] - first, n_queries + at)
+                block = xp.astype(vectors[rows, ...], dtype, copy=False)
+                return to_numpy(xp.matmul(block, xp.matrix_transpose(beside(teach, block, dtype))))
+
+        return product
 
     def scores_of(self, query, document):
         """The scores of pairs of a query and a document.

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 import sklearn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
@@ -33,9 +33,18 @@ from gapremoval import (
     Query,
     QueryKFold,
     make_ranking_scorer,
+    make_search_pipeline,
     search,
 )
 from gapremoval.datasets import make_mixed_modality
+from gapremoval.score_calibration import (
+    CSLS,
+    NearestNeighborNormalization,
+    PriorOdds,
+    PseudoPositiveZ,
+    QBNorm,
+    ScoreZ,
+)
 
 SHARES = [0.0, 0.2, 0.5, 1.0]
 RELATIVE = [
@@ -131,6 +140,63 @@ def test_scores_are_those_of_a_grid(corpus, weights, metric):
     assert_same_search(*both_searches(MixedModalityRetriever(), weights, *corpus, **options))
 
 
+@st.composite
+def taught_corpora(draw):
+    """A corpus without ties: several rows a part, parts that cancel out, queries of two kinds."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_documents, n_features = draw(st.integers(2, 25)), draw(st.integers(3, 8))
+    names = ["text", "image", "audio"][: draw(st.integers(1, 3))]
+    rows, modality, y = [], [], []
+    for number in range(n_documents):
+        has = rng.random(len(names)) < 0.6
+        has[rng.integers(len(names))] = True
+        row = rng.normal(size=n_features) * (number or draw(st.integers(0, 1)) > 0)
+        for name in np.array(names)[has].tolist():
+            for _ in range(rng.choice([1, 1, 3])):
+                rows.append(row + 0.5 * bool(number) * rng.normal(size=n_features))
+                modality.append(name)
+                y.append(f"d{number}")
+        if draw(st.sampled_from([False, False, True])):
+            rows[-1] = -rows[-1]
+    for _ in range(draw(st.integers(4, 20))):
+        answer = rng.integers(n_documents)
+        rows.append(rows[y.index(f"d{answer}")] + rng.normal(size=n_features))
+        modality.append(rng.choice(["query:text", "query:text", "query:image"]))
+        y.append(rng.choice([f"d{answer}", None], p=[0.7, 0.3]))
+    y[-4:] = [f"d{i}" for i in rng.integers(n_documents, size=4)]
+    answers = np.empty(len(y), object)
+    answers[:] = y
+    dtype = draw(st.sampled_from(["f4", "f8"]))
+    return EmbeddingArray(np.array(rows).astype(dtype), modality), answers
+
+
+CALIBRATIONS = [
+    PosteriorOdds(),
+    PosteriorOdds(recenter=False, hubness=1.0),
+    PriorOdds(),
+    ScoreZ(),
+    PseudoPositiveZ(),
+    NearestNeighborNormalization(),
+    CSLS(n_neighbors=3),
+    QBNorm(),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*length zero:UserWarning")
+@pytest.mark.filterwarnings("ignore:Parts of documents have mean lengths:UserWarning")
+@given(
+    taught_corpora(),
+    st.sampled_from([SHARES, RELATIVE]),
+    st.sampled_from(METRICS),
+    st.sampled_from(CALIBRATIONS),
+)
+@settings(max_examples=30)
+def test_calibrated_scores_are_those_of_a_grid(corpus, weights, metric, calibration):
+    retriever = MixedModalityRetriever(score_calibration=calibration)
+    options = {"cv": QueryKFold(2), "scoring": make_ranking_scorer(metric)}
+    assert_same_search(*both_searches(retriever, weights, *corpus, **options))
+
+
 @pytest.fixture(scope="module")
 def corpus():
     return make_mixed_modality(60, n_features=96, random_state=0)
@@ -177,9 +243,69 @@ def test_scores_do_not_depend_on_the_size_of_the_blocks(monkeypatch, size):
     X = EmbeddingArray(rows, ["text"] * 35 + ["image"] * 35 + ["query:text"] * 30)
     y = [*range(35), *range(10, 45), *([*rng.permutation(45)[:8].tolist()] for _ in range(30))]
     want = FusionWeightSearchCV(MixedModalityRetriever(), SHARES, cv=3).fit(X, y).cv_results_
-    monkeypatch.setattr("gapremoval.retrieval._parts.BLOCK_SIZE", size)
+    monkeypatch.setattr("gapremoval.model_selection._ranks.BLOCK_SIZE", size)
     found = FusionWeightSearchCV(MixedModalityRetriever(), SHARES, cv=3).fit(X, y).cv_results_
     np.testing.assert_array_equal(found["mean_test_score"], want["mean_test_score"])
+
+
+def test_the_recommended_pipeline_on_real_embeddings_is_tuned_as_by_a_grid(real):
+    data = real("flickr8k_clip_vitb32.npz")
+    texts, images = data["text"], data["image"]
+    n = len(images)
+    # A third each are texts, images and both.
+    X = EmbeddingArray.concatenate(
+        {
+            "text": texts[n // 3 :, 0],
+            "image": images[: 2 * n // 3],
+            "query:text": texts[:, 1:].reshape(4 * n, -1),
+            "query:image": images[2 * n // 3 :],
+        }
+    )
+    y = [*range(n // 3, n), *range(2 * n // 3), *np.repeat(np.arange(n), 4).tolist()]
+    y += range(2 * n // 3, n)
+    fast, slow = both_searches(make_search_pipeline(), np.linspace(0, 1, 5), X, y)
+    assert_same_search(fast, slow)
+    assert np.ptp(fast.cv_results_["mean_test_score"]) > 0.001
+
+
+def test_a_score_calibration_learns_without_a_fit_for_each_weight(corpus, monkeypatch):
+    pipe, n_fits, fit = make_search_pipeline(), [], MixedModalityRetriever.fit
+    spied = lambda *args, **options: n_fits.append(1) or fit(*args, **options)  # noqa: E731
+    monkeypatch.setattr(MixedModalityRetriever, "fit", spied)
+    FusionWeightSearchCV(pipe, np.linspace(0, 1, 11), cv=3, refit=False).fit(*corpus)
+    assert len(n_fits) == 3
+
+
+def test_what_takes_too_much_memory_at_once_is_learnt_weight_by_weight(corpus, monkeypatch):
+    pipe = make_search_pipeline()
+    want = FusionWeightSearchCV(pipe, SHARES, cv=3).fit(*corpus).cv_results_
+    monkeypatch.setattr("gapremoval.model_selection._weight_scores.MOST_PRODUCTS", 1)
+    found = FusionWeightSearchCV(pipe, SHARES, cv=3).fit(*corpus).cv_results_
+    np.testing.assert_allclose(found["mean_test_score"], want["mean_test_score"], atol=1e-12)
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_folds_in_several_processes_give_the_same(corpus, routed):
+    X, y = corpus
+    pipe = make_search_pipeline()
+    with sklearn.config_context(enable_metadata_routing=routed):
+        X, params = (X.values, {"modality": X.modality}) if routed else (X, {})
+        one, two = (
+            FusionWeightSearchCV(pipe, SHARES, cv=3, n_jobs=n_jobs).fit(X, y, **params)
+            for n_jobs in (None, 2)
+        )
+    for key, want in one.cv_results_.items():
+        if key.endswith("test_score"):
+            np.testing.assert_array_equal(two.cv_results_[key], want)
+
+
+def test_it_says_how_far_it_is_where_it_is_asked_to(corpus, capsys):
+    FusionWeightSearchCV(make_search(), SHARES, cv=3).fit(*corpus)
+    assert capsys.readouterr().out == ""
+    FusionWeightSearchCV(make_search(), SHARES, cv=3, verbose=1).fit(*corpus)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[23:34] for line in lines] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
+    assert all("4 weights in" in line and ", best 0." in line for line in lines)
 
 
 @pytest.mark.filterwarnings("ignore:.*length zero:UserWarning")
@@ -191,6 +317,14 @@ def test_tensors_are_tuned_as_by_a_grid(dtype):
     X = EmbeddingArray(rows, ["text"] * 30 + ["image"] * 30 + ["query:text"] * 30)
     y = [*range(30), *range(5, 35), *rng.integers(35, size=30).tolist()]
     assert_same_search(*both_searches(MixedModalityRetriever(), SHARES, X, y))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_score_calibration_of_tensors_is_tuned_as_by_a_grid(corpus, dtype):
+    torch = pytest.importorskip("torch")
+    X, y = corpus
+    X = EmbeddingArray(torch.asarray(X.values, dtype=getattr(torch, dtype)), X.modality)
+    assert_same_search(*both_searches(make_search_pipeline(), SHARES, X, y))
 
 
 @pytest.mark.parametrize("step", [PCA(32, svd_solver="covariance_eigh"), Normalizer()])

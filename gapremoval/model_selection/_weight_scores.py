@@ -1,0 +1,147 @@
+"""The scores of many fusion weights in one fold, from one set of transformed rows."""
+
+import numpy as np
+from sklearn.base import clone
+
+from .._array_api import to_double, to_numpy, unit_rows
+from .._modality import as_query
+from .._relevance import check_y
+from .._threads import threaded_map
+from .._validation import check_rows, read_modality
+from ..metrics._ranking import Gains, get_ranking_metric
+from ..retrieval._fusion import Documents
+from ..retrieval._index import Segment, Snapshot
+from ..retrieval._query_banks import make_banks, teaching_scores
+from ..retrieval._scoring import judged_queries, score_queries
+from ..score_calibration import ScoreCalibrator
+from . import _ranks
+from ._parts import CorpusParts, FusedScores
+from ._ranks import FusedCorpus
+
+# Products of parts with the rows that teach, which are held for all weights: 1 GiB in float32.
+MOST_PRODUCTS = 2**28
+
+
+def weight_scores(retriever, weights, learn, test, metric):
+    """The mean metric of a retriever with each of some fusion weights.
+
+    Parameters
+    ----------
+    retriever : MixedModalityRetriever
+        Cloned, never fitted.
+    weights : sequence of float or dict
+    learn : dict of str to object
+        What is given to its ``fit``: X, y and modality.
+    test : dict of str to object
+        What it is scored with: X, y, sample_weight and modality.
+    metric : str
+        As `get_ranking_metric` takes it.
+
+    Returns
+    -------
+    list of float
+    """
+    calibration = retriever.score_calibration
+    tags = read_modality(test["X"], test["modality"])
+    has_lines = calibration is None or (
+        isinstance(calibration, ScoreCalibrator) and calibration.folds
+    )
+    if has_lines and tags is not None and tags.is_query.all():
+        scores = _from_parts(retriever, weights, learn, test, metric)
+        if scores is not None:
+            return scores
+    retrievers = (clone(retriever).set_params(fusion_weight=weight) for weight in weights)
+    return [score_queries(one.fit(**learn), **test, metric=metric) for one in retrievers]
+
+
+def _from_parts(retriever, weights, learn, test, metric):
+    """`weight_scores` without fitting, or None where that would take too much memory."""
+    first = {"fusion_weight": weights[0], "score_calibration": None}
+    first = clone(retriever).set_params(**first).fit(**learn)
+    documents = first._index.now
+    rows, asked = (
+        check_rows(first, some["X"], some["modality"], known=documents.modalities)
+        for some in (learn, test)
+    )
+    judged = judged_queries(asked, test["y"], test["sample_weight"], documents)
+    groups = _by_modality(judged.queries)
+    place = {x: number for number, x in enumerate(documents.ids.tolist())}
+    at = np.flatnonzero(~rows.tags.is_query)
+    document = np.full(len(rows.tags), -1)
+    y = None if learn["y"] is None else check_y(learn["y"], len(rows.tags))
+    document[at] = [place[x] for x in first._document_ids(y, at, 0).tolist()]
+    banks = {}
+    if retriever.score_calibration is not None:
+        banks = make_banks(rows, document, y, documents.ids, weights[0])
+        banks = {name: banks[name] for name in groups if name in banks}
+    n_teach = sum(len(bank.queries) + len(bank.stand_ins) for bank in banks.values())
+    if n_teach * len(at) > MOST_PRODUCTS:
+        return None
+    parts = CorpusParts(rows[at], document[at])
+    corpora = [FusedCorpus(parts, weight) for weight in weights]
+    options = retriever.score_calibration, banks, documents.ids, {}
+    maps = list(threaded_map(lambda corpus: _score_maps(corpus, *options), corpora))
+
+    metric, k = get_ranking_metric(metric)
+    answers = [
+        (query, place[x], gain)
+        for query, gains in enumerate(judged.relevance)
+        for x, gain in gains.items()
+        if gain > 0
+    ]
+    query, answer, gain = np.array(answers).reshape(-1, 3).T
+    query, column = query.astype(int), np.argsort(parts.number)[answer.astype(int)]
+    rank = np.empty((len(weights), len(query)), dtype=int)
+    queries = to_numpy(unit_rows(to_double(judged.queries.values, documents.like))[0])
+    step = max(_ranks.BLOCK_SIZE // sum(some.sizes.size for some in parts.of.values()), 1)
+    for name, group in groups.items():
+        for start in range(0, len(group), step):
+            some = group[start : start + step]
+            pairs = np.flatnonzero(np.isin(query, some))
+            args = queries[some], np.searchsorted(some, query[pairs]), column[pairs], k
+
+            def ranks_of(one, args=args, name=name):
+                corpus, score_maps = one
+                return corpus.ranks(*args, score_maps.get(name))
+
+            rank[:, pairs] = list(threaded_map(ranks_of, list(zip(corpora, maps))))
+    gains = Gains.before_a_search(judged.relevance, k, min(k, len(place)))
+    means = []
+    for ranks in rank:
+        found, seen = np.zeros_like(gains.found), ranks < k
+        found[query[seen], ranks[seen]] = gain[seen]
+        means.append(judged.mean(metric, gains._replace(found=found), k))
+    return means
+
+
+def _by_modality(queries):
+    """Row numbers by query modality; by None those of length zero, which have no scores."""
+    asks = np.array([as_query(name) for name in queries.tags.names])[queries.tags.codes]
+    directed = to_numpy(queries.lengths) > 0
+    groups = {name: np.flatnonzero(directed & (asks == name)) for name in np.unique(asks).tolist()}
+    return {name: at for name, at in {**groups, None: np.flatnonzero(~directed)}.items() if len(at)}
+
+
+def _score_maps(corpus, calibration, banks, ids, made):
+    """By query modality that is taught, a dict of ScoreMap by document modality.
+
+    What is the same for all weights that leave the same documents a direction is kept in `made`.
+    """
+    if not banks:
+        return {}
+    segments = {(name, True): (fused.number, fused) for name, fused in corpus.fused.items()}
+    key = tuple(number.tobytes() for number, _ in segments.values())
+    if key not in made:
+        made[key] = teaching_scores(banks, Documents(ids, None, segments))
+    teaching = {
+        name: FusedScores(**{**vars(scores), "vectors": corpus.fused}, parts=corpus.parts)
+        for name, scores in made[key].items()
+    }
+    calibration = clone(calibration)
+    statistics, start = calibration.learn(teaching), 0
+    for key, (number, _) in segments.items():
+        rows = slice(start, start := start + len(number))
+        mine = {name: values[rows] for name, values in statistics.items()}
+        segments[key] = Segment({"position": number, **mine})
+    learnt = Snapshot(None, segments, calibration=calibration)
+    return {name: learnt.score_map(name).of for name in statistics}
