@@ -10,7 +10,7 @@ from sklearn.base import _fit_context, clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import indexable
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
@@ -247,7 +247,7 @@ def _path_to_retriever(estimator):
 def _score_fold(estimator, path, weights, scoring, rows, fold, fit_params, score_params, named):
     """The score of each weight in a fold."""
     start, n_rows = time.perf_counter(), len(rows[1])
-    (X, y), (X_test, y_test) = ([_safe_indexing(part, at) for part in rows] for at in fold)
+    (X, y), (X_test, y_test) = ([_taken(part, at) for part in rows] for at in fold)
     fit_params, score_params = (
         {name: _of_rows(value, at, n_rows) for name, value in params.items()}
         for params, at in zip((fit_params, score_params), fold)
@@ -283,10 +283,17 @@ def _score_fold(estimator, path, weights, scoring, rows, fold, fit_params, score
     return scores
 
 
+def _taken(entries, rows):
+    """Some entries of a list, array, frame or EmbeddingArray."""
+    if hasattr(entries, "iloc"):
+        return entries.iloc[rows]
+    return entries[rows] if hasattr(entries, "shape") else [entries[row] for row in rows.tolist()]
+
+
 def _of_rows(value, rows, n_rows):
     """Those entries of some metadata that belong to some rows; all of what has none a row."""
     is_one = isinstance(value, str) or not hasattr(value, "__len__") or len(value) != n_rows
-    return value if is_one else _safe_indexing(value, rows)
+    return value if is_one else _taken(value, rows)
 
 
 def _routed(estimator, path, method, params):
