@@ -67,21 +67,25 @@ class FusedCorpus:
                 score[pairs] + margin,
             )
             rank = np.count_nonzero(others > high, axis=0)
-            near = (others >= low) & (others <= high) & (rank < k)
-            near[column[pairs], np.arange(len(pairs))] = False
-            other, pair = np.nonzero(near)
-            if len(pair):
-                both = np.stack([other, column[pairs[pair]]])
-                cosines = self._cosines(queries, query[pairs[pair]], both)
+            # The answer itself is one of those near its own score.
+            perhaps = np.count_nonzero(others >= low, axis=0) > rank + 1
+            unsure = np.flatnonzero(perhaps & (rank < k))
+            if len(unsure):
+                others, of = others[:, unsure], pairs[unsure]
+                other, pair = np.nonzero((others >= low[unsure]) & (others <= high[unsure]))
+                both = np.stack([other, column[of[pair]]])
+                cosines = self._cosines(queries, query[of[pair]], both)
                 exact, number = cosines * scale[both] + offset[both], self.parts.number[both]
                 first = (exact[0] > exact[1]) | ((exact[0] == exact[1]) & (number[0] < number[1]))
-                rank += np.bincount(pair[first], minlength=len(pairs))
+                rank[unsure] += np.bincount(pair[first], minlength=len(unsure))
             before[pairs] = rank
         return before
 
     def _rough(self, queries, score_maps):
         """Rough scores, (n_documents, n_queries), -inf without a direction; scales, offsets."""
-        scores = np.full((len(self.parts.number), len(queries)), -np.inf, dtype=np.float32)
+        scores = np.empty((len(self.parts.number), len(queries)), dtype=np.float32)
+        if sum(fused.shape[0] for fused in self.fused.values()) < len(scores):
+            scores[:] = -np.inf
         scale, offset = np.ones(len(scores)), np.zeros(len(scores))
         products = self.parts.products_with(queries)
         for start, (name, parts) in zip(self.parts.starts, self.parts.of.items()):
