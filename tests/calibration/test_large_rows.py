@@ -99,6 +99,7 @@ def test_a_limit_on_threads_in_the_environment_holds(monkeypatch, limit):
 
     monkeypatch.setenv("OMP_NUM_THREADS", limit)
     monkeypatch.setattr(_threads.joblib, "cpu_count", lambda: 64)
+    monkeypatch.setattr(_threads, "_blas_limits", lambda: [64])
     assert _threads.n_threads() == int(limit)
 
 
