@@ -49,6 +49,7 @@ def in_threads(work, *, uses_blas=True):
     uses_blas : bool, default=True
         Whether to limit BLAS to one thread meanwhile, in the whole process. Concurrent calls
         share the threads, and the last to end restores the limit, after an interrupt too.
+        If not, the calling thread is one of those that work.
 
     Returns
     -------
@@ -60,7 +61,9 @@ def in_threads(work, *, uses_blas=True):
         # An interrupt reaches the calling thread only, not the one that ends the limit.
         found = _threads.waiters.submit(_threads.limited, work, count).result()
     elif count > 1:
-        found = _threads.shared(work, count)
+        # To work here too takes much less time than to wait.
+        calls = [_threads.pool(count - 1).submit(work) for _ in range(count - 1)]
+        found = [work(), *(call.result() for call in calls)]
     return [work()] if found is None else found
 
 
@@ -79,20 +82,19 @@ class _Threads:
         self.waiters = ThreadPoolExecutor(2**20, "gapremoval-wait")
         self.keeper = ThreadPoolExecutor(1, "gapremoval-limit")
 
-    def shared(self, work, count):
-        calls = [self.pool(count).submit(work) for _ in range(count)]
-        wait(calls)
-        return [call.result() for call in calls]
-
     def limited(self, work, count):
-        """As `shared` with BLAS limited to one thread; None where it cannot be."""
+        """What `work` returns in each thread, with BLAS limited to one; None where it cannot be."""
         with self.lock:
             self.n_users += 1
             if self.n_users == 1:
                 self.count = count
                 self.keeper.submit(self._limit_blas).result()
         try:
-            return self.shared(work, self.count) if self.count > 1 else None
+            if self.count < 2:
+                return None
+            calls = [self.pool(self.count).submit(work) for _ in range(self.count)]
+            wait(calls)
+            return [call.result() for call in calls]
         finally:
             with self.lock:
                 self.n_users -= 1

@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._modality import Tags
-from .._pipeline import split_steps, transform_steps
+from .._search import split_steps, transform_steps
 from ..retrieval import MixedModalityRetriever
 from ..retrieval._fusion import check_fusion_weight
 from ._scorer import _RankingScorer

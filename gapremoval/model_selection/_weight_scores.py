@@ -10,9 +10,9 @@ from .._threads import threaded_map
 from .._validation import check_rows, read_modality
 from ..metrics._ranking import Gains, get_ranking_metric
 from ..retrieval._fusion import Documents
-from ..retrieval._index import Segment, Snapshot
 from ..retrieval._query_banks import make_banks, teaching_scores
 from ..retrieval._scoring import judged_queries, score_queries
+from ..retrieval._snapshot import Segment, Snapshot
 from ..score_calibration import ScoreCalibrator
 from . import _ranks
 from ._parts import CorpusParts, FusedScores

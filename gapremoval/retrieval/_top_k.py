@@ -43,7 +43,7 @@ class Steps(NamedTuple):
 
 # A block of numpy fits a cache, also where float16 is widened. An accelerator wants few and
 # large steps: scores of 1 GiB in float32.
-IN_NUMPY = Steps(256, 2**19, 2**22, 2**16)
+IN_NUMPY = Steps(256, 2**19, 2**24, 2**16)
 IN_HALF = IN_NUMPY._replace(numbers=2**20)
 ON_HOST = Steps(256, 2**21, 2**22, 2**20)
 ON_ACCELERATOR = Steps(2048, 2**28, 2**40, 2**24)
@@ -174,7 +174,11 @@ class _Search:
         self.crowd = CROWD * k * queries.shape[0]
         (n_queries, n_features), n, steps = queries.shape, documents.shape[0], _steps(documents)
         size = min(steps.scores // n_queries, steps.numbers // n_features)
-        self.size = size = min(max(size, GROUPS_OF_K * k), n)
+        size = max(size, GROUPS_OF_K * k)
+        if n > size:
+            # Of even sizes, and as many for each of two or four threads.
+            size = max(-(-n // (4 * -(-n // (4 * size)))), GROUPS_OF_K * k)
+        self.size = size = min(size, n)
         blocks = (slice(start, min(start + size, n)) for start in range(0, n, size))
         self.blocks = deque(rows for rows in blocks if live is None or live[rows].any())
 
@@ -347,14 +351,14 @@ class _Candidates:
         """Leave the first k of equal documents: no other can be among the best."""
         search, xp = self.search, self.search.xp
         column, at = _columns(near)
-        # Equal documents have almost always equal scores; where not, fewer are dropped.
+        # Equal documents have almost always equal scores, and so come in the order of their rows;
+        # where not, fewer are dropped.
         crowded = int(xp.argmax(xp.count_nonzero(near, axis=1)))
         order = xp.argsort(rough[crowded, :][column], stable=True)
         row = column[order] + rows.start
         vectors = xp.take(search.documents, row, axis=0)
-        is_repeat = xp.all(vectors[1:, ...] == vectors[:-1, ...], axis=1)
         # Rounding can put later rows first.
-        is_repeat &= row[1:] > row[:-1]
+        is_repeat = (row[1:] > row[:-1]) & xp.all(vectors[1:, ...] == vectors[:-1, ...], axis=1)
         if search.scale is not None:
             row = beside(row, search.queries)
             for line in (search.scale[row], search.offset[row]):
