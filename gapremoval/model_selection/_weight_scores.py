@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import clone
 
-from .._array_api import to_double, to_numpy, unit_rows
+from .._array_api import take_rows, to_double, to_numpy
 from .._modality import as_query
 from .._relevance import check_y
 from .._threads import threaded_map
@@ -13,6 +13,7 @@ from ..retrieval._fusion import Documents
 from ..retrieval._query_banks import make_banks, teaching_scores
 from ..retrieval._scoring import judged_queries, score_queries
 from ..retrieval._snapshot import Segment, Snapshot
+from ..retrieval._top_k import unit_queries
 from ..score_calibration import ScoreCalibrator
 from . import _ranks
 from ._parts import CorpusParts, FusedScores
@@ -92,7 +93,10 @@ def _from_parts(retriever, weights, learn, test, metric):
     query, answer, gain = np.array(answers).reshape(-1, 3).T
     query, column = query.astype(int), np.argsort(parts.number)[answer.astype(int)]
     rank = np.empty((len(weights), len(query)), dtype=int)
-    queries = to_numpy(unit_rows(to_double(judged.queries.values, documents.like))[0])
+    directed = np.flatnonzero(to_numpy(judged.queries.lengths) > 0)
+    queries = np.zeros(judged.queries.values.shape)
+    asked = to_double(take_rows(judged.queries.values, directed), documents.like)
+    queries[directed] = to_numpy(unit_queries(asked))
     step = max(_ranks.BLOCK_SIZE // sum(some.sizes.size for some in parts.of.values()), 1)
     for name, group in groups.items():
         for start in range(0, len(group), step):

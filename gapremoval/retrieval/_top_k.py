@@ -131,7 +131,7 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
     steps = _steps(documents)
     for start in range(0, n_queries, steps.queries):
         block = slice(start, start + steps.queries)
-        unit = _unit(to_double(queries[block, ...], documents))
+        unit = unit_queries(to_double(queries[block, ...], documents))
         is_short = is_numpy and unit.shape[0] * documents.shape[0] <= FEW_SCORES
         for margin in MARGINS:
             margin *= largest
@@ -429,7 +429,7 @@ def inner_products(queries, query, documents, row):
     return products
 
 
-def _unit(queries):
+def unit_queries(queries):
     """Queries in float64 at unit length, to the same digits in every library."""
     xp = array_namespace(queries)
     # Squares of what is at most one neither overflow nor vanish.
