@@ -161,8 +161,14 @@ class Tags:
 
     def as_queries(self):
         """The tags that mark the same rows as queries; each name is that of a row."""
-        names = np.array(list(map(as_query, self.names)))
-        return Tags.encode(names[self.codes], len(self))
+        there = np.unique(self.codes)
+        marked = [as_query(self.names[code]) for code in there]
+        names = tuple(dict.fromkeys(marked))
+        if names == self.names:
+            return self
+        recode = np.zeros(len(self.names), self.codes.dtype)
+        recode[there] = [names.index(name) for name in marked]
+        return Tags(names, recode[self.codes])
 
     def __len__(self):
         return len(self.codes)

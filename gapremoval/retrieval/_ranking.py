@@ -93,9 +93,10 @@ def _nearest_with_odds(documents, queries, k, lines, modality):
     tops = documents.nearest_by_modality(
         queries, max(k, N_NEXT + 1), modality=modality, score_map=lines, slope=lines.slope
     )
-    scores, positions = merge(tops, k)
-    odds = probabilities(scores, tops, lines.slope)
-    return Ranking(scores, positions, odds, evidence(tops, lines.slope))
+    scores, positions = merge(tops, max(k, N_NEXT + 1))
+    found = evidence(scores, tops, lines.slope)
+    scores, positions = scores[:, :k], positions[:, :k]
+    return Ranking(scores, positions, probabilities(scores, tops, lines.slope), found)
 
 
 def probabilities(scores, tops, slope):
@@ -117,7 +118,7 @@ def probabilities(scores, tops, slope):
     return np.minimum(np.exp(slope * scores - total[:, None]), 1)
 
 
-def evidence(tops, slope):
+def evidence(scores, tops, slope):
     """How strongly a query is answered at all, in nats.
 
     The mean of three figures of the best document: its log odds, their lead over the next
@@ -126,8 +127,10 @@ def evidence(tops, slope):
 
     Parameters
     ----------
+    scores : ndarray of shape (n_queries, n_found)
+        The best of all modalities, at least eleven where there are so many.
     tops : dict of str to Top
-        At least eleven of each modality where it has so many.
+        Those of each modality, likewise.
     slope : float
         Log odds a unit of score.
 
@@ -138,7 +141,6 @@ def evidence(tops, slope):
         taken over a score of 0.
     """
     best = np.stack([top.scores[:, 0] for top in tops.values()])
-    scores, _ = merge(tops, N_NEXT + 1)
     in_modality = np.stack([_mean_of_next(top.scores) for top in tops.values()])
     own = in_modality[best.argmax(axis=0), np.arange(best.shape[1])]
     first = scores[:, 0]
