@@ -195,10 +195,11 @@ def test_a_small_search_does_not_look_for_blas(monkeypatch):
 
 @needs_blas
 @pytest.mark.usefixtures("two_threads")
-def test_one_query_over_many_documents_is_answered_in_threads_and_leaves_blas_alone(monkeypatch):
-    retriever, queries = retriever_and_queries()
-    retriever.set_params(n_neighbors=1)
-    want = retriever.predict(queries[:1])
+def test_one_query_in_half_precision_is_answered_in_threads_and_leaves_blas_alone(monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(2001, 16))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    documents, query = rows[1:].astype("f2"), rows[:1]
+    want = _top_k.top_k(query, documents, 1).rows
     monkeypatch.setattr(_top_k, "WORTH_THREADS", 0)
     monkeypatch.setattr(_top_k, "FEW_SCORES", 0)
     limits, threads = [], set()
@@ -210,9 +211,20 @@ def test_one_query_over_many_documents_is_answered_in_threads_and_leaves_blas_al
         return scan(search)
 
     monkeypatch.setattr(_top_k._Search, "scan", watched)
-    np.testing.assert_array_equal(retriever.predict(queries[:1]), want)
+    np.testing.assert_array_equal(_top_k.top_k(query, documents, 1).rows, want)
     assert limits == [{2}, {2}]
     assert len(threads | {threading.get_ident()}) == 2
+
+
+@pytest.mark.parametrize("few_scores", [0, _top_k.FEW_SCORES])
+def test_one_query_over_few_documents_makes_no_product_of_blas(monkeypatch, few_scores):
+    retriever, queries = retriever_and_queries()
+    want = retriever.predict(queries)
+    monkeypatch.setattr(_top_k, "FEW_SCORES", few_scores)
+    monkeypatch.setattr(np, "matmul", None)
+    for query, ids in zip(queries.values[:5], want):
+        found = retriever.predict(EmbeddingArray(query[None], "query:image"))
+        np.testing.assert_array_equal(found, [ids])
 
 
 @needs_blas

@@ -92,7 +92,7 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
     are scored again on the host.
 
     In numpy, searches that take longer than a few milliseconds run in as many threads as BLAS
-    may use. One query starts no threads of BLAS.
+    may use. One query starts no threads of BLAS unless it reads much memory.
 
     Parameters
     ----------
@@ -168,6 +168,8 @@ class _Search:
         is_half = self.in_numpy and documents.dtype == np.float16
         self.queries, self.documents, self.k, self.margin = queries, documents, k, margin
         self.cast = beside(queries, documents, np.float32 if is_half else documents.dtype)
+        is_one, n_read = queries.shape[0] == 1, documents.shape[0] * documents.shape[1]
+        self.by_dots = self.in_numpy and is_one and (is_half or n_read <= WORTH_THREADS)
         self.scale, self.offset, self.shift = lines
         self.slope, self.sums = slope, {}
         self.floor, self.double_floor, self.is_new = 0 * self.cast[:, 0] + LOWEST, None, True
@@ -195,8 +197,9 @@ class _Search:
         n_queries, n_features = self.queries.shape
         reads = self.documents.shape[0] * n_features * (1 + n_queries / 16)
         try:
-            if self.in_numpy and reads > WORTH_THREADS:
-                found = in_threads(self.scan, uses_blas=n_queries > 1)
+            # The threads of BLAS read the documents for one query, where there are many.
+            if self.in_numpy and reads > WORTH_THREADS and (n_queries > 1 or self.by_dots):
+                found = in_threads(self.scan, uses_blas=not self.by_dots)
             else:
                 found = [self.scan()]
         finally:
@@ -287,7 +290,7 @@ class _Candidates:
             out = self.scores[: shape[0] * shape[1]].reshape(shape)
             if block.dtype != search.cast.dtype:
                 block = _widened(block, self.wide[: shape[1]])
-        rough = _products(search.cast, block, out)
+        rough = _products(search.cast, block, search.by_dots, out)
         return _on_lines(rough, search.scale, search.shift, rows)
 
     def look(self, rough, rows):
@@ -375,7 +378,7 @@ class _Candidates:
         row, scores = column + rows.start, []
         for some in _blocks_of_pairs(row, search.documents):
             vectors = to_double(xp.take(search.documents, row[some], axis=0), search.queries)
-            scores.append(_products(search.queries, vectors))
+            scores.append(_products(search.queries, vectors, search.by_dots))
         row, scores = beside(row, search.queries), xp.concat(scores, axis=1)
         scores = _on_lines(scores, search.scale, search.offset, row)
         floor = kth_largest(scores, search.k)
@@ -398,7 +401,8 @@ def _best_of_few(queries, documents, k, margin, lines, slope):
     (scale, offset, shift), n_queries = lines, queries.shape[0]
     if documents.dtype == np.float16:
         documents = documents.astype(np.float32)
-    rough = _products(queries.astype(documents.dtype, copy=False), documents)
+    cast = queries.astype(documents.dtype, copy=False)
+    rough = _products(cast, documents, n_queries == 1)
     if scale is not None:
         rough *= scale
     if shift is not None:
@@ -461,12 +465,12 @@ def _on_lines(scores, scale, offset, rows):
     return scores
 
 
-def _products(queries, documents, out=None):
-    """Inner products in the precision of a library; in numpy, one query starts no BLAS threads."""
+def _products(queries, documents, by_dots, out=None):
+    """Inner products in the precision of a library; in numpy by dots BLAS starts no threads."""
     xp = array_namespace(queries)
     if not isinstance(queries, np.ndarray):
         return xp.matmul(queries, xp.matrix_transpose(documents))
-    if len(queries) == 1:
+    if by_dots:
         return np.vecdot(queries[:, None], documents[None], out=out)
     return np.matmul(queries, documents.T, out=out)
 

@@ -383,8 +383,8 @@ def test_scores_that_rise_along_the_corpus_are_all_found():
 def test_rounding_does_not_decide_which_of_equal_documents_come_first(library, monkeypatch):
     rng, products = np.random.default_rng(0), _top_k._products
 
-    def rounded_otherwise(queries, documents, out=None):
-        rough = products(queries, documents, out)
+    def rounded_otherwise(queries, documents, by_dots, out=None):
+        rough = products(queries, documents, by_dots, out)
         nudge = np.float32(1e-7) * rng.integers(-1, 2, rough.shape).astype("f4")
         rough += nudge if library == "numpy" else xp.asarray(nudge)
         return rough
