@@ -411,7 +411,7 @@ def _best_of_few(queries, documents, k, margin, lines, slope):
     query, row = (rough >= floor[:, None]).nonzero()
     if row.size > CROWD * k * n_queries:
         return None
-    exact = row_sums(documents[row].astype(np.float64) * queries[query])
+    exact = inner_products(queries, query, documents, row)
     if scale is not None:
         exact = exact * scale[row] + offset[row]
     error = abs(exact - rough[query, row]).max()
@@ -424,6 +424,8 @@ def _best_of_few(queries, documents, k, margin, lines, slope):
 
 def inner_products(queries, query, documents, row):
     """Float64 inner products of the given pairs, each computed the same way everywhere."""
+    if isinstance(documents, np.ndarray) and row.size * documents.shape[1] <= IN_NUMPY.pairs:
+        return row_sums(documents[row].astype(np.float64) * queries[query])
     xp, place = namespace_and_device(queries)
     products = xp.empty(query.shape[0], dtype=xp.float64, device=place)
     row = beside(row, documents)
