@@ -103,7 +103,7 @@ class CorpusParts:
         self._known, self._lock = deque(maxlen=4), Lock()
 
     def products_with(self, queries):
-        """The inner products with queries, made once for the same few sets of them.
+        """The inner products with queries, made once for each of a few arrays of them.
 
         Returns
         -------
@@ -111,7 +111,7 @@ class CorpusParts:
         """
         with self._lock:
             for known, products in self._known:
-                if np.array_equal(known, queries):
+                if known is queries:
                     return products
             across = queries.T.astype(np.float32, copy=False)
             products = {name: parts.vectors @ across for name, parts in self.of.items()}
@@ -198,7 +198,7 @@ class FusedScores(TeachingScores):
 
     def scores_of(self, query, document):
         scores = np.empty(len(query))
-        products = self.parts.products_with(np.concatenate([self.queries, self.stand_ins]))
+        products = self.parts.products_with(self.teach)
         for name, segment in self.segments.items():
             at = np.flatnonzero((document >= segment.start) & (document < segment.stop))
             of_queries = products[name][..., : len(self.queries)]

@@ -1,5 +1,7 @@
 """The scores of many fusion weights in one fold, from one set of transformed rows."""
 
+from dataclasses import fields
+
 import numpy as np
 from sklearn.base import clone
 
@@ -126,6 +128,14 @@ def _by_modality(queries):
     return {name: at for name, at in {**groups, None: np.flatnonzero(~directed)}.items() if len(at)}
 
 
+def _fused(scores, corpus):
+    """TeachingScores with the documents of a FusedCorpus."""
+    known = {field.name: getattr(scores, field.name) for field in fields(scores)}
+    fused = FusedScores(**{**known, "vectors": corpus.fused}, parts=corpus.parts)
+    vars(fused)["teach"] = scores.teach  # one array for all weights, whose products are known
+    return fused
+
+
 def _score_maps(corpus, calibration, banks, ids, made):
     """By query modality that is taught, a dict of ScoreMap by document modality.
 
@@ -137,10 +147,10 @@ def _score_maps(corpus, calibration, banks, ids, made):
     key = tuple(number.tobytes() for number, _ in segments.values())
     if key not in made:
         made[key] = teaching_scores(banks, Documents(ids, None, segments))
-    teaching = {
-        name: FusedScores(**{**vars(scores), "vectors": corpus.fused}, parts=corpus.parts)
-        for name, scores in made[key].items()
-    }
+    teaching = {}
+    for name, scores in made[key].items():
+        teaching[name] = fused = _fused(scores, corpus)
+        vars(fused).update(centers=scores.centers, centered=_fused(scores.centered, corpus))
     calibration = clone(calibration)
     statistics, start = calibration.learn(teaching), 0
     for key, (number, _) in segments.items():

@@ -1,7 +1,6 @@
 """PosteriorOdds: rank documents by the posterior odds that they answer."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -11,7 +10,6 @@ from ._base import ScoreCalibrator
 from ._odds_model import (
     TAIL,
     BestScores,
-    certain_center,
     certain_mean,
     credibility,
     fit_shares,
@@ -117,27 +115,20 @@ class PosteriorOdds(ScoreCalibrator):
         each = self.strength / max(n_stand_ins, 1)
         return np.concatenate([np.ones(len(scores.queries)), np.full(n_stand_ins, each)])
 
-    def _centred(self, scores):
+    def _centered(self, scores):
         """The scores of rows whose mean is zero, as far as is certain."""
-        if not self.recenter:
-            return scores
-        queries, stand_ins = scores.queries, scores.stand_ins
-        return replace(
-            scores,
-            queries=queries - certain_center(queries).astype(queries.dtype),
-            stand_ins=stand_ins - certain_center(stand_ins).astype(stand_ins.dtype),
-        )
+        return scores.centered if self.recenter else scores
 
     def _document_statistics(self, scores):
-        _, variance, noise = self._centred(scores).spreads(self._weights(scores))
+        _, variance, noise = self._centered(scores).spreads(self._weights(scores))
         # What a document's scores with all queries have too much.
         excess = np.zeros(scores.n_documents)
         if self.recenter:
-            excess = scores.scores_with(certain_center(scores.queries))
+            excess = scores.scores_with(scores.centers[0])
         return np.stack([variance, noise, excess], axis=1)
 
     def _learn(self, scores, statistics):
-        scores = self._centred(scores)
+        scores = self._centered(scores)
         weights, names = self._weights(scores), list(scores.vectors)
         modalities = {}
         for name, segment in scores.segments.items():

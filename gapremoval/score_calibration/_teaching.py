@@ -21,6 +21,7 @@ from .._array_api import (
     to_numpy,
 )
 from .._validation import compute_dtype
+from ._odds_model import certain_center
 
 # Scores held at once; with few rows that teach, documents a block.
 BLOCK_SCORES = 2**20
@@ -88,6 +89,23 @@ class TeachingScores:
         stops = np.cumsum([0, *self.counts.values()]).tolist()
         return {name: slice(*span) for name, span in zip(self.vectors, pairwise(stops))}
 
+    @cached_property
+    def teach(self):
+        """The rows that teach: the queries, then the stand-ins."""
+        return np.concatenate([self.queries, self.stand_ins])
+
+    @cached_property
+    def centers(self):
+        """The means of the queries and of the stand-ins, as far as they are certain."""
+        return certain_center(self.queries), certain_center(self.stand_ins)
+
+    @cached_property
+    def centered(self):
+        """The scores of rows without these means: TeachingScores over the same documents."""
+        of_queries, of_stand_ins = (x.astype(self.queries.dtype) for x in self.centers)
+        queries, stand_ins = self.queries - of_queries, self.stand_ins - of_stand_ins
+        return replace(self, queries=queries, stand_ins=stand_ins)
+
     def asked(self):
         """The queries alone; where there are none, the stand-ins.
 
@@ -113,15 +131,14 @@ class TeachingScores:
         own : tuple of ndarray of int
             Where in `scores` a stand-in meets its own document.
         """
-        teach, n_queries = np.concatenate([self.queries, self.stand_ins]), len(self.queries)
         step = min(max(BLOCK_SCORES // max(self.n_rows, 1), 1), BLOCK_DOCUMENTS)
-        product = self._product_with(teach)
+        product = self._product_with(self.teach)
         for name, segment in self.segments.items():
             for first in range(segment.start, segment.stop, step):
                 documents = slice(first, min(first + step, segment.stop))
                 rows = slice(first - segment.start, documents.stop - segment.start)
                 at = np.flatnonzero((self.own >= first) & (self.own < documents.stop))
-                own = self.own[at] - first, n_queries + at
+                own = self.own[at] - first, len(self.queries) + at
                 yield name, documents, product(name, rows), own
 
     def _product_with(self, teach):
