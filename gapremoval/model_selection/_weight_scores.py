@@ -75,8 +75,7 @@ def _from_parts(retriever, weights, learn, test, metric):
     document[at] = [place[x] for x in first._document_ids(y, at, 0).tolist()]
     banks = {}
     if retriever.score_calibration is not None:
-        banks = make_banks(rows, document, y, documents.ids, weights[0])
-        banks = {name: banks[name] for name in groups if name in banks}
+        banks = make_banks(rows, document, y, documents.ids, weights[0], groups)
     n_teach = sum(len(bank.queries) + len(bank.stand_ins) for bank in banks.values())
     if n_teach * len(at) > MOST_PRODUCTS:
         return None

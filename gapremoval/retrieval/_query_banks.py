@@ -67,7 +67,7 @@ class QueryBank:
         )
 
 
-def make_banks(rows, document, y, ids, fusion_weight):
+def make_banks(rows, document, y, ids, fusion_weight, names=None):
     """A bank for each modality that asks or could ask.
 
     Parameters
@@ -82,6 +82,8 @@ def make_banks(rows, document, y, ids, fusion_weight):
         Those of the documents.
     fusion_weight : float or dict of str to float
         As it was made.
+    names : collection of str, default=None
+        The query modalities to make banks for; by default all.
 
     Returns
     -------
@@ -98,7 +100,8 @@ def make_banks(rows, document, y, ids, fusion_weight):
     relevance = [None] * len(asks) if y is None else y[asks].tolist()
     answers = dict(zip(asks.tolist(), _best_answers(relevance, ids)))
     banks = {}
-    for name in sorted({as_query(name) for name in tags.counts()}):
+    taught = {as_query(name) for name in tags.counts()}
+    for name in sorted(taught if names is None else taught.intersection(names)):
         queries = _drawn(_rows_of(name, tags, has_direction), answers)
         stand_ins = _drawn(_rows_of(name.removeprefix(QUERY), tags, has_direction))
         own = document[stand_ins]

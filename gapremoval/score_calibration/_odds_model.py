@@ -151,13 +151,20 @@ def fit_shares(best, prior, match, strength, shares=None):
     n_wrong, wrong_mean, wrong_variance = min(len(wrong), strength), 0.0, 0.0
     if len(wrong):
         wrong_mean, wrong_variance = wrong.mean(axis=0), wrong.var(axis=0)
+    judged, query = best.right != -1, np.flatnonzero(best.right >= 0)
+    right, is_first = (query, best.right[query]), best.right_is_first[query]
     for _ in range(N_ITERATIONS):
         # E. If a modality answers, its best score is the right document's (on top) or that of
         # a wrong one above it (hidden). Ratios to 'does not answer' are exact for a Gumbel.
         d = (first - mu) / tau
         density, below = np.exp(-d * d / 2) / np.sqrt(2 * np.pi), np.maximum(ndtr(d), 1e-300)
         intensity = np.exp(np.minimum((first - level) / tails, 50)) * tails
-        on_top, hidden = _responsibilities(pi * density / tau * intensity, pi * below, best)
+        on_top, hidden = pi * density / tau * intensity, pi * below
+        total = (on_top + hidden).sum(axis=1, keepdims=True)
+        on_top, hidden = on_top / total, hidden / total
+        # Judgements fix the two cases' shares of theirs.
+        on_top[judged], hidden[judged] = 0, 0
+        on_top[right], hidden[right] = is_first, ~is_first
         # Mean and variance of a right score that is known to lie below the best one.
         hazard = np.where(d > -8, density / below, -d)
         hidden_mean = mu - tau * hazard
@@ -179,15 +186,3 @@ def fit_shares(best, prior, match, strength, shares=None):
         squares += hidden * (hidden_variance + (hidden_mean - mu) ** 2)
         tau = np.sqrt((squares.sum() + match.n_known * match.deviation**2) / known)
     return pi, tails, RightScore(mu, tau, known)
-
-
-def _responsibilities(on_top, hidden, best):
-    """The two cases' shares of each query over the modalities; judgements fix theirs."""
-    total = (on_top + hidden).sum(axis=1, keepdims=True)
-    on_top, hidden = on_top / total, hidden / total
-    judged = best.right != -1
-    on_top[judged], hidden[judged] = 0, 0
-    query = np.flatnonzero(best.right >= 0)
-    on_top[query, best.right[query]] = best.right_is_first[query]
-    hidden[query, best.right[query]] = ~best.right_is_first[query]
-    return on_top, hidden
