@@ -113,7 +113,7 @@ def some(visits, most):
     return visits[len(visits) % step :: step]
 
 
-def assert_all_or_nothing(make, change, most=20):
+def assert_all_or_nothing(make, change, most=40):
     """Interrupt a change of what `make` returns at up to so many of the lines it executes."""
     change(make())  # what is imported or cached at the first call is no part of a change
     retriever = make()
@@ -140,9 +140,9 @@ def assert_all_or_nothing(make, change, most=20):
 def test_an_interrupted_change_took_place_or_did_not(calibration, name):
     fresh = pickle.dumps(fit(MixedModalityRetriever(score_calibration=calibration)))
     # Every line of one change of each method; the others execute most of the same lines.
-    most = 20
+    most = 40
     if name in ("add several", "remove several"):
-        most = 50 if calibration else 10_000
+        most = 100 if calibration else 10_000
     assert_all_or_nothing(lambda: pickle.loads(fresh), CHANGES[name], most)
 
 
