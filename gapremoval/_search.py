@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import ModalityEstimator
+from ._base import GapEstimator
 from ._embeddings import EmbeddingArray
 from ._items import Query, is_picture
 from ._modality import Tags, as_query, is_query
@@ -124,7 +124,7 @@ def transform_steps(steps, X, tags=None):
     for step in steps:
         known = X._tags if tags is None and isinstance(X, EmbeddingArray) else tags
         # Looking up what a step asks for takes longer than a small search.
-        if isinstance(step, ModalityEstimator):
+        if isinstance(step, GapEstimator):
             X = step.transform(X, modality=tags)
         elif known is not None and get_routing_for_object(step).consumes("transform", ["modality"]):
             X = step.transform(X, modality=known.to_array())

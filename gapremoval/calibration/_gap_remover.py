@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 from array_api_compat import is_numpy_array
-from sklearn.base import _fit_context
+from sklearn.base import OneToOneFeatureMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,7 +17,7 @@ from .._array_api import (
     row_spans,
     to_numpy,
 )
-from .._base import Calibrator
+from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
 from .._modality import check_tag, is_query, parts_of
 from .._threads import threaded_map
@@ -31,7 +31,7 @@ from ._subtraction import subtract_means
 FEW_ROWS = 16
 
 
-class ModalityGapRemover(Calibrator):
+class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
     """Remove the modality gap: subtract each modality's own mean.
 
     CLIP-like encoders put images and texts into two separate clouds. Subtracting from
@@ -341,6 +341,11 @@ class ModalityGapRemover(Calibrator):
         spans = row_spans(values)
         each = threaded_map if len(spans) > 1 and is_numpy_array(values) else map
         return out, sum(each(correct, spans))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32", "float16"]
+        return tags
 
     def _checked_prior(self):
         """The prior as float64 on the host."""

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import as_slice, namespace_and_device
-from .._base import ModalityEstimator
+from .._base import GapEstimator
 from .._modality import as_query, is_query
 from .._relevance import check_ids, check_y, group_ids
 from .._validation import check_rows, compute_dtype
@@ -32,7 +32,7 @@ from ._scoring import score_queries
 from ._snapshot import Snapshot
 
 
-class MixedModalityRetriever(ModalityEstimator):
+class MixedModalityRetriever(GapEstimator):
     """Exact search over documents that are images, texts, or both.
 
     Rows that share an id are the parts of one document and are fused into one vector;
