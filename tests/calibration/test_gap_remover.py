@@ -24,7 +24,7 @@ from strategies import (
 
 from gapremoval import EmbeddingArray, ModalityGapRemover
 from gapremoval.calibration import _gap_remover
-from gapremoval.calibration._subtraction import subtract_means
+from gapremoval.calibration._gap_remover import subtract_means
 
 pytestmark = pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
 
@@ -278,10 +278,10 @@ def test_rows_out_of_the_range_of_squares_are_still_scaled_right():
 @pytest.mark.parametrize(
     ("prior", "message"),
     [
-        ({"text": np.ones(3)}, r"prior's mean of 'text' .* shape \(6,\)"),
+        ({"text": np.ones(3)}, r"prior mean of 'text' .* shape \(6,\)"),
         ({"text": np.full(6, np.nan)}, "finite vector"),
         ({"Query:text": np.ones(6)}, "'Query:text' is malformed"),
-        ({"text": np.full(6, 4.0)}, r"'text' has length 9\.8, .* at most 1: normalise"),
+        ({"text": np.full(6, 4.0)}, r"'text' has length 9\.8, .* at most length 1. Normalize"),
     ],
 )
 def test_a_prior_that_does_not_fit_is_refused(prior, message):
