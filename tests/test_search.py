@@ -76,14 +76,13 @@ def test_a_modality_with_a_typing_error_is_told_the_nearest_name(corpus, pipe):
         search(pipe, row, modality="txt")
 
 
-def test_documents_are_added_as_the_pipeline_would_have_fitted_them(corpus, pipe):
-    X, _ = corpus
+def test_documents_are_added_as_the_pipeline_would_have_fitted_them(pipe):
     new, ids = new_documents()
-    byhand = joblib.hash(pipe[:-1].transform(new).values)
+    centered = joblib.hash(pipe[:-1].transform(new).values)
     assert add_documents(pipe, new, ids) is None
     assert pipe[-1].n_documents_ == 130
     assert set(ids) <= set(pipe[-1].ids_)
-    assert joblib.hash(pipe[:-1].transform(new).values) == byhand
+    assert joblib.hash(pipe[:-1].transform(new).values) == centered
     as_query = EmbeddingArray(new.values, "query:text")
     assert np.mean([i in row for i, row in zip(ids, search(pipe, as_query, 3).ids)]) > 0.5
 
@@ -117,7 +116,7 @@ def test_modality_reaches_the_steps_that_ask_for_it(corpus):
     assert modality_of[ids[0]] in {"text", "image", "image+text"}
 
 
-def test_a_document_that_is_there_already_is_an_error_or_is_replaced(corpus, pipe):
+def test_a_document_that_is_there_already_is_an_error_or_is_replaced(pipe):
     new, _ = new_documents()
     new = new[new.modality == "text"]
     ids = [f"item{i}" for i in range(len(new))]

@@ -281,7 +281,7 @@ def test_rows_out_of_the_range_of_squares_are_still_scaled_right():
         ({"text": np.ones(3)}, r"prior mean of 'text' .* shape \(6,\)"),
         ({"text": np.full(6, np.nan)}, "finite vector"),
         ({"Query:text": np.ones(6)}, "'Query:text' is malformed"),
-        ({"text": np.full(6, 4.0)}, r"'text' has length 9\.8, .* at most length 1. Normalize"),
+        ({"text": np.full(6, 4.0)}, r"'text' has length 9\.8; .* at most length 1\. Normalize"),
     ],
 )
 def test_a_prior_that_does_not_fit_is_refused(prior, message):
