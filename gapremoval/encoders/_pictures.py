@@ -89,15 +89,14 @@ def read_picture(item, *, least_edge=None, stop=None):
     """
     Image = import_pillow()
     try:
-        if isinstance(item, np.ndarray):
-            return _upright_rgb(Image.fromarray(item), stop)
-        if isinstance(item, Path):
-            with _open(item) as file:
-                return _upright_rgb(_reduced(_identify(file, item), least_edge), stop, owned=True)
-        with _decoding[id(item) % len(_decoding)], _unloaded_twin(item) as twin:
-            if twin is None:
-                return _upright_rgb(item, stop)
-            return _upright_rgb(_reduced(twin, least_edge), stop, owned=True)
+        with _source(item) as (picture, is_ours):
+            # pillow-heif would decode a thumbnail, which was compressed once more.
+            if least_edge and is_ours and picture.format in {"JPEG", "MPO"}:
+                picture.draft(None, (least_edge, least_edge))
+            with _large if picture.width * picture.height > LARGE else nullcontext():
+                if stop is not None and stop.is_set():
+                    raise UnreadablePicture("not decoded: the run was stopped")
+                return _upright_rgb(picture, is_ours)
     except UnreadablePicture:
         raise
     except Image.DecompressionBombError as error:
@@ -182,14 +181,48 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_make_locks)
 
 
+@contextmanager
+def _source(item):
+    """Picture of an item, and whether it is ours to change and to decode in place."""
+    if isinstance(item, np.ndarray):
+        yield import_pillow().fromarray(item), True
+    elif isinstance(item, Path):
+        with _open(item) as file:
+            yield _identify(file), True
+    else:
+        with _decoding[id(item) % len(_decoding)]:
+            file = getattr(item, "fp", None)
+            # Nothing public tells whether pixels were loaded; the caller may have changed them.
+            if file is None or file.closed or getattr(item, "_im", None) is not None:
+                yield item, False
+                return
+            place = file.tell()
+            try:
+                twin = _twin(file, item)
+                yield twin or item, twin is not None
+            finally:
+                file.seek(place)
+
+
+def _twin(file, picture):
+    """Second picture on the file of one that is opened, in the same frame; None if it differs."""
+    # A plugin that opened the picture may not be registered.
+    with suppress(Exception):
+        twin = import_pillow().open(file)
+        if frame := picture.tell():
+            twin.seek(frame)
+        # The caller may have called `draft`.
+        if (twin.size, twin.mode) == (picture.size, picture.mode):
+            return twin
+    return None
+
+
 def _open(path):
     """Open a file that exists, is a regular file, and is not empty."""
     try:
         status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            cause = "a folder, not a file"
         # Opening a pipe would wait for a writer.
-        elif not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             cause = "not a regular file"
         elif not status.st_size:
             cause = "the file is empty"
@@ -208,12 +241,7 @@ def _reason(error):
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
-_AVIF_BRANDS = {b"avif", b"avis"}
-
-
-def _identify(file, path):
+def _identify(file):
     """Picture in an open file, not decoded yet; or an error with what it takes to read it."""
     Image = import_pillow()
     # Pillow registers its formats on demand; a thread that comes in the middle of that
@@ -224,67 +252,33 @@ def _identify(file, path):
     except Image.UnidentifiedImageError as error:
         file.seek(0)
         head = file.read(12)
-        brand = head[8:] if head[4:8] == b"ftyp" else None
-        if brand in _AVIF_BRANDS and "AVIF" not in Image.SAVE:
+        brand = head[8:11] if head[4:8] == b"ftyp" else b""
+        if brand == b"avi" and "AVIF" not in Image.SAVE:
             cause = "AVIF needs Pillow 11.3 or newer: pip install -U pillow"
-        elif "HEIF" not in Image.OPEN and (
-            brand in _HEIF_BRANDS or path.suffix.lower() in _HEIF_SUFFIXES
-        ):
+        elif brand in {b"hei", b"hev", b"mif", b"msf"} and "HEIF" not in Image.OPEN:
             cause = "HEIC needs pillow-heif: pip install pillow-heif"
         else:
             cause = "not a picture that Pillow knows, or damaged"
         raise UnreadablePicture(cause) from error
 
 
-@contextmanager
-def _unloaded_twin(picture):
-    """Second picture on the file of one that is opened and not loaded; None for any other."""
-    file, twin = getattr(picture, "fp", None), None
-    # Nothing public tells whether pixels were loaded, which the caller may then have changed.
-    if file is None or file.closed or getattr(picture, "_im", None) is not None:
-        yield None
-        return
-    place = file.tell()
-    try:
-        # A plugin that opened the picture may not be registered.
-        with suppress(Exception):
-            twin = import_pillow().open(file)
-            if frame := picture.tell():
-                twin.seek(frame)
-        # The caller may have called `draft`.
-        yield twin if twin and (twin.size, twin.mode) == (picture.size, picture.mode) else None
-    finally:
-        file.seek(place)
-
-
-def _reduced(picture, least_edge):
-    """The same picture; if it is a JPEG, it will be decoded smaller and in less time."""
-    # pillow-heif would decode a thumbnail, which was compressed once more.
-    if least_edge and picture.format in {"JPEG", "MPO"}:
-        picture.draft(None, (least_edge, least_edge))
-    return picture
-
-
-def _upright_rgb(picture, stop, *, owned=False):
+def _upright_rgb(picture, is_ours):
     """New picture in RGB, turned as the EXIF data say, transparent parts white."""
     Image, ImageOps = import_pillow(), import_module("PIL.ImageOps")
     if not all(picture.size):
         raise UnreadablePicture(f"no pixels: {picture.width} x {picture.height}")
-    with _large if picture.width * picture.height > LARGE else nullcontext():
-        if stop is not None and stop.is_set():
-            raise UnreadablePicture("not decoded: the run was stopped")
-        picture.load()
-        # Damaged EXIF data raise whatever their parser stumbles over.
-        with suppress(Exception):
-            picture = ImageOps.exif_transpose(picture, in_place=owned) or picture
-        seen, scale = Image.new("RGB", picture.size, "white"), _gray_scale(picture)
-        for top, strip in _strips(picture):
-            if scale:
-                strip = Image.fromarray(_eight_bits(strip, *scale))
-            elif strip.has_transparency_data:
-                strip = strip.convert("LA") if strip.mode == "La" else strip
-                strip = strip.convert("RGBA")
-            seen.paste(strip, (0, top), strip if strip.mode == "RGBA" else None)
+    picture.load()
+    # Damaged EXIF data raise whatever their parser stumbles over.
+    with suppress(Exception):
+        picture = ImageOps.exif_transpose(picture, in_place=is_ours) or picture
+    seen, scale = Image.new("RGB", picture.size, "white"), _gray_scale(picture)
+    for top, strip in _strips(picture):
+        if scale:
+            strip = Image.fromarray(_eight_bits(strip, *scale))
+        elif strip.has_transparency_data:
+            strip = strip.convert("LA") if strip.mode == "La" else strip
+            strip = strip.convert("RGBA")
+        seen.paste(strip, (0, top), strip if strip.mode == "RGBA" else None)
     return seen
 
 
@@ -297,20 +291,18 @@ def _strips(picture):
 
 
 def _gray_scale(picture):
-    """Values that become black and white, for a mode of more than 8 bits; None for others."""
+    """Values that become black and white, if the mode has more than 8 bits; else None."""
     if picture.mode.startswith("I;"):
         return 0, 65535
-    if picture.mode not in {"I", "F"}:
+    whites = {"I": (255, 65535), "F": (1, 255, 65535)}.get(picture.mode)
+    if whites is None:
         return None
-    extremes = []
-    for _, strip in _strips(picture):
-        values = np.asarray(strip)
-        finite = values[np.isfinite(values)]
-        extremes += [float(finite.min()), float(finite.max())] if finite.size else []
-    low, high = min(extremes, default=0), max(extremes, default=0)
+    values = (np.asarray(strip) for _, strip in _strips(picture))
+    extremes = [(x.min(), x.max()) for part in values if (x := part[np.isfinite(part)]).size]
+    low = float(min((low for low, _ in extremes), default=0))
+    high = float(max((high for _, high in extremes), default=0))
     if low < 0 or high > 65535:
         return low, high
-    whites = (255, 65535) if picture.mode == "I" else (1, 255, 65535)
     return 0, next(white for white in whites if high <= white)
 
 
