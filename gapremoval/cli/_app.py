@@ -8,7 +8,8 @@ import typer
 
 from .._items import Query
 from .._version import __version__
-from ..encoders._rows import PICTURE_SUFFIXES, is_file, never_a_name
+from ..encoders._pictures import picture_suffixes
+from ..encoders._rows import is_file, never_a_name
 from . import INTERRUPTED
 from ._index_file import IndexFile
 from ._indexing import DEFAULT_MODEL, check_writable, learn_question, make_index
@@ -178,7 +179,7 @@ def _question(text, image):
             text.encode()
         except UnicodeEncodeError:
             raise typer.BadParameter("TEXT is not UTF-8.") from None
-        if text.lower().endswith(PICTURE_SUFFIXES):
+        if Path(text).suffix.lower() in picture_suffixes():
             meant = f"did you mean --image {text}?"
             if is_file(text):
                 raise typer.BadParameter(f"TEXT names a picture: {meant}")

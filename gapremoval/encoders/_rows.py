@@ -9,8 +9,7 @@ import numpy as np
 from .._items import Query, is_missing, is_picture
 from .._modality import as_query
 from .._warnings import warn
-
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic")
+from ._pictures import picture_suffixes
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def read_rows(items, *, taker, warn_of_names=True):
             f"{taker} takes a list of texts and pictures; got a {type(items).__name__}. Records "
             "and DataFrames become items with gapremoval.explode_documents."
         )
-    rows, wrong, like_files = [], {}, []
+    rows, wrong, like_files, suffixes = [], {}, [], picture_suffixes()
     for number, item in enumerate(items):
         try:
             row = _read_row(item)
@@ -80,7 +79,7 @@ def read_rows(items, *, taker, warn_of_names=True):
             wrong[number] = str(error)
             continue
         rows.append(row)
-        if row.text is not None and row.text.lower().endswith(PICTURE_SUFFIXES):
+        if row.text is not None and Path(row.text).suffix.lower() in suffixes:
             like_files.append(row.text)
             if is_file(row.text):
                 wrong[number] = f"the text {row.text!r} names a picture file: wrap it in Path"
