@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from .._items import Query
+from .._items import Query, picture_suffixes
 from .._version import __version__
-from ..encoders._pictures import picture_suffixes
 from ..encoders._rows import is_file, never_a_name
 from . import INTERRUPTED
 from ._index_file import IndexFile

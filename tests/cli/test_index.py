@@ -86,7 +86,7 @@ def test_what_is_broken_foreign_or_hidden_is_left_out_and_told(run, photos):
     for name in ("broken.jpg", "cut.png", "latin.txt", "gone.jpg"):
         assert sum(f"left out: {name}: " in line for line in lines) == 1
     assert (
-        "gapremoval: 4 files were not taken: 1 .cr2, 1 .docx, 1 .o (broken link), 1 .txt (blank)."
+        "gapremoval: 4 files were left out: 1 .cr2, 1 .docx, 1 .o (broken link), 1 .txt (blank)."
     ) in lines
     assert lines[-1] == "gapremoval: 80 files (40 image, 40 text) in index.gap"
     assert len(lines) == 6
@@ -102,7 +102,7 @@ def test_heic_is_counted_with_what_it_takes_to_read_it(run, photos, monkeypatch)
         (photos / f"IMG_{i}.HEIC").write_bytes(HEIC)
     done = run("index", photos, "--model", "pocket")
     assert done.code == 3
-    assert "3 files were not taken: 3 .heic (pip install pillow-heif)." in done.err
+    assert "3 files were left out: 3 .heic (pip install pillow-heif)." in done.err
     assert len(done.err.splitlines()) == 2
 
 
