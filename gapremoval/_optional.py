@@ -62,7 +62,7 @@ def _html_templates(package):
     return jinja2.Environment(
         loader=jinja2.PackageLoader(package),
         autoescape=True,
-        finalize=_writable,
+        finalize=writable,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -78,7 +78,7 @@ _UNWRITABLE = re.compile(
 )
 
 
-def _writable(value):
+def writable(value):
     """A value's text; ``\\xe9`` for a byte that is no UTF-8, ``\\x00`` for a control."""
     if hasattr(value, "__html__"):  # safe already
         return value

@@ -1,6 +1,8 @@
 """A folder of drawn scenes and notes, and the command that indexes and searches it."""
 
+import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -59,10 +61,10 @@ def scenes():
     return make_scenes(60, random_state=20261)
 
 
-@pytest.fixture
-def photos(tmp_path, scenes):
+@pytest.fixture(scope="session")
+def drawn(scenes, tmp_path_factory):
     """20 pictures, 20 notes, and 20 pictures with a note of their name."""
-    folder = tmp_path / "photos"
+    folder = tmp_path_factory.mktemp("drawn") / "photos"
     (folder / "trip").mkdir(parents=True)
     for i, (image, captions) in enumerate(zip(scenes.images, scenes.captions)):
         stem = folder / ("trip" if i % 2 else "") / f"scene {i}"
@@ -71,6 +73,34 @@ def photos(tmp_path, scenes):
         if i % 3 != 0:
             stem.with_suffix(".txt").write_text(captions[0])
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_index(drawn):
+    """The index of these files."""
+    pytest.importorskip("typer")
+    from gapremoval.cli._app import run
+
+    path = drawn.parent / "index.gap"
+    assert run(["index", str(drawn), "--model", "pocket", "--out", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path, drawn):
+    """A folder of one's own with these files."""
+    return shutil.copytree(drawn, tmp_path / "photos")
+
+
+@pytest.fixture
+def indexed(photos, drawn_index, tmp_path):
+    """The same, and ``index.gap`` of it."""
+    from gapremoval.cli._index_file import IndexFile
+
+    index = dataclasses.replace(IndexFile.load(drawn_index), folder=str(photos))
+    index.save(tmp_path / "index.gap")
+    shutil.copytree(f"{drawn_index}.cache", tmp_path / "index.gap.cache")
+    return photos
 
 
 @pytest.fixture

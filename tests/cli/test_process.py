@@ -91,7 +91,7 @@ def test_questions_learnt_by_several_processes_are_all_kept(process, photos, tmp
         for text in ("a ring", "a star", "a moon")
     ]
     assert [process.wait(timeout=120) for process in running] == [0, 0, 0]
-    assert b"3 learnt" in process("info", "index.gap").stdout
+    assert b"3 learned" in process("info", "index.gap").stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
