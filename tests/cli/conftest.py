@@ -1,6 +1,7 @@
 """A folder of drawn scenes and notes, and the command that indexes and searches it."""
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -51,6 +52,41 @@ def process(tmp_path):
         )
 
     return command
+
+
+TYPED = """
+import json, sys
+from gapremoval.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["gapremoval", *arguments]
+    try:
+        main()
+    except SystemExit as done:
+        for stream in (sys.stdout, sys.stderr):
+            print(f"\\0{done.code or 0}\\0", end="", file=stream, flush=True)
+"""
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Run commands one after the other in one new process, which imports torch only once."""
+    pytest.importorskip("typer")
+    pytest.importorskip("open_clip")
+
+    def commands(*typed, terminal=None, **options):
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+        done = subprocess.run(
+            [sys.executable, "-c", TYPED, json.dumps(typed)],
+            **{"cwd": tmp_path, "timeout": 300, **options},
+            **(streams if terminal else {"capture_output": True}),
+        )
+        if terminal:
+            return None
+        out, err = (stream.split(b"\0") for stream in (done.stdout, done.stderr))
+        assert len(out) == len(err) == 2 * len(typed) + 1, done.stderr
+        return [Done(int(code), *both) for code, *both in zip(out[1::2], out[::2], err[::2])]
+
+    return commands
 
 
 @pytest.fixture(scope="session")
