@@ -52,10 +52,10 @@ def as_rows(values):
         if cells.dtype == object and cells.ndim == 1:
             first = next((cell for cell in cells if not is_missing(cell)), None)
             if np.ndim(first) == 1:  # a text has no dimensions, and a picture has more
-                vectors, has_vector = stack_vectors(cells, "The column of vectors")
+                vectors, has_vector = stack_vectors(cells, "column of vectors")
                 if not has_vector.all():
-                    missing = shown(np.flatnonzero(~has_vector).tolist())
-                    raise ValueError(f"Row {missing} of the column has no vector: drop such rows.")
+                    rows = shown(np.flatnonzero(~has_vector).tolist())
+                    raise ValueError(f"The column has no vector in row {rows}: drop such rows.")
                 return vectors
     return values
 
@@ -110,7 +110,7 @@ def read_table(table, columns, id=None, *, first_row=0, n_features=None):
     ids = np.arange(first_row, first_row + len(table)) if id is None else np.asarray(table[id])
     if ids.dtype.kind not in "iuU" and any(missing := [is_missing(x) for x in ids]):
         rows = shown((first_row + np.flatnonzero(missing)).tolist())
-        raise ValueError(f"column {id!r}: row {rows} has no id.")
+        raise ValueError(f"column {id!r}: no id in row {rows}.")
 
     stacked, has_vector = [], np.zeros((len(table), len(columns)), dtype=bool)
     for place, name in enumerate(columns):
@@ -119,16 +119,18 @@ def read_table(table, columns, id=None, *, first_row=0, n_features=None):
         stacked.append(vectors)
         n_features = vectors.shape[1] or n_features
     if not (has_one := has_vector.any(axis=1)).all():
-        rows = first_row + np.flatnonzero(~has_one)
+        rows = shown((first_row + np.flatnonzero(~has_one)).tolist())
         named = "" if id is None else f" ({id} {shown(ids[~has_one].tolist())})"
         raise ValueError(
-            f"column {', '.join(map(repr, columns))}: row {shown(rows.tolist())}{named} has no "
-            "vector. Drop such rows."
+            f"column {' and '.join(map(repr, columns))}: no vector in row {rows}{named}. Drop such "
+            "rows."
         )
     rows, codes = np.nonzero(has_vector)
-    values = np.empty((len(rows), n_features or 0), np.result_type(*stacked))
+    dtypes = [vectors.dtype for vectors in stacked if len(vectors)]
+    values = np.empty((len(rows), n_features or 0), np.result_type(*dtypes or [np.float32]))
     for place, vectors in enumerate(stacked):
-        values[codes == place] = vectors.reshape(-1, values.shape[1])
+        if len(vectors):
+            values[codes == place] = vectors
     return values, codes, ids[rows]
 
 
@@ -164,24 +166,22 @@ def stack_vectors(column, name, first_row=0, n_features=None):
         cells = np.fromiter(cells, dtype=object)
         if hasattr(column, "is_null"):
             cells[np.asarray(column.is_null())] = None
-    lengths = np.array([0 if is_missing(cell) else _length(cell) for cell in cells], dtype=np.intp)
+    lengths = np.fromiter(map(_length, cells), dtype=np.intp)
     rows = np.flatnonzero(lengths)
     if not len(rows):
         return np.empty((0, 0), dtype=np.float32), lengths > 0
     expected = n_features or lengths[rows[0]]
-    for is_wrong, problem in (
-        (lengths < 0, "holds {cell}, which is no vector: expected a list or an array of numbers."),
-        (
-            (lengths > 0) & (lengths != expected),
-            "has {length} numbers, and those before it {expected}: embeddings of different "
-            "models do not share a space.",
-        ),
-    ):
-        if is_wrong.any():
-            at = int(is_wrong.argmax())
-            cell, length = repr(cells[at])[:60], lengths[at]
-            problem = problem.format(cell=cell, length=length, expected=expected)
-            raise ValueError(f"{name}: row {first_row + at} {problem}")
+    if (is_wrong := (lengths != expected) & (lengths != 0)).any():
+        at = int(is_wrong.argmax())
+        raise ValueError(
+            f"{name}: row {first_row + at} "
+            + (
+                f"holds {repr(cells[at])[:60]}, which is no vector: expected a list or an array."
+                if lengths[at] < 0
+                else f"has {lengths[at]} numbers, and those before it {expected}: embeddings of "
+                "different models do not share a space."
+            )
+        )
     vectors = np.stack(cells[rows])
     if vectors.dtype.kind not in "fiub" or vectors.ndim != 2:
         raise ValueError(f"{name}: vectors hold something else than numbers ({vectors.dtype}).")
@@ -193,5 +193,7 @@ def stack_vectors(column, name, first_row=0, n_features=None):
 
 
 def _length(cell):
-    """The length of a vector, and -1 for what is none."""
-    return len(cell) if hasattr(cell, "__len__") and not isinstance(cell, str | bytes | dict) else -1
+    """Length of a vector; 0 for a missing one, -1 for what is no vector."""
+    if isinstance(cell, str | bytes | dict) or not hasattr(cell, "__len__"):
+        return is_missing(cell) - 1
+    return len(cell)

@@ -20,6 +20,7 @@ NUMPY_STACKS = {
     np.vstack,
 }
 
+
 class EmbeddingArray:
     """A 2-D array of embeddings with a modality for each row.
 
@@ -149,6 +150,10 @@ class EmbeddingArray:
         >>> X.modality.tolist(), ids.tolist()
         (['text', 'image', 'text'], ['cup', 'cup', 'hat'])
         """
+        if not columns:
+            raise TypeError(
+                "from_frame takes a column of vectors for each modality, such as text='text_vec'."
+            )
         values, codes, ids = read_table(frame, [*columns.values()], id)
         return cls(values, np.array([*columns])[codes]), ids
 
@@ -343,9 +348,8 @@ class EmbeddingArray:
     def __array_function__(self, function, types, args, kwargs):
         if function in NUMPY_STACKS:
             raise TypeError(
-                f"np.{function.__name__} would drop the modality of each row. Stack EmbeddingArrays "
-                "with EmbeddingArray.concatenate([A, B]), or their values with "
-                f"np.{function.__name__} of A.values and B.values."
+                f"np.{function.__name__} would drop the modalities of the rows: use "
+                "EmbeddingArray.concatenate([A, B]), or stack A.values and B.values."
             )
         # As numpy does for a class without this method.
         return function._implementation(*args, **kwargs)

@@ -108,7 +108,9 @@ def test_keys_that_do_not_fit_are_refused():
 def test_concatenated_tensors_stay_where_they_are(device):
     X = EmbeddingArray.concatenate([numbered(device)[:2], numbered(device)[::-1]])
     assert X.values.device.type == device
-    np.testing.assert_array_equal(X.values.cpu(), numbered().to_host().values[[0, 1, 4, 3, 2, 1, 0]])
+    np.testing.assert_array_equal(
+        X.values.cpu(), numbered().to_host().values[[0, 1, 4, 3, 2, 1, 0]]
+    )
     assert X.modality.tolist() == [*MODALITIES[:2], *MODALITIES[::-1]]
     parts = {"text": numbered(device).values, "image": numbered(device).values[:1]}
     assert EmbeddingArray.concatenate(parts).values.device.type == device
