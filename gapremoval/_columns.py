@@ -170,17 +170,18 @@ def stack_vectors(column, name, first_row=0, n_features=None):
     rows = np.flatnonzero(lengths)
     if not len(rows):
         return np.empty((0, 0), dtype=np.float32), lengths > 0
-    expected = n_features or lengths[rows[0]]
-    if (is_wrong := (lengths != expected) & (lengths != 0)).any():
-        at = int(is_wrong.argmax())
+    if lengths.min() < 0:
+        at = int(lengths.argmin())
         raise ValueError(
-            f"{name}: row {first_row + at} "
-            + (
-                f"holds {repr(cells[at])[:60]}, which is no vector: expected a list or an array."
-                if lengths[at] < 0
-                else f"has {lengths[at]} numbers, and those before it {expected}: embeddings of "
-                "different models do not share a space."
-            )
+            f"{name}: row {first_row + at} holds {repr(cells[at])[:60]}, which is no vector: "
+            "expected a list or an array of numbers."
+        )
+    expected = n_features or lengths[rows[0]]
+    if (other := lengths[rows] != expected).any():
+        at = rows[other.argmax()]
+        raise ValueError(
+            f"{name}: row {first_row + at} has {lengths[at]} numbers, and those before it "
+            f"{expected}: embeddings of different models do not share a space."
         )
     vectors = np.stack(cells[rows])
     if vectors.dtype.kind not in "fiub" or vectors.ndim != 2:
@@ -194,6 +195,6 @@ def stack_vectors(column, name, first_row=0, n_features=None):
 
 def _length(cell):
     """Length of a vector; 0 for a missing one, -1 for what is no vector."""
-    if isinstance(cell, str | bytes | dict) or not hasattr(cell, "__len__"):
-        return is_missing(cell) - 1
-    return len(cell)
+    if hasattr(cell, "__len__") and not isinstance(cell, str | bytes | dict):
+        return len(cell)
+    return 0 if is_missing(cell) else -1

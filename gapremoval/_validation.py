@@ -146,12 +146,12 @@ def _is_plainly_right(estimator, values):
 def _refuse_items(estimator, values):
     """Raise for raw texts and pictures, which an encoder turns into rows."""
     raw, first = str | bytes | Path | Query, values
-    if isinstance(values, list | tuple) or hasattr(values, "__array__"):
+    if isinstance(values, list | tuple) or {"__array__", "__getitem__"} <= {*dir(values)}:
         first = next(iter(np.asarray(values[:1], dtype=object).ravel()), None)
     if isinstance(first, raw):
         raise (TypeError if isinstance(values, raw) else ValueError)(
-            f"{type(estimator).__name__} takes rows of embeddings; got raw items such as "
-            f"{first!r}. Put an encoder before it in the pipeline, and pass a list of items. To "
+            f"{type(estimator).__name__} takes rows of embeddings, and got raw items such as "
+            f"{first!r}: put an encoder before it in the pipeline, and pass a list of items. To "
             "search with one item, call gapremoval.search(pipeline, item)."
         )
 
@@ -183,7 +183,7 @@ def _assumed_modality(estimator, known):
     if len(known) > 1:
         raise ValueError(
             f"{name} was fitted on the modalities {', '.join(map(repr, known))}, and this array "
-            f"does not tell the modality of its rows. {HOW_TO_TAG}"
+            f"does not say which its rows have. {HOW_TO_TAG}"
         )
     return known[0]
 

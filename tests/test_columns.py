@@ -1,5 +1,7 @@
 """Rows from the tables and columns of vectors of pandas, polars and pyarrow."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -270,9 +272,8 @@ def test_a_frame_with_columns_of_vectors_is_refused_with_the_line_that_reads_it(
     frame = FRAMES[library](frame)
     line = 'EmbeddingArray.from_frame(df, text="text_vec", image="image_vec", id="sku")'
     assert all(line in said for said in refusals(frame))
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises(ValueError, match=re.escape(line)):
         make_pipe().fit(frame)
-    assert line in str(refusal.value)
 
 
 @pytest.mark.parametrize("texts", [pd.Series, pl.Series, pa.array, list, np.array])
