@@ -435,7 +435,7 @@ def test_rows_that_are_no_embeddings_are_an_error(pipe, queries, wrong, message)
 def test_wrong_tags_are_an_error(pipe, queries):
     for modality, message in (
         ("Query:text", "Query:text"),
-        ("text+image", "sorted"),
+        ("text+text", "names a part twice"),
         (["text"] * 3, "3 tags for 60 rows"),
         ("audio", "'query:audio' has no center"),
     ):

@@ -13,7 +13,7 @@ from .._array_api import (
     is_mapped,
     namespace_and_device,
     row_blocks,
-    row_products,
+    row_lengths,
     take_rows,
     to_double,
     to_numpy,
@@ -290,7 +290,7 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
         fused, smallest = to_double(take_rows(values, as_slice(rows)), values), 0
         if is_sum:
             # Parts that cancel out leave a rounding error, which has no meaningful direction.
-            longest = np.sqrt(to_numpy(row_products(fused, fused)))
+            longest = to_numpy(row_lengths(fused))
             smallest = np.maximum.reduceat(longest, start[block] - start[block.start])
             smallest *= 8 * rounding
             fused = _sum_runs(fused, row_weights[rows], document[rows])
