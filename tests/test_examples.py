@@ -1,4 +1,4 @@
-"""The example scripts: two as a user runs them, the other cases in this process."""
+"""The example scripts: the demo as a user runs it, the other cases in this process."""
 
 import runpy
 import subprocess
@@ -14,12 +14,6 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 needs_clip = pytest.mark.skipif(not find_spec("open_clip"), reason="needs the extra clip")
 # Three photos are few to take a mean from, and a long text is cut: scripts warn of it.
 few_rows = pytest.mark.filterwarnings("ignore::UserWarning")
-
-
-def run(script, *arguments, folder):
-    return subprocess.run(
-        [sys.executable, EXAMPLES / script, *arguments], cwd=folder, capture_output=True, text=True
-    )
 
 
 @pytest.fixture
@@ -47,7 +41,9 @@ def rng():
 
 @needs_clip
 def test_the_demo_shows_the_gap_disappear(tmp_path):
-    done = run("demo.py", folder=tmp_path)
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "demo.py"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.split()}
     n_queries, raw, removed, recommended = map(float, lines["image"])
@@ -128,11 +124,10 @@ def photos_and_notes(tmp_path, rng):
 
 @needs_clip
 @few_rows
-def test_a_folder_is_searched_by_a_text_and_by_a_picture(tmp_path, main, photos_and_notes):
+def test_a_folder_is_searched_by_a_text_and_by_a_picture(main, photos_and_notes):
     folder, model = photos_and_notes
-    by_text = run("search_folder.py", folder, "note number 1", "--model", model, folder=tmp_path)
-    assert by_text.returncode == 0, by_text.stderr
-    assert len(by_text.stdout.splitlines()) == 6
+    by_text = main("search_folder.py", folder, "note number 1", "--model", model)
+    assert len(by_text.splitlines()) == 6
     by_picture = main("search_folder.py", folder, folder / "2.png", "--model", model)
     assert len(by_picture.splitlines()) == 6
     assert by_picture.split()[2] == "2"
