@@ -49,6 +49,7 @@ def run(arguments=None):
     All messages go through `tell`, which escapes what a terminal would take for commands.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    code = 1
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = lambda message, *_, **__: tell(message, kind="warning")
@@ -63,11 +64,9 @@ def run(arguments=None):
             code = 2
         except MemoryError:
             tell("there is too little memory for this.", kind="error")
-            code = 1
         except (OSError, ValueError, ImportError) as error:
             named = getattr(error, "strerror", None) and error.filename
             tell(f"{error.strerror}: {error.filename}" if named else error, kind="error")
-            code = 1
         if code == INTERRUPTED:
             tell(INTERRUPT_MESSAGE)
     return code
@@ -147,12 +146,11 @@ def search(
         learn_question(path, encoded)
     if html:
         write_page(html, index, found, question)
+        tell(f"page: {html}")
     if as_json:
         show(to_json(index, found, text, image))
     else:
         show_results(index, found)
-    if html:
-        tell(f"page: {html}")
 
 
 def _question(text, image):
@@ -162,10 +160,8 @@ def _question(text, image):
     if text is not None:
         if not text.strip():
             raise UsageError("TEXT is blank.")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UsageError("TEXT is not UTF-8.") from None
+        if text.encode(errors="ignore").decode() != text:
+            raise UsageError("TEXT is not UTF-8.")
         if suffix_of(text) in picture_suffixes():
             meant = f"did you mean --image {text}?"
             if is_file(text):
@@ -174,8 +170,7 @@ def _question(text, image):
             text = never_a_name(text)
     if image is not None and not is_file(image):
         raise UsageError(f"There is no picture {image!r}.")
-    picture = None if image is None else Path(image)
-    return Query(text=text, image=picture) if text and image else Query(text or picture)
+    return Query(text=text, image=image)
 
 
 @app.command()

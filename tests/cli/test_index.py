@@ -104,7 +104,7 @@ def test_a_picture_and_its_note_are_one_document_however_systems_spell_their_nam
     if len(os.listdir(folder)) < 2 or (folder / f"{composed}.txt").exists():
         pytest.skip("the file system composes names")
     assert run("index", folder, "--model", "pocket").code == 0
-    assert IndexFile.load("index.gap").documents == [[0, 1]]
+    assert IndexFile.load("index.gap").documents == {composed: [0, 1]}
     assert "image+text" in run("search", "index.gap", scenes.captions[0][1]).out
     scenes.images[1].save(folder / f"{decomposed}.png")
     told = run("index", folder, "--model", "pocket").err
