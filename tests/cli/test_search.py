@@ -9,6 +9,8 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("typer")
 pytest.importorskip("open_clip")
@@ -17,6 +19,7 @@ import torch
 
 from gapremoval import CLIPEncoder, Query, cli
 from gapremoval.cli._index_file import IndexFile
+from gapremoval.cli._output import printable
 from gapremoval.cli._searching import ask
 from gapremoval.datasets import load_ordinary_captions
 
@@ -272,6 +275,15 @@ def test_a_picture_whose_name_commands_the_terminal_is_told_escaped(run, indexed
     assert done.code == 0
     assert done.err.startswith("gapremoval: warning: did you mean --image red\\x1b[31m")
     assert not {"\x1b", "\u202e"} & {*done.err}
+
+
+@given(st.text(st.characters(codec=None)) | st.text("\x1b\n\r\u202e\u2028\udce9\ud800\x00é"))
+def test_whatever_is_told_is_one_line_without_commands_for_the_terminal(text):
+    told = printable(text)
+    assert told.isprintable()
+    told.encode()
+    if text.isprintable():
+        assert told == text
 
 
 def test_without_a_command_the_help_is_shown(run):
