@@ -508,7 +508,7 @@ class MixedModalityRetriever(GapEstimator):
         if not hasattr(self, "_index"):
             check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        if not isinstance(k, Integral) or k < 1:
+        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
         documents = self._index.now
         rows = check_rows(self, X, modality, known=documents.modalities)

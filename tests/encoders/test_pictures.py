@@ -498,7 +498,7 @@ class TestUnreadable:
         assert cause(tmp_path / "a.jpg") == "no such file"
 
     def test_folder(self, tmp_path):
-        assert cause(tmp_path) == "a folder, not a file"
+        assert cause(tmp_path) == "not a regular file"
 
     def test_empty(self, tmp_path):
         (tmp_path / "a.jpg").touch()

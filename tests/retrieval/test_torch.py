@@ -147,9 +147,9 @@ def test_half_precision_is_searched_in_single_precision(device):
     X, ids, queries = corpus(n_documents=500)
     for dtype in (torch.float16, torch.bfloat16):
         half, asked = tensors(X, device, dtype), tensors(queries, device, dtype)
-        one = MixedModalityRetriever().fit(half.numpy(), ids)
+        one = MixedModalityRetriever().fit(half.to_host(), ids)
         other = MixedModalityRetriever().fit(half, ids)
-        assert_same_answers(one, other, asked.numpy(), asked)
+        assert_same_answers(one, other, asked.to_host(), asked)
         assert other._index.now.like.dtype == torch.float32
 
 
@@ -263,7 +263,7 @@ def test_a_pipeline_fitted_on_tensors_is_loaded_where_there_is_no_torch(device):
     pipe.fit(tensors(X, device), ids)
     want = pipe.predict(tensors(queries, device))
     again = pickle.loads(pickle.dumps(pipe))
-    np.testing.assert_array_equal(want, again.predict(tensors(queries, device).numpy()))
+    np.testing.assert_array_equal(want, again.predict(tensors(queries, device).to_host()))
     np.testing.assert_array_equal(want, search(again, queries.values, modality="text").ids)
     asked = pickle.dumps((pipe, tensors(queries, device)))
     run = subprocess.run(
