@@ -154,7 +154,7 @@ def test_two_documents_of_like_names_have_each_its_own_content(run, tmp_path, sc
     assert page.count("the text of a") == page.count("another text") == 1
 
 
-def test_only_what_is_learnt_changes_an_answer_and_it_makes_answers_better(run, photos, scenes):
+def test_only_what_is_learned_changes_an_answer_and_it_makes_answers_better(run, photos, scenes):
     # Few notes among many pictures: how much each answers is what questions tell.
     for i, note in enumerate(sorted(photos.rglob("*.txt"))):
         if i % 8:
@@ -175,8 +175,8 @@ def test_only_what_is_learnt_changes_an_answer_and_it_makes_answers_better(run, 
     assert run("search", "index.gap", question).out == before
     assert run("search", "index.gap", question, "--learn").out == before
     assert run("search", "index.gap", question).out != before
-    learnt = IndexFile.load("index.gap").learned
-    assert np.array_equal(learnt.values, encoder.transform([Query(question)]).values)
+    learned = IndexFile.load("index.gap").learned
+    assert np.array_equal(learned.values, encoder.transform([Query(question)]).values)
     assert "0 ordinary captions, 1 learned" in run("info", "index.gap").out
     asked = [Query(captions[2]) for captions in scenes.captions]
     taught = index.with_learned(encoder.transform(asked))
