@@ -133,7 +133,7 @@ class RandomMachine:
         scale = np.linalg.norm(folded[:, :-1], axis=1)
         unit = folded[directed, :-1] / scale[directed, None]
         np.testing.assert_allclose(unit, vectors[directed], atol=1e-5)
-        slope = self.retriever.score_calibration_.learnt_[asks]["slope"]
+        slope = self.retriever.score_calibration_.slope_[asks]
         documents = [document for document in self.there.values() if document.rows.any()]
         n_documents = Counter(document.modality for document in documents)
         for document, (*_, offset), mine in zip(documents, folded[directed], scale[directed]):

@@ -146,7 +146,7 @@ class Index:
             there without `replace`.
         """
         new, have = ids.tolist(), [s.columns["id"][:1] for s in self.now.segments.values()]
-        if have and kind_of_ids(have[0]) != kind_of_ids(ids):
+        if new and have and kind_of_ids(have[0]) != kind_of_ids(ids):
             raise ValueError(
                 f"The new ids are of another type ({new[0]!r}) than those of the corpus "
                 f"({have[0].tolist()[0]!r}): use the same type."

@@ -1,4 +1,4 @@
-"""Query banks: the rows that teach a score calibration, kept with the index."""
+"""Query banks: the example rows from which a score calibration learns, kept with the index."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from .._array_api import take_rows, to_double, to_numpy, unit_rows
 from .._modality import QUERY, as_query
 from .._relevance import check_known, check_relevance
 from .._validation import compute_dtype
-from ..score_calibration import TeachingScores
+from ..score_calibration._teaching import TeachingScores
 from ._fusion import fuse_rows
 
-# More rows than this of a kind teach little that is new.
+# More rows of a kind teach little that is new.
 MOST_ROWS = 1024
 
 NOT_THERE = (
@@ -22,7 +22,7 @@ NOT_THERE = (
 
 @dataclass(frozen=True, eq=False)
 class QueryBank:
-    """What teaches one query modality: queries, and rows of documents that stand in for them.
+    """Example rows of one query modality: queries, and rows of documents that stand in for them.
 
     Attributes
     ----------
@@ -30,60 +30,46 @@ class QueryBank:
         Of unit length.
     answers : list of length n_queries
         For a judged query the ids of its documents with the largest gain, an empty list
-        where nothing answers it; None where that is not known.
+        where nothing answers it; None where that is unknown.
     stand_ins : ndarray of shape (n_stand_ins, n_features)
         Of unit length.
-    own : list of length n_stand_ins
-        The id of the document that each belongs to.
-    pairs : dict of str to ndarray of float64
-        By modality, the scores of stand-ins with what their own document holds of it.
+    own : ndarray of int of shape (n_stand_ins,)
+        The position of the document that each belongs to.
+    pairs : dict of str to ndarray of float64 of shape (n_stand_ins,)
+        By modality, the scores of stand-ins with what their own document has of it; NaN where
+        it has nothing.
+    n_seen : int
+        How many rows of this modality have come so far, of which these are a sample.
     """
 
     queries: np.ndarray
     answers: list
     stand_ins: np.ndarray
-    own: list
+    own: np.ndarray
     pairs: dict
+    n_seen: int
 
-    def teaching(self, vectors, number, vector_of):
-        """The scores of these rows with some documents, as TeachingScores.
-
-        Parameters
-        ----------
-        vectors : dict of str to array of shape (n, n_features)
-            By modality.
-        number : ndarray of int
-            Of each document.
-        vector_of : dict of id to int
-            Which vector is that of a document.
-        """
-        answers = [
-            None if ids is None else np.array([vector_of[x] for x in ids if x in vector_of], int)
-            for ids in self.answers
-        ]
-        own = np.array([vector_of.get(x, -1) for x in self.own], dtype=int)
-        return TeachingScores(
-            self.queries, self.stand_ins, vectors, number, own, answers, self.pairs
-        )
+    def __len__(self):
+        return len(self.queries) + len(self.stand_ins)
 
 
 def make_banks(rows, document, y, ids, fusion_weight, names=None):
-    """A bank for each modality that asks or could ask.
+    """Make a bank of each query modality that some rows belong to or can stand in for.
 
     Parameters
     ----------
     rows : Rows
-        Those that were fitted. Rows of length zero teach nothing.
+        Rows of length zero are left out.
     document : ndarray of int of shape (n_rows,)
-        The number of each row's document; -1 for queries.
+        The position of each row's document; -1 for queries.
     y : ndarray of shape (n_rows,) or None
         The relevance of queries.
     ids : ndarray of shape (n_documents,)
-        Those of the documents.
+        The ids that the relevance may name.
     fusion_weight : float or dict of str to float
-        As it was made.
+        See `MixedModalityRetriever`.
     names : collection of str, default=None
-        The query modalities to make banks for; by default all.
+        The query modalities to make banks of; by default all.
 
     Returns
     -------
@@ -96,38 +82,127 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
         If the relevance names a document that is not in the corpus, or is malformed.
     """
     values, tags, has_direction = rows.values, rows.tags, to_numpy(rows.lengths) > 0
-    asks = np.flatnonzero(tags.is_query)
-    relevance = [None] * len(asks) if y is None else y[asks].tolist()
-    answers = dict(zip(asks.tolist(), _best_answers(relevance, ids)))
-    banks = {}
-    taught = {as_query(name) for name in tags.counts()}
-    for name in sorted(taught if names is None else taught.intersection(names)):
-        queries = _drawn(_rows_of(name, tags, has_direction), answers)
-        stand_ins = _drawn(_rows_of(name.removeprefix(QUERY), tags, has_direction))
-        own = document[stand_ins]
+    queries = np.flatnonzero(tags.is_query)
+    relevance = [None] * len(queries) if y is None else y[queries].tolist()
+    answers = dict(zip(queries.tolist(), _best_answers(relevance, ids)))
+    banks, dtype = {}, compute_dtype(to_numpy(values[:0, ...]))
+    known = {as_query(name) for name in tags.counts()}
+    for name in sorted(known if names is None else known.intersection(names)):
+        queries, stand_ins = (
+            np.flatnonzero((tags.codes == tags.names.index(tag)) & has_direction)
+            if tag in tags.names
+            else np.empty(0, dtype=np.intp)
+            for tag in (name, name.removeprefix(QUERY))
+        )
+        n_seen = len(queries) + len(stand_ins)
+        queries = queries[_drawn([answers[row] is None for row in queries.tolist()])]
+        stand_ins = stand_ins[_drawn(np.zeros(len(stand_ins)))]
+        unit = _unit(values, stand_ins)
+        pairs = _pairs(rows, unit, stand_ins, document, fusion_weight)
         banks[name] = QueryBank(
-            _unit(values, queries),
-            [answers.get(row) for row in queries.tolist()],
-            _unit(values, stand_ins),
-            ids[own].tolist(),
-            _pairs(values, stand_ins, tags, document, fusion_weight),
+            _unit(values, queries).astype(dtype),
+            [answers[row] for row in queries.tolist()],
+            unit.astype(dtype),
+            document[stand_ins],
+            pairs,
+            n_seen,
         )
     return banks
 
 
+def merge_banks(banks, positions):
+    """Merge the banks of one query modality that came one after the other.
+
+    Of each kind of rows at most `MOST_ROWS` are kept: judged queries first, then the newest,
+    and a sample of older ones.
+
+    Parameters
+    ----------
+    banks : sequence of QueryBank
+        The oldest first.
+    positions : ndarray of int or None
+        The documents that are in the corpus. Stand-ins of other documents are dropped.
+
+    Returns
+    -------
+    QueryBank
+    """
+    n_seen = sum(bank.n_seen for bank in banks)
+    answers = [answer for bank in banks for answer in bank.answers]
+    own = np.concatenate([bank.own for bank in banks])
+    age = np.arange(len(banks))[::-1]
+    queries = _drawn(
+        [answer is None for answer in answers],
+        np.repeat(age, [len(bank.queries) for bank in banks]),
+        seed=n_seen,
+    )
+    live = np.arange(len(own))
+    if positions is not None:
+        live = np.flatnonzero(np.isin(own, positions))
+    stand_ins = live[_drawn(np.repeat(age, [len(bank.own) for bank in banks])[live], seed=n_seen)]
+    return QueryBank(
+        np.concatenate([bank.queries for bank in banks])[queries],
+        [answers[i] for i in queries.tolist()],
+        np.concatenate([bank.stand_ins for bank in banks])[stand_ins],
+        own[stand_ins],
+        {
+            name: np.concatenate(
+                [bank.pairs.get(name, np.full(len(bank.own), np.nan)) for bank in banks]
+            )[stand_ins]
+            for name in sorted({name for bank in banks for name in bank.pairs})
+        },
+        n_seen,
+    )
+
+
 def teaching_scores(banks, documents):
-    """The scores of all banks with some documents: a dict of TeachingScores."""
-    vectors = {name: rows for name, (_, rows) in documents.directed.items()}
-    numbers = [number for number, _ in documents.directed.values()]
-    number = np.concatenate([np.empty(0, dtype=int), *numbers])
-    asked = {x for bank in banks.values() for ids in bank.answers if ids for x in ids}
-    asked |= {x for bank in banks.values() for x in bank.own}
-    vector_of = {x: i for i, x in enumerate(documents.ids[number].tolist()) if x in asked}
-    return {name: bank.teaching(vectors, number, vector_of) for name, bank in banks.items()}
+    """The scores of banks with some documents.
+
+    Parameters
+    ----------
+    banks : dict of str to QueryBank
+        By query modality.
+    documents : dict of str to tuple
+        By modality the positions, the ids and the vectors of documents.
+
+    Returns
+    -------
+    dict of str to TeachingScores
+    """
+    vectors = {name: rows for name, (_, _, rows) in documents.items()}
+    positions, ids = (
+        np.concatenate([np.empty(0, dtype=int), *(columns[i] for columns in documents.values())])
+        for i in (0, 1)
+    )
+    named = {x for bank in banks.values() for answer in bank.answers for x in answer or ()}
+    number = {x: i for i, x in enumerate(ids.tolist()) if x in named} if named else {}
+    order = np.argsort(positions)
+    scores = {}
+    for name, bank in banks.items():
+        own = np.full(len(bank.own), -1)
+        if len(order):
+            at = order[np.searchsorted(positions, bank.own, sorter=order).clip(max=len(order) - 1)]
+            own = np.where(positions[at] == bank.own, at, -1)
+        scores[name] = TeachingScores(
+            bank.queries,
+            bank.stand_ins,
+            vectors,
+            positions,
+            own,
+            [_numbers(answer, number) for answer in bank.answers],
+            {m: z[np.isfinite(z)] for m, z in bank.pairs.items()},
+        )
+    return scores
+
+
+def _numbers(answer, number):
+    """The numbers of the documents that answer a query; None where they are unknown or gone."""
+    found = [number[x] for x in answer or () if x in number]
+    return None if answer is None or (answer and not found) else np.array(found, dtype=int)
 
 
 def _best_answers(relevance, ids):
-    """The ids with the largest gain of each query, or None where that is not known."""
+    """The ids with the largest gain of each query, or None where that is unknown."""
     gains = check_relevance(relevance)
     named = (document for answer in gains if answer for document in answer)
     check_known(named, ids, what="relevance", advice=NOT_THERE)
@@ -139,48 +214,34 @@ def _best_answers(relevance, ids):
     return best
 
 
-def _rows_of(name, tags, has_direction):
-    """The numbers of the rows of a modality that have a direction."""
-    if name not in tags.names:
-        return np.empty(0, dtype=np.intp)
-    return np.flatnonzero((tags.codes == tags.names.index(name)) & has_direction)
+def _drawn(*keys, seed=0):
+    """At most `MOST_ROWS` row numbers, ascending: a sample of those with the smallest keys."""
+    n_rows = len(keys[0])
+    if n_rows <= MOST_ROWS:
+        return np.arange(n_rows)
+    order = np.random.default_rng(seed).permutation(n_rows)
+    best = np.lexsort([np.asarray(key)[order] for key in reversed(keys)])
+    return np.sort(order[best[:MOST_ROWS]])
 
 
-def _drawn(rows, answers=None):
-    """At most `MOST_ROWS` of some row numbers, in order; judged ones go first."""
-    if len(rows) <= MOST_ROWS:
-        return rows
-    order = np.random.default_rng(0).permutation(len(rows))
-    if not answers:
-        return np.sort(rows[order[:MOST_ROWS]])
-    unjudged = [answers.get(row) is None for row in rows[order].tolist()]
-    return np.sort(rows[order[np.argsort(unjudged, kind="stable")[:MOST_ROWS]]])
+def _unit(values, at):
+    """Some rows at unit length: an ndarray of float64."""
+    return to_numpy(unit_rows(to_double(take_rows(values, at), values))[0])
 
 
-def _unit(values, rows):
-    """Some rows at unit length, on the host, in the precision in which they are searched."""
-    unit, _ = unit_rows(to_double(take_rows(values, rows), values))
-    return to_numpy(unit).astype(compute_dtype(to_numpy(values[:0, ...])))
-
-
-def _pairs(values, stand_ins, tags, document, fusion_weight):
-    """Scores of stand-ins with the other modalities of their own documents, by modality."""
-    own, at = np.unique(document[stand_ins], return_inverse=True)
-    place = np.full(document.max(initial=-1) + 2, -1)  # the last is for queries
-    place[own] = np.arange(len(own))
-    asks = set(tags[stand_ins].counts())
-    beside_them = np.flatnonzero(place[document] >= 0)
+def _pairs(rows, unit, stand_ins, document, fusion_weight):
+    """By modality, the scores of stand-ins with the other parts of their own documents."""
+    tags, own = rows.tags, document[stand_ins]
+    siblings = np.flatnonzero(np.isin(document, own))
     pairs = {}
-    for name in tags[beside_them].counts().keys() - asks:
-        rows = beside_them[tags.codes[beside_them] == tags.names.index(name)]
-        holders, holder = np.unique(place[document[rows]], return_inverse=True)
-        vectors, has_direction = fuse_rows(
-            take_rows(values, rows), tags[rows], holder, len(holders), fusion_weight
-        )
-        with_it = np.full(len(own), -1)
-        with_it[holders[has_direction]] = np.flatnonzero(has_direction)
-        asking = np.flatnonzero(with_it[at] >= 0)
-        mine, _ = unit_rows(to_double(take_rows(values, stand_ins[asking]), values))
-        other = to_numpy(take_rows(vectors, with_it[at[asking]])).astype(float)
-        pairs[name] = np.vecdot(to_numpy(mine), other)
+    for name in tags[siblings].counts().keys() - tags[stand_ins].counts().keys():
+        at = siblings[tags.codes[siblings] == tags.names.index(name)]
+        holders, holder = np.unique(document[at], return_inverse=True)
+        parts = take_rows(rows.values, at), tags[at], holder
+        vectors, has_direction = fuse_rows(*parts, len(holders), fusion_weight)
+        of_own = np.searchsorted(holders, own).clip(max=len(holders) - 1)
+        paired = np.flatnonzero((holders[of_own] == own) & has_direction[of_own])
+        other = to_numpy(take_rows(vectors, of_own[paired])).astype(float)
+        pairs[name] = np.full(len(own), np.nan)
+        pairs[name][paired] = np.vecdot(unit[paired], other)
     return pairs

@@ -1,7 +1,6 @@
 """MixedModalityRetriever: search documents of several modalities by one query."""
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from threading import RLock
@@ -25,7 +24,9 @@ from ._fusion import (
     warn_of_zero_length,
 )
 from ._index import Index
-from ._query_banks import make_banks, teaching_scores
+from ._learning import calibrated, warn_of_unlearned
+from ._mean_shift import unit_means, warn_of_far_means
+from ._query_banks import make_banks
 from ._ranking import rank
 from ._results import SearchResult
 from ._scoring import score_queries
@@ -334,9 +335,9 @@ class MixedModalityRetriever(ModalityEstimator):
             If no document has the `document_modality`.
         """
         documents, found = self._rank(X, n_neighbors, modality, document_modality, with_odds=True)
-        gives_odds = getattr(documents.calibration, "gives_odds", False)
         ids, modalities = documents.column_of("id", found.positions)
-        odds = (found.probabilities, found.evidence) if gives_odds else ()
+        has_odds = hasattr(documents.calibration, "slope_")
+        odds = (found.probabilities, found.evidence) if has_odds else ()
         return SearchResult(ids, found.scores, modalities, *odds)
 
     def transform(self, X, *, modality=None):
@@ -399,14 +400,15 @@ class MixedModalityRetriever(ModalityEstimator):
                 f"{type(calibration).__name__} does not fold: its ranking is no inner product. "
                 "Take another score calibration, such as PosteriorOdds."
             )
-        lines = documents.score_map(query_modality)
-        if lines is None and calibration is not None and calibration.learnt_:
+        score_map = documents.score_map(query_modality)
+        if score_map is None and calibration is not None:
+            known = ", ".join(map(repr, calibration.query_modalities_)) or "nothing yet"
             raise ValueError(
-                f"The score calibration learnt nothing about {query_modality!r}; it learnt "
-                f"about {', '.join(map(repr, calibration.learnt_))}. Fit on such queries, or "
-                "take a retriever without a score calibration."
+                f"The score calibration learned nothing about {query_modality!r}, so there are no "
+                f"calibrated scores to export; it learned about {known}. Add such queries with "
+                "partial_fit, or take a retriever without a score calibration."
             )
-        return documents.folded(lines), "ip", 1.0
+        return documents.folded(score_map), "ip", 1.0
 
     def score(self, X, y, sample_weight=None, *, modality=None):
         """Mean NDCG@10 over the judged queries among the rows.
@@ -463,38 +465,38 @@ class MixedModalityRetriever(ModalityEstimator):
         return index
 
     def _add(self, index, rows, y, replaces=False):
-        """Add the documents among checked rows to an index; in an empty one the others teach."""
+        """Add the documents among checked rows to an index, and learn from the queries."""
         check_fusion_weight(self.fusion_weight)
         now, tags, at = index.now, rows.tags, np.flatnonzero(~rows.tags.is_query)
-        is_first = not now.modalities
-        mine = rows[as_slice(at)]  # which refuses NaN and infinity in any row
+        parts = rows[as_slice(at)]  # which refuses NaN and infinity in any row
         y = None if y is None else check_y(y, len(tags))
-        seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
-        state = {
-            "modalities": tuple(dict.fromkeys([*now.modalities, *tags.counts()])),
-            "n_rows_seen": seen,
-        }
-        if not len(at):
-            index.publish(replace(now, **state))
-            return
+        _warn_of_no_ids(y, parts.tags.counts())
         ids, document = group_ids(self._document_ids(y, at, now.n_rows_seen))
-        known, gone = index.find_known(ids, replaces) if not is_first else ([], ())
-        added = fuse_documents(mine, ids, document, self.fusion_weight)
+        known, gone = index.find_known(ids, replaces)
+        added = fuse_documents(parts, ids, document, self.fusion_weight)
         warn_of_zero_length(ids[added.undirected].tolist())
-        statistics, calibration, banks = {}, copy(now.calibration), now.banks
-        if is_first and self.score_calibration is not None:
+        means = warn_of_far_means(now.means, unit_means(rows))
+        calibration = now.calibration
+        if not now.modalities and self.score_calibration is not None:
             calibration = clone(self.score_calibration)
-            of_row = np.full(len(tags), -1)
-            of_row[at] = document
-            banks = make_banks(rows, of_row, y, ids, self.fusion_weight)
-        if calibration is not None:
-            statistics = calibration.learn(teaching_scores(banks, added))
-        now = index.changed(added, statistics, gone)
-        now = replace(now, calibration=calibration, banks=banks, **state)
-        index.publish(now, ids.tolist(), known)
+        if calibration is None:
+            after = index.changed(added, {}, gone)
+        else:
+            position = np.full(len(tags), -1)
+            position[at] = now.next_position + document
+            answers = np.concatenate([now.ids, ids]) if len(at) < len(tags) else ids
+            banks = make_banks(rows, position, y, answers, self.fusion_weight)
+            after = calibrated(index, banks, added, gone, calibration)
+            warn_of_unlearned(after, list(filter(is_query, tags.counts())))
+        seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
+        modalities = tuple(dict.fromkeys([*now.modalities, *tags.counts()]))
+        after = replace(after, modalities=modalities, n_rows_seen=seen, means=means)
+        index.publish(after, ids.tolist(), known)
 
     def _document_ids(self, y, at, seen):
         """The ids of the rows `at`: those in `y`, or row numbers that go on from `seen`."""
+        if not len(at):
+            return np.empty(0, dtype=np.int64)
         if y is not None:
             return check_ids(y[at], at)
         if seen is None:
@@ -508,7 +510,7 @@ class MixedModalityRetriever(ModalityEstimator):
         if not hasattr(self, "_index"):
             check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        if not isinstance(k, Integral) or k < 1:
+        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
         documents = self._index.now
         rows = check_rows(self, X, modality, known=documents.modalities)
@@ -533,3 +535,13 @@ class MixedModalityRetriever(ModalityEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _warn_of_no_ids(y, counts):
+    """Without ids the parts of a document are not joined, which matters for several modalities."""
+    if y is None and len(counts) > 1:
+        warn(
+            f"y was not given, so no parts were joined: each row of {', '.join(map(repr, counts))} "
+            "is a document of its own. Rows with the same id in y are the parts of one document. "
+            "If none belong together, say so by y=range(len(X))."
+        )

@@ -66,10 +66,13 @@ class Snapshot:
         By modality and whether documents have a direction (a length above zero). None is empty.
     next_position : int
     calibration : ScoreCalibrator or None
-    banks : dict of str to QueryBank
-        The rows that teach it.
+    banks : tuple of dict of str to QueryBank
+        The example rows: first those that the calibration learned from, then those that came
+        later.
     modalities : tuple of str
         Those met while fitting.
+    means : tuple of dict
+        The numbers and the means of all rows so far at unit length, by modality.
     n_rows_seen : int or None
         From which row numbers go on as ids; None where ids were given.
     """
@@ -78,8 +81,9 @@ class Snapshot:
     segments: dict = field(default_factory=dict)
     next_position: int = 0
     calibration: object = None
-    banks: dict = field(default_factory=dict)
+    banks: tuple = ()
     modalities: tuple = ()
+    means: tuple = ({}, {})
     n_rows_seen: int | None = 0
 
     def __len__(self):
