@@ -75,7 +75,7 @@ def _from_parts(retriever, weights, learn, test, metric):
     banks = {}
     if retriever.score_calibration is not None:
         banks = make_banks(rows, document, y, documents.ids, weights[0], groups)
-    n_teach = sum(len(bank.queries) + len(bank.stand_ins) for bank in banks.values())
+    n_teach = sum(len(bank.own) for bank in banks.values())
     if n_teach * len(at) > MOST_PRODUCTS:
         return None
     parts = CorpusParts(rows[at], document[at])

@@ -50,14 +50,14 @@ def _is_due(calibration, banks, added):
     """Whether there is something to learn: at first, from queries, and about new modalities."""
     if not hasattr(calibration, "query_modalities_"):
         return True
-    if any(len(bank.queries) for bank in banks[-1].values()):
+    if any(bank.n_queries for bank in banks[-1].values()):
         return True
     if added.directed.keys() - calibration.document_modalities_ and calibration.query_modalities_:
         return True
     sizes = {}
     for bank in banks:
         for name in bank.keys() - calibration.query_modalities_:
-            sizes[name] = sizes.get(name, 0) + len(bank[name])
+            sizes[name] = sizes.get(name, 0) + len(bank[name].own)
     return max(sizes.values(), default=0) > 1
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._array_api import take_rows, to_double, to_numpy, unit_rows
-from .._modality import QUERY, as_query
+from .._modality import as_query
 from .._relevance import check_known, check_relevance
 from .._validation import compute_dtype
 from ..score_calibration._teaching import TeachingScores
@@ -22,35 +22,31 @@ NOT_THERE = (
 
 @dataclass(frozen=True, eq=False)
 class QueryBank:
-    """Example rows of one query modality: queries, and rows of documents that stand in for them.
+    """Example rows of one query modality: queries, and parts of documents that stand in for them.
 
     Attributes
     ----------
-    queries : ndarray of shape (n_queries, n_features)
-        Of unit length.
-    answers : list of length n_queries
-        For a judged query the ids of its documents with the largest gain, an empty list
-        where nothing answers it; None where that is unknown.
-    stand_ins : ndarray of shape (n_stand_ins, n_features)
-        Of unit length.
-    own : ndarray of int of shape (n_stand_ins,)
-        The position of the document that each belongs to.
-    pairs : dict of str to ndarray of float64 of shape (n_stand_ins,)
-        By modality, the scores of stand-ins with what their own document has of it; NaN where
-        it has nothing.
+    rows : ndarray of shape (n_rows, n_features)
+        Of unit length; the queries come first.
+    own : ndarray of int of shape (n_rows,)
+        The position of the document that a stand-in is a part of; -1 for queries.
+    known : ndarray of object of shape (n_rows,)
+        For a judged query the list of its documents with the largest gain, empty where nothing
+        answers it; for an unjudged one None. For a stand-in a dict: by modality, its score with
+        the other parts of its own document.
     n_seen : int
-        How many rows of this modality have come so far, of which these are a sample.
+        The number of rows that have come so far, of which these are a sample.
     """
 
-    queries: np.ndarray
-    answers: list
-    stand_ins: np.ndarray
+    rows: np.ndarray
     own: np.ndarray
-    pairs: dict
+    known: np.ndarray
     n_seen: int
 
-    def __len__(self):
-        return len(self.queries) + len(self.stand_ins)
+    @property
+    def n_queries(self):
+        """The number of queries."""
+        return int(np.count_nonzero(self.own < 0))
 
 
 def make_banks(rows, document, y, ids, fusion_weight, names=None):
@@ -81,78 +77,55 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
     ValueError
         If the relevance names a document that is not in the corpus, or is malformed.
     """
-    values, tags, has_direction = rows.values, rows.tags, to_numpy(rows.lengths) > 0
-    queries = np.flatnonzero(tags.is_query)
-    relevance = [None] * len(queries) if y is None else y[queries].tolist()
-    answers = dict(zip(queries.tolist(), _best_answers(relevance, ids)))
+    values, tags = rows.values, rows.tags
+    has_direction, queries = to_numpy(rows.lengths) > 0, np.flatnonzero(tags.is_query)
+    known = np.full(len(tags), None)
+    if y is not None:
+        known[queries] = _best_answers(y[queries].tolist(), ids)
     banks, dtype = {}, compute_dtype(to_numpy(values[:0, ...]))
-    known = {as_query(name) for name in tags.counts()}
-    for name in sorted(known if names is None else known.intersection(names)):
-        queries, stand_ins = (
-            np.flatnonzero((tags.codes == tags.names.index(tag)) & has_direction)
-            if tag in tags.names
-            else np.empty(0, dtype=np.intp)
-            for tag in (name, name.removeprefix(QUERY))
-        )
-        n_seen = len(queries) + len(stand_ins)
-        queries = queries[_drawn([answers[row] is None for row in queries.tolist()])]
-        stand_ins = stand_ins[_drawn(np.zeros(len(stand_ins)))]
-        unit = _unit(values, stand_ins)
-        pairs = _pairs(rows, unit, stand_ins, document, fusion_weight)
-        banks[name] = QueryBank(
-            _unit(values, queries).astype(dtype),
-            [answers[row] for row in queries.tolist()],
-            unit.astype(dtype),
-            document[stand_ins],
-            pairs,
-            n_seen,
-        )
+    for name in sorted({as_query(tag) for tag in tags.counts()}):
+        if names is not None and name not in names:
+            continue
+        asks = np.array([as_query(tag) == name for tag in tags.names])[tags.codes]
+        at = np.flatnonzero(asks & has_direction)
+        kept = _sample(document[at], known[at], np.zeros(len(at)))
+        n_seen, at = len(at), at[kept]
+        unit = to_numpy(unit_rows(to_double(take_rows(values, at), values))[0])
+        stand_ins = np.flatnonzero(document[at] >= 0)
+        known_of = known[at]
+        known_of[stand_ins] = _pairs(rows, unit[stand_ins], at[stand_ins], document, fusion_weight)
+        banks[name] = QueryBank(unit.astype(dtype), document[at], known_of, n_seen)
     return banks
 
 
-def merge_banks(banks, positions):
+def merge_banks(banks, positions=None):
     """Merge the banks of one query modality that came one after the other.
 
-    Of each kind of rows at most `MOST_ROWS` are kept: judged queries first, then the newest,
-    and a sample of older ones.
+    At most `MOST_ROWS` queries and as many stand-ins are kept: judged queries first, then the
+    newest rows, and a sample of older ones.
 
     Parameters
     ----------
     banks : sequence of QueryBank
         The oldest first.
-    positions : ndarray of int or None
+    positions : ndarray of int, default=None
         The documents that are in the corpus. Stand-ins of other documents are dropped.
 
     Returns
     -------
     QueryBank
     """
-    n_seen = sum(bank.n_seen for bank in banks)
-    answers = [answer for bank in banks for answer in bank.answers]
-    own = np.concatenate([bank.own for bank in banks])
-    age = np.arange(len(banks))[::-1]
-    queries = _drawn(
-        [answer is None for answer in answers],
-        np.repeat(age, [len(bank.queries) for bank in banks]),
-        seed=n_seen,
+    rows, own, known = (
+        np.concatenate([getattr(bank, column) for bank in banks])
+        for column in ("rows", "own", "known")
     )
-    live = np.arange(len(own))
+    age = np.repeat(np.arange(len(banks))[::-1], [len(bank.own) for bank in banks])
     if positions is not None:
-        live = np.flatnonzero(np.isin(own, positions))
-    stand_ins = live[_drawn(np.repeat(age, [len(bank.own) for bank in banks])[live], seed=n_seen)]
-    return QueryBank(
-        np.concatenate([bank.queries for bank in banks])[queries],
-        [answers[i] for i in queries.tolist()],
-        np.concatenate([bank.stand_ins for bank in banks])[stand_ins],
-        own[stand_ins],
-        {
-            name: np.concatenate(
-                [bank.pairs.get(name, np.full(len(bank.own), np.nan)) for bank in banks]
-            )[stand_ins]
-            for name in sorted({name for bank in banks for name in bank.pairs})
-        },
-        n_seen,
-    )
+        live = (own < 0) | np.isin(own, positions)
+        rows, own, known, age = rows[live], own[live], known[live], age[live]
+    n_seen = sum(bank.n_seen for bank in banks)
+    kept = _sample(own, known, age, seed=n_seen)
+    return QueryBank(rows[kept], own[kept], known[kept], n_seen)
 
 
 def teaching_scores(banks, documents):
@@ -174,31 +147,40 @@ def teaching_scores(banks, documents):
         np.concatenate([np.empty(0, dtype=int), *(columns[i] for columns in documents.values())])
         for i in (0, 1)
     )
-    named = {x for bank in banks.values() for answer in bank.answers for x in answer or ()}
-    number = {x: i for i, x in enumerate(ids.tolist()) if x in named} if named else {}
-    order = np.argsort(positions)
-    scores = {}
+    order, scores = np.argsort(positions), {}
     for name, bank in banks.items():
-        own = np.full(len(bank.own), -1)
+        queries, stand_ins = np.split(np.arange(len(bank.own)), [bank.n_queries])
+        own = np.full(len(stand_ins), -1)
         if len(order):
-            at = order[np.searchsorted(positions, bank.own, sorter=order).clip(max=len(order) - 1)]
-            own = np.where(positions[at] == bank.own, at, -1)
+            at = np.searchsorted(positions, bank.own[stand_ins], sorter=order)
+            at = order[at.clip(max=len(order) - 1)]
+            own = np.where(positions[at] == bank.own[stand_ins], at, -1)
+        pairs = {}
+        for of_row in bank.known[stand_ins]:
+            for modality, score in of_row.items():
+                pairs.setdefault(modality, []).append(score)
         scores[name] = TeachingScores(
-            bank.queries,
-            bank.stand_ins,
+            bank.rows[queries],
+            bank.rows[stand_ins],
             vectors,
             positions,
             own,
-            [_numbers(answer, number) for answer in bank.answers],
-            {m: z[np.isfinite(z)] for m, z in bank.pairs.items()},
+            _numbers(bank.known[queries], ids),
+            {modality: np.array(z) for modality, z in pairs.items()},
         )
     return scores
 
 
-def _numbers(answer, number):
-    """The numbers of the documents that answer a query; None where they are unknown or gone."""
-    found = [number[x] for x in answer or () if x in number]
-    return None if answer is None or (answer and not found) else np.array(found, dtype=int)
+def _numbers(answers, ids):
+    """The numbers of the documents that answer each query; None where they are unknown or gone."""
+    named = {x for answer in answers for x in answer or ()}
+    number = {x: i for i, x in enumerate(ids.tolist()) if x in named} if named else {}
+    numbers = []
+    for answer in answers:
+        found = [number[x] for x in answer or () if x in number]
+        is_unknown = answer is None or (answer and not found)
+        numbers.append(None if is_unknown else np.array(found, dtype=int))
+    return numbers
 
 
 def _best_answers(relevance, ids):
@@ -206,35 +188,32 @@ def _best_answers(relevance, ids):
     gains = check_relevance(relevance)
     named = (document for answer in gains if answer for document in answer)
     check_known(named, ids, what="relevance", advice=NOT_THERE)
-    best = []
-    for answer in gains:
-        largest = max((answer or {}).values(), default=0)
-        ids_of = [x for x, gain in (answer or {}).items() if gain == largest and gain > 0]
-        best.append(None if answer is None else ids_of)
+    best = np.full(len(gains), None)
+    for i, answer in enumerate(gains):
+        if answer is not None:
+            largest = max(answer.values(), default=0)
+            best[i] = [x for x, gain in answer.items() if gain == largest and gain > 0]
     return best
 
 
-def _drawn(*keys, seed=0):
-    """At most `MOST_ROWS` row numbers, ascending: a sample of those with the smallest keys."""
-    n_rows = len(keys[0])
-    if n_rows <= MOST_ROWS:
-        return np.arange(n_rows)
-    order = np.random.default_rng(seed).permutation(n_rows)
-    best = np.lexsort([np.asarray(key)[order] for key in reversed(keys)])
-    return np.sort(order[best[:MOST_ROWS]])
-
-
-def _unit(values, at):
-    """Some rows at unit length: an ndarray of float64."""
-    return to_numpy(unit_rows(to_double(take_rows(values, at), values))[0])
+def _sample(own, known, age, seed=0):
+    """The numbers of the queries that are kept, then of the stand-ins, each ascending."""
+    kept = []
+    for at in (np.flatnonzero(own < 0), np.flatnonzero(own >= 0)):
+        if len(at) > MOST_ROWS:
+            at = np.random.default_rng(seed).permutation(at)
+            unjudged = [x is None for x in known[at]]
+            at = np.sort(at[np.lexsort((age[at], unjudged))[:MOST_ROWS]])
+        kept.append(at)
+    return np.concatenate(kept)
 
 
 def _pairs(rows, unit, stand_ins, document, fusion_weight):
-    """By modality, the scores of stand-ins with the other parts of their own documents."""
+    """For each stand-in its scores with the other parts of its own document, by modality."""
     tags, own = rows.tags, document[stand_ins]
     siblings = np.flatnonzero(np.isin(document, own))
-    pairs = {}
-    for name in tags[siblings].counts().keys() - tags[stand_ins].counts().keys():
+    pairs = np.array([{} for _ in own], dtype=object)
+    for name in sorted(tags[siblings].counts().keys() - tags[stand_ins].counts().keys()):
         at = siblings[tags.codes[siblings] == tags.names.index(name)]
         holders, holder = np.unique(document[at], return_inverse=True)
         parts = take_rows(rows.values, at), tags[at], holder
@@ -242,6 +221,6 @@ def _pairs(rows, unit, stand_ins, document, fusion_weight):
         of_own = np.searchsorted(holders, own).clip(max=len(holders) - 1)
         paired = np.flatnonzero((holders[of_own] == own) & has_direction[of_own])
         other = to_numpy(take_rows(vectors, of_own[paired])).astype(float)
-        pairs[name] = np.full(len(own), np.nan)
-        pairs[name][paired] = np.vecdot(unit[paired], other)
+        for i, score in zip(paired.tolist(), np.vecdot(unit[paired], other).tolist()):
+            pairs[i][name] = score
     return pairs

@@ -44,8 +44,8 @@ def rank(documents, queries, k, *, modality=None, with_odds=False):
         Those of length zero get the corpus in its own order, with score 0, and a warning.
     k : int
         How many documents; cut to those there are.
-    modality : str, default=None
-        Search only documents of this modality.
+    modality : collection of str, default=None
+        Search only documents of these modalities.
     with_odds : bool, default=False
         Whether probabilities and evidence are wanted, which cost another pass.
 

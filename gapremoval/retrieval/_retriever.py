@@ -319,9 +319,9 @@ class MixedModalityRetriever(ModalityEstimator):
             How many, in place of the parameter; cut to the documents there are.
         modality : str or sequence of str of shape (n_queries,), default=None
             The rows' modalities; not needed for an EmbeddingArray.
-        document_modality : str, default=None
-            Search only documents of this modality, as in `document_modality_`. Where there
-            are fewer than asked for, those there are come back.
+        document_modality : str or collection of str, default=None
+            Search only documents of this modality or these modalities, as in
+            `document_modality_`. Where they have fewer documents, all of those are returned.
 
         Returns
         -------
@@ -332,7 +332,7 @@ class MixedModalityRetriever(ModalityEstimator):
         Raises
         ------
         ValueError
-            If no document has the `document_modality`.
+            If no document has the `document_modality`, or one of them.
         """
         documents, found = self._rank(X, n_neighbors, modality, document_modality, with_odds=True)
         ids, modalities = documents.column_of("id", found.positions)
@@ -512,6 +512,10 @@ class MixedModalityRetriever(ModalityEstimator):
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
+        if isinstance(document_modality, str):
+            document_modality = [document_modality]
+        if document_modality is not None and not len(document_modality):
+            raise ValueError("document_modality is empty: give a modality, or None for all.")
         documents = self._index.now
         rows = check_rows(self, X, modality, known=documents.modalities)
         if not rows.tags.is_query.any() and any(map(is_query, documents.modalities)):

@@ -1,5 +1,6 @@
 """The documents of a retriever as a search reads them: segments, one a modality."""
 
+import difflib
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import NamedTuple
@@ -171,8 +172,8 @@ class Snapshot:
             Of any length but zero.
         k : int
             Number of documents; at most those there are.
-        modality : str, default=None
-            Search only documents of this modality.
+        modality : collection of str, default=None
+            Search only documents of these modalities.
         score_map : CorpusScoreMap, default=None
             Makes scores of cosines.
 
@@ -201,7 +202,7 @@ class Snapshot:
         tops = {}
         with full_precision(self.like):
             for name, segment in self.directed.items():
-                if modality in (None, name):
+                if modality is None or name in modality:
                     lines = None if score_map is None else score_map.of[name]
                     top = top_k(
                         queries,
@@ -221,14 +222,30 @@ class Snapshot:
         found = [
             segment.of_live(segment.columns["position"])
             for (name, is_so), segment in self.segments.items()
-            if is_so == directed and modality in (None, name)
+            if is_so == directed and (modality is None or name in modality)
         ]
         return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *found]))
 
     def count(self, modality=None):
-        """The number of all documents, or of those of a modality; raises if there is none."""
-        self._check_there(modality)
-        return sum(s.n_live for (m, _), s in self.segments.items() if modality in (None, m))
+        """The number of all documents, or of those of some modalities.
+
+        Raises
+        ------
+        ValueError
+            If there is no document, or none of one of the modalities.
+        """
+        if not self.segments:
+            raise ValueError("The corpus is empty: add documents with partial_fit.")
+        there = sorted({name for name, _ in self.segments})
+        modality = there if modality is None else modality
+        for unknown in [name for name in modality if name not in there]:
+            near = difflib.get_close_matches(str(unknown), there, 1)
+            raise ValueError(
+                f"No document has the modality {unknown!r}; there are "
+                f"{', '.join(map(repr, there))}."
+                + "".join(f" Did you mean {name!r}?" for name in near)
+            )
+        return sum(s.n_live for (name, _), s in self.segments.items() if name in modality)
 
     def folded(self, score_map):
         """Vectors whose inner product with ``[query, 1]`` is the calibrated score.
@@ -255,14 +272,6 @@ class Snapshot:
                 folded[at, :-1] *= lines.scale[live, None]
                 folded[at, -1] = lines.offset[live]
         return folded
-
-    def _check_there(self, modality):
-        """Raise if there is no document, or none of a modality."""
-        if not self.segments:
-            raise ValueError("The corpus is empty: add documents with partial_fit.")
-        if modality is not None and all(modality != name for name, _ in self.segments):
-            have = ", ".join(map(repr, dict.fromkeys(self.modality.tolist())))
-            raise ValueError(f"No document has the modality {modality!r}; there are {have}.")
 
     def __getstate__(self):
         state = {column.name: getattr(self, column.name) for column in fields(self)}

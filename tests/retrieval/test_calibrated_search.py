@@ -162,7 +162,7 @@ def test_fewer_than_two_rows_teach_nothing(n_texts, n_queries):
     X = EmbeddingArray(rng.normal(size=(len(tags), N_FEATURES)), tags)
     retriever = MixedModalityRetriever(score_calibration=PosteriorOdds())
     if n_queries:
-        with pytest.warns(UserWarning, match="PosteriorOdds learned nothing yet about 'query:text'"):
+        with pytest.warns(UserWarning, match="learned nothing yet about 'query:text'"):
             retriever.fit(X)
     else:
         retriever.fit(X)

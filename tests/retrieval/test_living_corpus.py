@@ -93,9 +93,10 @@ def test_a_new_document_gets_the_scale_that_the_kept_rows_give_it():
     new = np.random.default_rng(5).normal(size=N_FEATURES)
     retriever.partial_fit(EmbeddingArray(new[None], "text"), ["new"])
     for name, bank in retriever._index.now.banks[0].items():
-        rows = np.concatenate([x - certain_center(x) for x in (bank.queries, bank.stand_ins)])
+        both = np.split(bank.rows, [bank.n_queries])
+        rows = np.concatenate([x - certain_center(x) for x in both])
         weights = np.ones(len(rows))
-        weights[len(bank.queries) :] = 16 / len(bank.stand_ins)
+        weights[bank.n_queries :] = 16 / len(both[1])
         table = rows @ new[:, None] / np.linalg.norm(new)
         variance = slow_spreads(table, weights)[1, 0]
         spread, believed, norm = (

@@ -129,31 +129,33 @@ def test_a_sample_of_many_rows_is_seeded_and_keeps_what_is_judged():
     y = ids + [judged.get(row) for row in range(1110, len(tags))]
     retriever = MixedModalityRetriever(score_calibration=PosteriorOdds()).fit(X, y)
     bank = retriever._index.now.banks[0]["query:text"]
-    assert bank.queries.shape == bank.stand_ins.shape == (MOST_ROWS, N_FEATURES)
-    assert [answer for answer in bank.answers if answer is not None] == [["text0"], [], ["image0"]]
+    assert (bank.rows.shape, bank.n_queries) == ((2 * MOST_ROWS, N_FEATURES), MOST_ROWS)
+    queries, stand_ins = np.split(bank.rows, 2)
+    answers = bank.known[:MOST_ROWS]
+    assert [answer for answer in answers if answer is not None] == [["text0"], [], ["image0"]]
     directions = X.values / np.linalg.norm(X.values, axis=1, keepdims=True)
-    rows = (bank.queries @ directions.T).argmax(axis=1)
+    rows = (queries @ directions.T).argmax(axis=1)
     assert {1120, 1400, 2309} < set(rows)
     assert (np.diff(rows) > 0).all()
     assert set(X.modality[rows]) == {"query:text"}
-    rows = (bank.stand_ins @ directions.T).argmax(axis=1)
-    assert rows.tolist() == bank.own.tolist()
+    rows = (stand_ins @ directions.T).argmax(axis=1)
+    assert rows.tolist() == bank.own[MOST_ROWS:].tolist()
     assert len(set(rows)) == MOST_ROWS
     other = retriever._index.now.banks[0]["query:image"]
-    assert (len(other.queries), len(other.stand_ins)) == (MOST_ROWS, 10)
+    assert (other.n_queries, len(other.own)) == (MOST_ROWS, MOST_ROWS + 10)
     learned = learned_by(retriever)
     assert learned_by(retriever.fit(X, y)) == learned
     # More judged queries than are kept.
     everything = [*ids, *["text1"] * 1200, *[None] * 1050]
-    answers = retriever.fit(X, everything)._index.now.banks[0]["query:text"].answers
-    assert answers == [["text1"]] * MOST_ROWS
+    bank = retriever.fit(X, everything)._index.now.banks[0]["query:text"]
+    assert bank.known[:MOST_ROWS].tolist() == [["text1"]] * MOST_ROWS
 
 
 def test_a_few_rows_are_all_kept():
     retriever, _ = fitted()
     (banks,) = retriever._index.now.banks
-    kept = {name: (len(bank.queries), len(bank.stand_ins)) for name, bank in banks.items()}
-    assert kept == {"query:text": (6, 17), "query:image": (3, 15)}
+    kept = {name: (bank.n_queries, len(bank.own)) for name, bank in banks.items()}
+    assert kept == {"query:text": (6, 23), "query:image": (3, 18)}
 
 
 def test_tags_of_many_modalities_and_of_several_parts_are_taught():
