@@ -7,7 +7,7 @@ from .._validation import compute_dtype
 from .._warnings import warn
 from ..calibration._moments import pool_means
 
-# The squared distance of the means, less what sampling explains, as a part of the mean squared
+# The squared distance of the means that is not explained by sampling, as a part of the squared
 # length of a row; and the distance in standard errors.
 FAR, N_ERRORS = 1 / 4, 3
 
@@ -15,18 +15,19 @@ FAR, N_ERRORS = 1 / 4, 3
 def unit_means(rows):
     """The number and the mean of the rows of each modality, brought to unit length: two dicts."""
     values, tags, lengths = rows.values, rows.tags, to_numpy(rows.lengths)
-    xp, dtype = array_namespace(values), compute_dtype(values)
-    # The reciprocals of other lengths might not be finite.
-    usable = (lengths > 1e-18) & (lengths < 1e18)
-    scale = np.divide(1, lengths, out=np.zeros(len(lengths)), where=usable)
-    codes, sums = np.arange(len(tags.names))[:, None], np.zeros((len(tags.names), values.shape[1]))
+    xp, dtype, n_names = array_namespace(values), compute_dtype(values), len(tags.names)
+    counts, sums = np.zeros(n_names, dtype=int), np.zeros((n_names, values.shape[1]))
     with full_precision(values):
         for some in row_blocks(values):
+            # The reciprocals of other lengths might not be finite.
+            usable = (lengths[some] > 1e-18) & (lengths[some] < 1e18)
+            weights = (tags.codes[some] == np.arange(n_names)[:, None]) & usable
+            counts += weights.sum(axis=1)
+            weights = weights / np.where(usable, lengths[some], 1)
             block = xp.astype(values[some, ...], dtype, copy=False)
-            weights = beside((tags.codes[some] == codes) * scale[some], block, dtype)
-            sums += to_numpy(xp.matmul(weights, block))
-    counts = tags[usable].counts()
-    return counts, {name: sums[tags.names.index(name)] / n for name, n in counts.items()}
+            sums += to_numpy(xp.matmul(beside(weights, block, dtype), block))
+    found = [(name, int(n), total / n) for name, n, total in zip(tags.names, counts, sums) if n]
+    return {name: n for name, n, _ in found}, {name: mean for name, _, mean in found}
 
 
 def warn_of_far_means(seen, new):
@@ -61,17 +62,15 @@ def is_far(n, mean, n_new, new_mean):
     Parameters
     ----------
     n, n_new : int
-        Numbers of rows. Of fewer than two rows before nothing is known.
+        Numbers of rows.
     mean, new_mean : ndarray of shape (n_features,)
 
     Returns
     -------
     bool
     """
-    # The trace of the covariance. The larger one, since similar rows are no independent sample.
-    spreads = [(1 - x @ x) * k / (k - 1) for k, x in ((n, mean), (n_new, new_mean)) if k > 1]
-    if n < 2:
-        return False
-    chance = max(spreads) * (1 / n + 1 / n_new)
+    # The expected squared distance if rows had no common direction: that is the largest there
+    # is, so a few similar rows (one product in ten colors) do not count as many.
+    chance = 1 / n + 1 / n_new
     square = np.sum((new_mean - mean) ** 2)
     return square - chance > FAR and square > N_ERRORS**2 * chance

@@ -181,6 +181,7 @@ CALIBRATIONS = [
 
 
 @pytest.mark.filterwarnings("ignore:.*length zero:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*learned nothing:UserWarning")
 @pytest.mark.filterwarnings("ignore:Parts of documents have mean lengths:UserWarning")
 @given(
     taught_corpora(),

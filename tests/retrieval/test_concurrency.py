@@ -25,6 +25,8 @@ from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Few rows:UserWarning"),
     pytest.mark.filterwarnings("ignore:y was not given:UserWarning"),
+    # Many documents are equal here.
+    pytest.mark.filterwarnings("ignore:The mean of the new rows:UserWarning"),
 ]
 calibrations = pytest.mark.parametrize("calibration", [None, PosteriorOdds()])
 

@@ -15,6 +15,7 @@ from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Few rows:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*length zero:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*learned nothing:UserWarning"),
 ]
 N_FEATURES = 4
 
