@@ -4,7 +4,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from sklearn.utils import check_array
 
-from ._array_api import check_precision, is_device_array, take_columns, take_rows, to_numpy
+from ._array_api import check_precision, is_device_array, take_rows, to_numpy
 from ._columns import as_rows, read_table
 from ._files import read_arrays, replacing
 from ._modality import Tags
@@ -366,6 +366,6 @@ class EmbeddingArray:
 def _select_columns(values, columns):
     """Apply the part of a key that follows its first entry, that of the rows."""
     columns = [column for column in columns if column is not Ellipsis]
-    if len(columns) == 1:
-        return take_columns(values, columns[0])
+    if len(columns) == 1 and isinstance(columns[0], slice | list | np.ndarray):
+        return take_rows(values, columns[0], axis=1)
     return values[(slice(None), *columns, ...)]
