@@ -20,8 +20,8 @@ def as_rows(values):
     Returns
     -------
     object
-        A 2-D array for a column of vectors (a Series, an Arrow array, an array of objects);
-        anything else as it is.
+        An array for a column (a Series, an Arrow array): a 2-D one if it holds vectors.
+        Anything else unchanged.
 
     Raises
     ------
@@ -57,6 +57,7 @@ def as_rows(values):
                     rows = shown(np.flatnonzero(~has_vector).tolist())
                     raise ValueError(f"The column has no vector in row {rows}: drop such rows.")
                 return vectors
+            return cells
     return values
 
 
