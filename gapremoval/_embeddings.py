@@ -9,16 +9,7 @@ from ._columns import as_rows, read_table
 from ._files import read_arrays, replacing
 from ._modality import Tags
 
-NUMPY_STACKS = {
-    np.append,
-    np.block,
-    np.column_stack,
-    np.concatenate,
-    np.dstack,
-    np.hstack,
-    np.stack,
-    np.vstack,
-}
+NUMPY_STACKS = {np.append, np.concatenate, np.stack, np.vstack}
 
 
 class EmbeddingArray:
@@ -346,7 +337,8 @@ class EmbeddingArray:
         return np.asarray(self.values, dtype=dtype, copy=copy)
 
     def __array_function__(self, function, types, args, kwargs):
-        if function in NUMPY_STACKS:
+        # Columns may be joined, as by a FeatureUnion.
+        if function in NUMPY_STACKS and kwargs.get("axis") != 1:
             raise TypeError(
                 f"np.{function.__name__} would drop the modalities of the rows: use "
                 "EmbeddingArray.concatenate([A, B]), or stack A.values and B.values."

@@ -170,11 +170,7 @@ def test_concatenate_names_a_malformed_modality():
     [
         np.concatenate,
         np.vstack,
-        np.hstack,
         np.stack,
-        np.dstack,
-        np.column_stack,
-        np.block,
         lambda arrays: np.append(*arrays, axis=0),
     ],
 )
@@ -184,6 +180,12 @@ def test_numpy_does_not_stack_rows_without_their_tags(xp, stack):
     for arrays in ([X, X], [X, np.ones((2, 3))], [np.ones((2, 3)), X]):
         with pytest.raises(TypeError, match=r"EmbeddingArray\.concatenate"):
             stack(arrays)
+
+
+@pytest.mark.parametrize("join", [np.hstack, lambda arrays: np.concatenate(arrays, axis=1)])
+def test_columns_are_joined_to_a_bare_array_as_by_a_feature_union(join):
+    X = numbered(["text", "image"])
+    np.testing.assert_array_equal(join([X, X]), join([X.values, X.values]))
 
 
 @given(tags)

@@ -452,7 +452,7 @@ def test_an_estimator_that_does_not_search_is_an_error(corpus, queries):
         "a pipeline",
         None,
     ):
-        with pytest.raises(TypeError, match=r"cannot search: the last step must be a Mixed"):
+        with pytest.raises(TypeError, match=r"has no search method: the last step must be a Mixed"):
             search(estimator, queries)
 
 

@@ -312,6 +312,10 @@ def test_an_interrupt_of_a_search_ends_its_threads(monkeypatch, n_queries):
     # The threads of the pool are free again, and those that waited for them.
     in_threads(threading.get_ident)
     assert in_threads(threading.get_ident, uses_blas=False)
+    # The thread that waited for the interrupted search restores the limit a moment later.
+    stop = time.monotonic() + 30
+    while blas_limits() != {2} and time.monotonic() < stop:
+        time.sleep(0.01)
     assert blas_limits() == {2}
 
 

@@ -239,7 +239,7 @@ def test_a_batch_too_large_for_the_device_is_halved_with_one_warning(network, mo
     items = pictures(25)
     want = tiny().transform(items).values
     monkeypatch.setattr(network, "encode_image", small)
-    with pytest.warns(UserWarning, match="too little memory") as caught:
+    with pytest.warns(UserWarning, match="memory of cpu is too small") as caught:
         got = tiny(batch_size=8).transform(items).values
     assert len(caught) == 1
     np.testing.assert_allclose(got, want, atol=1e-6)
