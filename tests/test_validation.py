@@ -8,12 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import validation
 
-from gapremoval import EmbeddingArray, ModalityGapRemover
+from gapremoval import (
+    EmbeddingArray,
+    MixedModalityRetriever,
+    ModalityGapRemover,
+    make_search_pipeline,
+    search,
+)
 from gapremoval._validation import check_rows
+from gapremoval.datasets import make_mixed_modality
 
 N_FEATURES = 3
 DTYPES = ["f2", "f4", "f8", ">f4", "g", "i1", "i8", "u2", "?", "c8", "O", "U1", "S1", "M8[s]"]
@@ -103,6 +110,27 @@ def test_lengths_tell_of_rows_that_are_not_finite():
     rows = check_rows(Fitted(), X, "text")
     with pytest.raises(ValueError, match="NaN in row 1, 3"):
         rows.lengths  # noqa: B018
+
+
+@pytest.mark.parametrize("scale", [1e150, 1e156, 1e300, 1e-160, 1e-300])
+def test_rows_whose_squares_leave_the_range_of_floats_are_found_as_others_are(scale):
+    X, y = make_mixed_modality(40, random_state=0)
+    X = X.astype("float64")
+    scaled = EmbeddingArray(X.values * scale, X.modality)
+    asked = X.modality == "query:text"
+    for pipe in (MixedModalityRetriever(), make_search_pipeline()):
+        want = search(clone(pipe).fit(X, y), X[asked])
+        found = search(pipe.fit(scaled, y), scaled[asked])
+        assert (found.ids == want.ids).mean() > 0.99  # rounding may exchange equals
+        np.testing.assert_allclose(found.scores, want.scores, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("k", [True, np.True_, False, 0, 2.0, "3"])
+def test_a_number_of_neighbors_is_an_integer_and_no_truth_value(k):
+    retriever = MixedModalityRetriever().fit(EmbeddingArray(np.eye(3), "image"))
+    with pytest.raises(ValueError, match="n_neighbors must be a whole number") as refusal:
+        search(retriever, np.eye(3), k, modality="image")
+    assert repr(k) in str(refusal.value)
 
 
 def test_rows_pass_the_gate_once_a_call(monkeypatch):
