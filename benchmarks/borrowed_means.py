@@ -7,6 +7,7 @@ usage: python benchmarks/borrowed_means.py
 
 import warnings
 
+import _tests  # noqa: F401
 import numpy as np
 from mixed_corpora import mixed_corpora
 from real_data import load_real

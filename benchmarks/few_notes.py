@@ -14,6 +14,7 @@ Mean reciprocal rank of the photos / of the notes, over draws of which scenes ar
 
 import warnings
 
+import _tests  # noqa: F401
 import numpy as np
 from real_data import load_real
 
