@@ -129,11 +129,16 @@ def test_a_column_without_any_vector_is_fine(kind):
 
 def test_a_modality_without_rows_is_stacked():
     rows = rng.normal(size=(20, 64)).astype("f4")
-    X = EmbeddingArray.concatenate({"text": np.empty((0, 64), "f4"), "image": rows})
-    assert X.modality.tolist() == ["image"] * 20
-    assert X.shape == (20, 64)
-    assert ModalityGapRemover().fit(X).counts_ == {"image": 20}
-    assert MixedModalityRetriever().fit(X).n_documents_ == 20
+    for empty in (np.empty((0, 64), "f4"), np.empty((0, 64)), [], pd.Series([]), pl.Series([])):
+        X = EmbeddingArray.concatenate({"text": empty, "image": rows})
+        assert X.modality.tolist() == ["image"] * 20
+        assert (X.shape, X.dtype) == ((20, 64), np.float32)
+        assert ModalityGapRemover().fit(X).counts_ == {"image": 20}
+        assert MixedModalityRetriever().fit(X).n_documents_ == 20
+    nothing = X[:0]
+    assert EmbeddingArray.concatenate([nothing, X, nothing]).shape == (20, 64)
+    assert EmbeddingArray.concatenate([nothing, nothing]).shape == (0, 64)
+    assert EmbeddingArray.concatenate({"text": np.empty((0, 3))}).shape == (0, 3)
 
 
 def test_queries_have_columns_of_their_own():
