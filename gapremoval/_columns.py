@@ -40,8 +40,10 @@ def as_rows(values):
     elif issparse(values):
         raise TypeError("Rows of embeddings are dense; got a sparse array. Use .toarray().")
     elif is_table(values):
-        first_row = np.asarray(values[:1], dtype=object).ravel()
-        if any(isinstance(cell, str) or np.ndim(cell) for cell in first_row):
+        head = np.asarray(values[:20])
+        if head.dtype.kind not in "fiub" and any(
+            isinstance(x, str) or np.ndim(x) for x in head.flat
+        ):
             raise ValueError(
                 "This table has columns that are not numbers. Columns of vectors become rows by\n"
                 f"    {FROM_FRAME}\n"

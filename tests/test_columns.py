@@ -273,8 +273,8 @@ def test_rows_that_cannot_be_computed_with_are_refused_with_what_mends_them(rows
 
 @pytest.mark.parametrize("library", FRAMES)
 def test_a_frame_with_columns_of_vectors_is_refused_with_the_line_that_reads_it(library):
-    frame = wide().to_dict("list")
-    frame = FRAMES[library](frame)
+    columns = {"sku": [1, 2], "text_vec": [None, [1.0, 2.0]], "image_vec": [None, [3.0, 4.0]]}
+    frame = FRAMES[library](columns)
     line = 'EmbeddingArray.from_frame(df, text="text_vec", image="image_vec", id="sku")'
     assert all(line in said for said in refusals(frame))
     with pytest.raises(ValueError, match=re.escape(line)):
