@@ -111,11 +111,11 @@ class PosteriorOdds(ScoreCalibrator):
     ...     retriever = MixedModalityRetriever(score_calibration=odds)
     ...     pipe = make_pipeline(ModalityGapRemover(), retriever).fit(X, y_unjudged)
     ...     print(f"{pipe.score(X[is_query], y[is_query]):.2f}")
-    0.76
-    0.88
+    0.75
+    0.85
     >>> shares = pipe[-1].score_calibration_.answer_share_["query:text"]
     >>> {name: round(share, 2) for name, share in shares.items()}
-    {'image': 0.27, 'image+text': 0.36, 'text': 0.37}
+    {'image': 0.22, 'image+text': 0.43, 'text': 0.35}
     """
 
     _parameter_constraints = {
