@@ -125,8 +125,7 @@ def cached_rows(memory, keys, encode, n_features, n_before=None, *, _busy_second
                 asked.difference_update(positions)
                 rows[positions] = values
                 blobs = [row.tobytes() for row in values.astype("<f4")]
-                found = [keys[position] for position in positions]
-                database.write([(k, row, _checksum(k, row)) for k, row in zip(found, blobs)])
+                database.write(dict(zip([keys[position] for position in positions], blobs)))
     return rows[first] if len(set(first)) < len(first) else rows
 
 
@@ -146,8 +145,9 @@ class _Database:
             self._transact(work, read_only=not os.access(self.folder, os.W_OK))
 
     def write(self, rows):
-        """Store triples of a key, a row and its checksum, all or none of them."""
-        self._transact(lambda connection: connection.executemany(INSERT, rows))
+        """Store the bytes of rows by their keys, all or none of them."""
+        stored = [(key, blob, _checksum(key, blob)) for key, blob in rows.items()]
+        self._transact(lambda connection: connection.executemany(INSERT, stored))
 
     def _transact(self, work, read_only=False):
         path, options = self.path, {"timeout": self.busy_seconds}
@@ -189,6 +189,6 @@ def _is_damage(error):
     return not isinstance(error, OSError)
 
 
-def _checksum(key, row):
+def _checksum(key, blob):
     # Of the key as well, since in a damaged file a key may lead to the row of another.
-    return zlib.crc32(row, zlib.crc32(key))
+    return zlib.crc32(blob, zlib.crc32(key))
