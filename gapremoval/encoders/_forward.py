@@ -1,6 +1,8 @@
-"""Texts and pictures through a network: batches, threads, precision, what goes wrong."""
+"""Texts and pictures through a network: threads, batches, precision, and what goes wrong."""
 
+import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
@@ -10,64 +12,84 @@ from .._warnings import warn
 from ._pictures import UnreadablePicture, read_picture
 
 NOT_FINITE = "the network gives a row that is not finite, so its weights may be damaged"
+# Decoded at 3 times the network's edge or more, a JPEG keeps its embedding (cosine > .9999).
+REDUCING_GAP = 4
 
 
 class Forward:
-    """Encodes texts and pictures, chunk by chunk, and remembers what could not be.
+    """Encode texts and pictures in batches, and note which of them cannot be encoded.
+
+    It is a context manager. When an error or an interrupt leaves it, no picture that waits to
+    be decoded is decoded any more, and nobody waits for those that are under way.
 
     Parameters
     ----------
     model : LoadedModel
     precision : {"auto", "float32", "float16", "bfloat16"}
     batch_size : int
-        Halved for good when the device's memory is too small for it.
-    pool : ThreadPoolExecutor
-        Its threads read and prepare pictures.
+        Halved for good when the memory of the device is too small for it.
+    n_threads : int
+        Number of threads that decode and prepare pictures.
 
     Attributes
     ----------
+    pool : ThreadPoolExecutor
+        The threads.
     precision : str
-        What ``"auto"`` stands for on the device.
+        The precision in use, chosen by device for ``"auto"``.
     n_overflowed : int
-        How many rows overflowed in it, and were encoded again in float32.
+        Number of rows that overflowed in it and were encoded again in float32.
     wrong : dict of int to str
-        The position of each text or picture that gave no row, and why.
+        By position, the reason why a text or picture has no row.
     cut : set of int
-        The positions of texts that are longer than the network reads.
+        Positions of the texts that are longer than the network reads.
     """
 
-    def __init__(self, model, precision, batch_size, pool):
+    def __init__(self, model, precision, batch_size, n_threads):
         self.torch = import_optional("torch", extra="clip", purpose="CLIPEncoder")
-        self.model, self.batch_size, self.pool = model, batch_size, pool
+        self.model, self.batch_size = model, batch_size
+        self.pool, self.stopped = ThreadPoolExecutor(n_threads), threading.Event()
         self.device = next(model.network.parameters()).device
-        self.precision = self._choose_precision(precision)
+        if precision == "auto":
+            is_cuda = self.device.type == "cuda"
+            half = "bfloat16" if is_cuda and self.torch.cuda.is_bf16_supported() else "float16"
+            precision = half if is_cuda else "float32"
+        self.precision = precision
+        self.least_edge = REDUCING_GAP * np.max(model.network.visual.preprocess_cfg["size"])
         self.wrong, self.cut = {}, set()
         self.told_of_memory = False
         self.n_overflowed = 0
 
-    def _choose_precision(self, precision):
-        if precision != "auto":
-            return precision
-        if self.device.type != "cuda":
-            return "float32"
-        return "bfloat16" if self.torch.cuda.is_bf16_supported() else "float16"
+    def __enter__(self):
+        return self
 
-    def texts(self, texts):
-        """Encode texts.
+    def __exit__(self, error, *_):
+        self.stopped.set()
+        self.pool.shutdown(wait=error is None, cancel_futures=True)
+
+    def encode(self, parts):
+        """Encode texts and pictures.
 
         Parameters
         ----------
-        texts : dict of int to str
-            The texts by position.
+        parts : dict of int to (str, object)
+            By position, ``("text", text)`` or ``("image", picture)``.
 
         Yields
         ------
         positions : list of int
-        rows : tensor of float32 of shape (n_positions, n_features)
-            Of unit length, on the device.
+        rows : ndarray of float32 of shape (n_positions, n_features)
+            Of unit length. Parts that cannot be encoded are left out, and noted in `wrong`.
         """
+        for kind, encode in (("text", self.texts), ("image", self.pictures)):
+            chosen = {i: content for i, (its_kind, content) in parts.items() if its_kind == kind}
+            yield from encode(chosen)
+
+    def texts(self, texts):
+        """Yield positions and rows of texts, given by position; short texts come first."""
         positions = np.array(list(texts))
-        tokens, lengths = self.tokenize(texts)
+        tokens, lengths = self.model.tokenize(list(texts.values()))
+        self.cut.update(positions[lengths > self.model.context_length].tolist())
         order = np.argsort(lengths, kind="stable") if self.model.can_trim else np.arange(len(texts))
         start = 0
         while start < len(order):
@@ -78,24 +100,10 @@ class Forward:
                 inputs = inputs[:, : min(lengths[batch].max(), self.model.context_length)]
             yield self._rows(positions[batch].tolist(), inputs, self.model.encode_text)
 
-    def tokenize(self, texts):
-        """Tokens and uncut lengths of texts by position; which are too long stands in `cut`."""
-        tokens, lengths = self.model.tokenize(list(texts.values()))
-        self.cut.update(i for i, n in zip(texts, lengths) if n > self.model.context_length)
-        return tokens, lengths
-
     def pictures(self, pictures):
-        """Encode pictures; threads read the next batch while the network runs.
+        """Yield positions and rows of pictures, given by position.
 
-        Parameters
-        ----------
-        pictures : dict of int to picture
-            The pictures by position.
-
-        Yields
-        ------
-        positions, rows
-            As `texts`; a picture that cannot be read is left out, and said in `wrong`.
+        Threads prepare the next batch while the network encodes one.
         """
         tensors = self._prepared(pictures)
         while batch := list(islice(tensors, self.batch_size)):
@@ -105,10 +113,11 @@ class Forward:
             yield self._rows(list(positions), inputs, self.model.network.encode_image)
 
     def _prepared(self, pictures):
-        """Yield a position and a tensor for each picture, reading at most a batch ahead."""
+        """Yield a position and a tensor for each picture; at most one batch is read ahead."""
 
         def prepare(picture):
-            return self.model.preprocess(read_picture(picture))
+            seen = read_picture(picture, least_edge=self.least_edge, stop=self.stopped)
+            return self.model.preprocess(seen)
 
         items, waiting = iter(pictures.items()), deque()
         while True:
@@ -123,29 +132,22 @@ class Forward:
                 self.wrong[position] = str(error)
 
     def _rows(self, positions, inputs, encode):
-        """Positions and unit rows; what is not finite is encoded again, then left out."""
-        rows = self._fitting(inputs, encode, self.precision)
+        """Positions and unit rows; rows that are not finite are tried once more in float32."""
+        rows = self._in_pieces(inputs, encode, self.precision)
         finite = self.torch.isfinite(rows).all(dim=1)
-        if not bool(finite.all()):
-            again = self.torch.nonzero(~finite)[:, 0]
-            if self.precision != "float32":
-                self.n_overflowed += len(again)
-                rows[again] = self._fitting(inputs[again.cpu()], encode, "float32")
-                finite = self.torch.isfinite(rows).all(dim=1)
-            for i in self.torch.nonzero(~finite)[:, 0].tolist():
-                self.wrong[positions[i]] = NOT_FINITE
-            positions = [position for position, good in zip(positions, finite.tolist()) if good]
-            rows = rows[finite]
-        return positions, self.torch.nn.functional.normalize(rows, dim=1)
+        if self.precision != "float32" and not finite.all():
+            self.n_overflowed += int((~finite).sum())
+            rows[~finite] = self._in_pieces(inputs[~finite.cpu()], encode, "float32")
+            finite = self.torch.isfinite(rows).all(dim=1)
+        unit = self.torch.nn.functional.normalize(rows[finite], dim=1).cpu().numpy()
+        positions, finite = np.array(positions), finite.cpu().numpy()
+        self.wrong.update(dict.fromkeys(positions[~finite].tolist(), NOT_FINITE))
+        return positions[finite].tolist(), unit
 
-    def _fitting(self, inputs, encode, precision):
-        """Raw rows in float32, in as many pieces as the device's memory asks for."""
-        torch = self.torch
-        half = torch.autocast(
-            self.device.type,
-            dtype=getattr(torch, precision),
-            enabled=precision != "float32",
-        )
+    def _in_pieces(self, inputs, encode, precision):
+        """Rows in float32, not normalized, in pieces that fit the memory of the device."""
+        torch, is_half = self.torch, precision != "float32"
+        half = torch.autocast(self.device.type, getattr(torch, precision), enabled=is_half)
         if self.device.type == "cuda":
             inputs = inputs.pin_memory()
         while True:
@@ -163,7 +165,7 @@ class Forward:
             self.batch_size //= 2
             if not self.told_of_memory:
                 warn(
-                    f"{self.device} has too little memory for this batch: it is halved to "
-                    f"{self.batch_size}, and again if need be. A smaller batch_size saves time."
+                    f"The memory of {self.device} is too small for this batch. It is halved to "
+                    f"{self.batch_size}, and again if needed; a smaller batch_size saves time."
                 )
             self.told_of_memory = True

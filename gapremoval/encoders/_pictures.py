@@ -2,38 +2,53 @@
 
 import hashlib
 import os
+import re
 import stat
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from .._optional import import_pillow
 
+LARGE = 2**25  # pixels of a picture that is decoded alone; most phones take fewer
+STRIP = 2**20  # pixels that are converted at once
+
 
 class UnreadablePicture(ValueError):  # noqa: N818 -- says what is wrong already
     """A picture that cannot be decoded; the message is the cause in a few words."""
 
 
-def read_picture(item):
+def read_picture(item, *, least_edge=None, stop=None):
     """Decode a picture to 8-bit RGB, upright, on white.
 
-    The EXIF orientation is followed, and ignored where the EXIF is damaged. Transparent
-    parts show white. Of a file with several frames the first is read, of an opened picture
-    the current one. More than 8 bits are scaled, never clipped: 16-bit grey so that 65535
-    is white, whatever the picture holds; integers (mode I) so that white is the first of
-    255 and 65535 that no pixel exceeds, and floats (mode F) of 1, 255 and 65535; those with
-    negative or larger pixels from their least to their greatest. Color profiles are not
-    applied.
+    - The EXIF orientation is applied, and ignored where the EXIF data are damaged.
+    - Transparent parts become white. Color profiles are not applied.
+    - A file with several frames gives its first frame, an opened picture its current one.
+    - More than 8 bits are scaled, never clipped. In 16-bit gray, 65535 is white. In mode I
+      (integers) white is 255 or 65535, the first that no pixel exceeds; in mode F (floats) 1,
+      255 or 65535. Pictures with negative or larger values are scaled from their minimum to
+      their maximum.
 
-    Call it within `quiet_pillow`. It may run in several threads at once.
+    Within `quiet_pillow`, several threads may call this at once. A call needs about 8 bytes
+    of memory per pixel of the picture, whatever its mode. Pictures of more than 2**25 pixels
+    are decoded one at a time in the whole process, so n threads together need less than
+    n * 256 MiB and what the largest picture needs.
 
     Parameters
     ----------
     item : Path, PIL.Image.Image or ndarray of uint8 of shape (H, W, 3)
-        An image file, or a picture; a picture is not changed.
+        An image file or a picture. It is not changed: a picture that was opened and not
+        loaded yet is decoded from its open file by another picture object, so that its pixels
+        do not stay in memory.
+    least_edge : int, default=None
+        Lets JPEG files be decoded at 1/2, 1/4 or 1/8 of their size, as long as neither edge
+        becomes shorter than this number of pixels. None decodes at full size.
+    stop : threading.Event, default=None
+        Once it is set, large pictures that wait for their turn are not decoded.
 
     Returns
     -------
@@ -49,13 +64,14 @@ def read_picture(item):
     """
     Image = import_pillow()
     try:
-        if isinstance(item, Path):
-            with _open(item) as file, _identify(file, item) as picture:
-                return _upright(_as_seen(picture), picture)
-        if isinstance(item, Image.Image):
-            with _decoding[id(item) % len(_decoding)]:
-                return _upright(_as_seen(item), item)
-        return _as_seen(Image.fromarray(item))
+        with _source(item) as (picture, is_ours):
+            # pillow-heif would decode a thumbnail, which was compressed once more.
+            if least_edge and is_ours and picture.format in {"JPEG", "MPO"}:
+                picture.draft(None, (least_edge, least_edge))
+            with _large if picture.width * picture.height > LARGE else nullcontext():
+                if stop is not None and stop.is_set():
+                    raise UnreadablePicture("not decoded: the run was stopped")
+                return _upright_rgb(picture, is_ours)
     except UnreadablePicture:
         raise
     except Image.DecompressionBombError as error:
@@ -67,7 +83,7 @@ def read_picture(item):
 
 
 def picture_content(item):
-    """A key of what a picture holds, the same wherever the picture lies.
+    """Digest of what a picture shows, wherever the picture is stored.
 
     Parameters
     ----------
@@ -78,12 +94,12 @@ def picture_content(item):
     -------
     bytes
         ``b"file:"`` and the SHA-256 of the file, or ``b"pixels:"`` and that of the size and
-        pixels that `read_picture` gives: pictures that look the same have the same key.
+        the pixels that `read_picture` gives: pictures that look the same have equal digests.
 
     Raises
     ------
     UnreadablePicture
-        If the file cannot be opened or the picture not decoded.
+        If the file cannot be opened or the picture cannot be decoded.
     """
     if isinstance(item, Path):
         with _open(item) as file:
@@ -93,47 +109,44 @@ def picture_content(item):
                 raise UnreadablePicture(_reason(error)) from error
     picture = read_picture(item)
     digest = hashlib.sha256(f"{picture.width} x {picture.height}:".encode())
-    digest.update(picture.tobytes())
+    for _, strip in _strips(picture):
+        digest.update(strip.tobytes())
     return b"pixels:" + digest.digest()
 
 
 @contextmanager
 def quiet_pillow():
-    """Ignore the warnings that Pillow's modules raise, in all threads, while it is entered.
+    """Ignore the warnings of Pillow's own modules, in all threads, until it is left.
 
-    ``warnings.catch_warnings`` in each worker would restore another's filters; this is
-    entered once around them, and by several threads at once if need be: the last to leave
-    removes the one filter that it added.
+    It is entered around the threads that decode: ``warnings.catch_warnings`` in each of them
+    would restore another's filters. Several threads may be inside at once; the last one to
+    leave removes the one filter that this adds.
     """
     global _n_quiet
     with _quieting:
         _n_quiet += 1
-        # Also for a later one: a catch_warnings elsewhere may have taken it away.
-        if not _own_filters():
-            warnings.filterwarnings("ignore", module=_PILLOW_MODULES)
+        # It moves to the front if it is there; another's catch_warnings may have removed it.
+        warnings.filterwarnings("ignore", module=_PILLOW.pattern)
     try:
         yield
     finally:
         with _quieting:
             _n_quiet -= 1
-            for entry in _own_filters() if not _n_quiet else ():
-                warnings.filters.remove(entry)
+            if not _n_quiet:
+                with suppress(ValueError):
+                    warnings.filters.remove(("ignore", None, Warning, _PILLOW, 0))
 
 
-# The comment in the pattern keeps it apart from a filter that the user set.
-_PILLOW_MODULES = r"PIL\.(?#quiet_pillow)"
+# The comment in the pattern distinguishes it from a filter of the user.
+_PILLOW = re.compile(r"PIL\.(?#quiet_pillow)")
 _n_quiet = 0
 
 
-def _own_filters():
-    return [x for x in warnings.filters if getattr(x[3], "pattern", None) == _PILLOW_MODULES]
-
-
 def _make_locks():
-    global _quieting, _decoding
-    _quieting = threading.Lock()
-    # An opened picture decodes itself in place when it is first used, so one that stands in
-    # several rows must not be read by two threads at once; pictures are not hashable.
+    global _quieting, _decoding, _large
+    _quieting, _large = threading.Lock(), threading.Lock()
+    # A picture that is given in several rows must not be decoded by two threads at once, since
+    # they share its file. Pictures are not hashable, so ids choose one of these locks.
     _decoding = [threading.Lock() for _ in range(61)]
 
 
@@ -143,14 +156,48 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_make_locks)
 
 
+@contextmanager
+def _source(item):
+    """Picture of an item, and whether it is ours to change and to decode in place."""
+    if isinstance(item, np.ndarray):
+        yield import_pillow().fromarray(item), True
+    elif isinstance(item, Path):
+        with _open(item) as file:
+            yield _identify(file), True
+    else:
+        with _decoding[id(item) % len(_decoding)]:
+            file = getattr(item, "fp", None)
+            # Nothing public tells whether pixels were loaded; the caller may have changed them.
+            if file is None or file.closed or getattr(item, "_im", None) is not None:
+                yield item, False
+                return
+            place = file.tell()
+            try:
+                twin = _twin(file, item)
+                yield twin or item, twin is not None
+            finally:
+                file.seek(place)
+
+
+def _twin(file, picture):
+    """Second picture on the file of one that is opened, in the same frame; None if it differs."""
+    # A plugin that opened the picture may not be registered.
+    with suppress(Exception):
+        twin = import_pillow().open(file)
+        if frame := picture.tell():
+            twin.seek(frame)
+        # The caller may have called `draft`.
+        if (twin.size, twin.mode) == (picture.size, picture.mode):
+            return twin
+    return None
+
+
 def _open(path):
-    """Open a file that is there, is a file, and holds something."""
+    """Open a file that exists, is a regular file, and is not empty."""
     try:
         status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            cause = "a folder, not a file"
         # Opening a pipe would wait for a writer.
-        elif not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             cause = "not a regular file"
         elif not status.st_size:
             cause = "the file is empty"
@@ -165,17 +212,12 @@ def _open(path):
 
 
 def _reason(error):
-    """What the system says, without its number and the path."""
+    """Message of the system, without its number and the path."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
-_AVIF_BRANDS = {b"avif", b"avis"}
-
-
-def _identify(file, path):
-    """The picture in an open file, not yet decoded, or what it would take to read it."""
+def _identify(file):
+    """Picture in an open file, not decoded yet; or an error with what it takes to read it."""
     Image = import_pillow()
     # Pillow registers its formats on demand; a thread that comes in the middle of that
     # would not know the file.
@@ -185,80 +227,65 @@ def _identify(file, path):
     except Image.UnidentifiedImageError as error:
         file.seek(0)
         head = file.read(12)
-        brand = head[8:] if head[4:8] == b"ftyp" else None
-        if brand in _AVIF_BRANDS and "AVIF" not in Image.SAVE:
+        brand = head[8:11] if head[4:8] == b"ftyp" else b""
+        if brand == b"avi" and "AVIF" not in Image.SAVE:
             cause = "AVIF needs Pillow 11.3 or newer: pip install -U pillow"
-        elif "HEIF" not in Image.OPEN and (
-            brand in _HEIF_BRANDS or path.suffix.lower() in _HEIF_SUFFIXES
-        ):
+        elif brand in {b"hei", b"hev", b"mif", b"msf"} and "HEIF" not in Image.OPEN:
             cause = "HEIC needs pillow-heif: pip install pillow-heif"
         else:
             cause = "not a picture that Pillow knows, or damaged"
         raise UnreadablePicture(cause) from error
 
 
-def _as_seen(picture):
-    """A new picture in RGB, transparent parts white."""
-    Image = import_pillow()
+def _upright_rgb(picture, is_ours):
+    """New picture in RGB, turned as the EXIF data say, transparent parts white."""
+    Image, ImageOps = import_pillow(), import_module("PIL.ImageOps")
     if not all(picture.size):
         raise UnreadablePicture(f"no pixels: {picture.width} x {picture.height}")
     picture.load()
-    mode, transparent = picture.mode, picture.info.get("transparency")
-    if mode.startswith("I") or mode == "F":
-        values = np.asarray(picture)
-        grey = _eight_bits(values, whites={"I": (255, 65535), "F": (1, 255, 65535)}.get(mode))
-        if transparent is not None:
-            grey[values == transparent] = 255
-        return Image.fromarray(grey).convert("RGB")
-    if mode in {"P", "LA", "La", "PA", "RGBA", "RGBa"} or (
-        mode in {"1", "L", "RGB"} and transparent is not None
-    ):
-        if mode == "P":
-            # Converting it writes the transparency into its palette.
-            picture = picture.copy()
-        elif mode == "La":
-            picture = picture.convert("LA")
-        picture = picture.convert("RGBA")
-        white = Image.new("RGB", picture.size, "white")
-        white.paste(picture, mask=picture)
-        return white
-    seen = picture.convert("RGB")
-    seen.info = {}
+    # Damaged EXIF data raise whatever their parser stumbles over.
+    with suppress(Exception):
+        picture = ImageOps.exif_transpose(picture, in_place=is_ours) or picture
+    seen, scale = Image.new("RGB", picture.size, "white"), _gray_scale(picture)
+    for top, strip in _strips(picture):
+        if scale:
+            strip = Image.fromarray(_eight_bits(strip, *scale))
+        elif strip.has_transparency_data:
+            strip = strip.convert("LA") if strip.mode == "La" else strip
+            strip = strip.convert("RGBA")
+        seen.paste(strip, (0, top), strip if strip.mode == "RGBA" else None)
     return seen
 
 
-def _eight_bits(values, whites):
-    """Scale grey values to uint8; without `whites`, 65535 is white."""
+def _strips(picture):
+    """Yield full-width pieces of a picture, from top to bottom, after their upper edges."""
+    height = max(1, STRIP // picture.width)
+    for top in range(0, picture.height, height):
+        bottom = min(top + height, picture.height)
+        yield top, picture.crop((0, top, picture.width, bottom))
+
+
+def _gray_scale(picture):
+    """Values that become black and white, if the mode has more than 8 bits; else None."""
+    if picture.mode.startswith("I;"):
+        return 0, 65535
+    whites = {"I": (255, 65535), "F": (1, 255, 65535)}.get(picture.mode)
     if whites is None:
-        low, white = 0, 65535
-    else:
-        finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0, 0)
-        if low < 0 or high > whites[-1]:
-            white = high
-        else:
-            low, white = 0, next(white for white in whites if high <= white)
+        return None
+    values = (np.asarray(strip) for _, strip in _strips(picture))
+    extremes = [(x.min(), x.max()) for part in values if (x := part[np.isfinite(part)]).size]
+    low = float(min((low for low, _ in extremes), default=0))
+    high = float(max((high for _, high in extremes), default=0))
+    if low < 0 or high > 65535:
+        return low, high
+    return 0, next(white for white in whites if high <= white)
+
+
+def _eight_bits(strip, black, white):
+    """Gray values scaled to uint8, ndarray of shape (H, W)."""
+    values = np.asarray(strip)
     with np.errstate(invalid="ignore"):
-        scaled = (values.astype(float) - low) * (255 / ((white - low) or 1))
-    return np.rint(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0)).astype(np.uint8)
-
-
-_TURNS = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
-
-
-def _upright(seen, picture):
-    """Turn what was made of a picture as the picture's EXIF says."""
-    try:
-        turn = _TURNS.get(picture.getexif().get(274))
-    # Damaged EXIF raises whatever its parser stumbled over.
-    except Exception:
-        turn = None
-    return seen.transpose(import_pillow().Transpose[turn]) if turn else seen
+        scaled = (values.astype(float) - black) * (255 / ((white - black) or 1))
+    gray = np.rint(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0)).astype(np.uint8)
+    gray[values == strip.info.get("transparency")] = 255
+    return gray

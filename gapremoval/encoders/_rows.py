@@ -1,4 +1,4 @@
-"""What the rows given to an encoder are: texts, pictures, or both, and who asks."""
+"""Items given to an encoder as rows: their modality, and the texts and pictures to encode."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -6,39 +6,34 @@ from pathlib import Path
 
 import numpy as np
 
-from .._items import Query, is_missing, is_picture
+from .._items import Query, is_missing, is_picture, picture_suffixes
 from .._modality import as_query
 from .._warnings import warn
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic")
+PICTURE = "a picture is a Path, a PIL image or a uint8 array of shape (H, W, 3)"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its tag, and the text (str) and picture that it is made of, or None."""
+    """Modality of a row and its parts, one or two pairs ``("text", text)`` or ``("image",
+    picture)``."""
 
     modality: str
-    text: object = None
-    picture: object = None
-
-    @property
-    def parts(self):
-        """The texts and pictures to encode, as pairs of a kind and a content."""
-        given = {"text": self.text, "image": self.picture}
-        return [(kind, content) for kind, content in given.items() if content is not None]
+    parts: list
 
 
 def read_rows(items, *, taker, warn_of_names=True):
-    """Sort out a list of items before anything is loaded.
+    """Check items before anything is loaded.
 
     Parameters
     ----------
     items : sequence
-        Texts (str), pictures, and `Query` objects around them.
+        Texts (str), pictures, and `Query` objects around them. Arrays and columns of pandas,
+        polars and pyarrow are sequences too.
     taker : str
-        Who takes them, for the messages.
+        Name of the estimator, for the messages.
     warn_of_names : bool, default=True
-        Whether texts that end like the name of a picture file are warned of.
+        Whether to warn of texts that end like the name of a picture file.
 
     Returns
     -------
@@ -52,10 +47,10 @@ def read_rows(items, *, taker, warn_of_names=True):
     Raises
     ------
     TypeError
-        If `items` is one item, or no sequence of items.
+        If `items` is a single item, or not a sequence of items.
     ValueError
-        If some are no items; the message names all of them. If a text is the name of a
-        picture file that is there.
+        If some rows are neither texts nor pictures, or a text is the name of a picture file
+        that exists. The message names all of them by row.
     """
     if isinstance(items, str | bytes | Query) or is_picture(items):
         shown = repr(items)[:40] if isinstance(items, str | Query | Path) else "picture"
@@ -63,32 +58,29 @@ def read_rows(items, *, taker, warn_of_names=True):
             f"{taker} takes a list of items and got a single {type(items).__name__}: write "
             f"[{shown}]. To search, call gapremoval.search(pipeline, {shown})."
         )
-    if (
-        isinstance(items, Mapping | Set)
-        or hasattr(items, "iterrows")
-        or not hasattr(items, "__len__")
-    ):
+    is_table = isinstance(items, Mapping | Set) or hasattr(items, "columns")
+    if is_table or not hasattr(items, "__len__"):
         raise TypeError(
             f"{taker} takes a list of texts and pictures; got a {type(items).__name__}. Records "
             "and DataFrames become items with gapremoval.explode_documents."
         )
-    rows, wrong, like_files = [], {}, []
+    if hasattr(items, "to_pylist"):  # pyarrow yields scalars of its own
+        items = items.to_pylist()
+    rows, wrong, like_files, suffixes = [], [], [], picture_suffixes()
     for number, item in enumerate(items):
         try:
             row = _read_row(item)
+            text = dict(row.parts).get("text", "")
+            if Path(text).suffix.lower() in suffixes:
+                like_files.append(text)
+                if is_file(text):
+                    raise ValueError(f"the text {text!r} names a picture file: wrap it in Path")
+            rows.append(row)
         except ValueError as error:
-            wrong[number] = str(error)
-            continue
-        rows.append(row)
-        if row.text is not None and row.text.lower().endswith(PICTURE_SUFFIXES):
-            like_files.append(row.text)
-            if is_file(row.text):
-                wrong[number] = f"the text {row.text!r} names a picture file: wrap it in Path"
+            wrong.append(f"row {number}: {error}")
     if wrong:
-        shown = [f"row {number}: {why}" for number, why in list(wrong.items())[:20]]
-        more = [f"and {len(wrong) - 20} more"] if len(wrong) > 20 else []
         raise ValueError(
-            f"{len(wrong)} of {number + 1} rows are no items. " + "; ".join(shown + more)
+            f"{len(wrong)} of {number + 1} rows are neither texts nor pictures. {listed(wrong)}"
         )
     if not rows:
         raise ValueError(f"{taker} was given no items (0 samples): at least one is needed.")
@@ -101,44 +93,50 @@ def read_rows(items, *, taker, warn_of_names=True):
 
 
 def _read_row(item):
+    """Row of an item, or a ValueError that says why it has none."""
     if not isinstance(item, Query):
-        return _plain_row(item)
+        part = _part(item)
+        return Row(part[0], [part])
     if item.item is not None:
-        row = _plain_row(item.item)
-        return Row(as_query(row.modality), row.text, row.picture)
-    picture = Path(item.image) if isinstance(item.image, str) else item.image
-    if item.text is not None and not isinstance(item.text, str):
-        raise ValueError(f"the text of {item!r} is a {type(item.text).__name__}, not a str")
-    if picture is not None and not is_picture(picture):
-        raise ValueError(f"the image of {item!r} is a {type(picture).__name__}: {HOW}")
-    kinds = [kind for kind, x in (("image", picture), ("text", item.text)) if x is not None]
-    text = None if item.text is None else str.__str__(item.text)
-    return Row(as_query("+".join(kinds)), text, picture)
+        parts = [_part(item.item)]
+    else:
+        image = Path(item.image) if isinstance(item.image, str) else item.image
+        parts = []
+        for kind, content in (("text", item.text), ("image", image)):
+            if content is not None:
+                parts.append(_part(content))
+                if parts[-1][0] != kind:
+                    raise ValueError(f"the {kind} of {item!r} is a {type(content).__name__}")
+    return Row(as_query("+".join(sorted(kind for kind, _ in parts))), parts)
 
 
-HOW = "a picture is a Path, a PIL image or a uint8 array of shape (H, W, 3)"
+def _part(content):
+    """Kind of a text or picture, and the text or picture itself."""
+    if is_picture(content):
+        return "image", content
+    if isinstance(content, str):
+        return "text", str.__str__(content)
+    if content is np.ma.masked or is_missing(content):
+        raise ValueError(f"{content!r} is missing: drop it, or use gapremoval.explode_documents")
+    if isinstance(content, np.ndarray):
+        raise ValueError(f"an array of {content.dtype} and shape {content.shape}: {PICTURE}")
+    raise ValueError(f"a {type(content).__name__}: an item is a str or a picture; {PICTURE}")
 
 
-def _plain_row(item):
-    if is_picture(item):
-        return Row("image", picture=item)
-    if isinstance(item, str):
-        return Row("text", text=str.__str__(item))
-    if isinstance(item, np.ndarray):
-        raise ValueError(f"an array of {item.dtype} and shape {item.shape}: {HOW}")
-    if is_missing(item):
-        raise ValueError(f"{item!r} is missing: drop it, or use gapremoval.explode_documents")
-    raise ValueError(f"a {type(item).__name__}: an item is a str or a picture; {HOW}")
+def listed(reasons):
+    """The first 20 of a list of sentences, for a message."""
+    more = [f"and {len(reasons) - 20} more"] if len(reasons) > 20 else []
+    return "; ".join(reasons[:20] + more)
 
 
 def never_a_name(text):
-    """The same text to the network, and one that is not taken for the name of a picture."""
+    """The same text for the network, and never taken for the name of a picture file."""
     return f"{text}\n"
 
 
 def is_file(text):
-    """Whether there is a file of this name, whatever the text is."""
+    """Whether a file of this name exists; any text may be asked about."""
     try:
         return Path(text).is_file()
-    except (OSError, ValueError):  # longer than a name may be, or with a NUL
+    except (OSError, ValueError):  # longer than a name may be, or with a null
         return False

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile, ImageOps, ImageSequence
 
+from gapremoval._items import picture_suffixes
 from gapremoval.encoders._pictures import (
     UnreadablePicture,
     picture_content,
@@ -497,7 +498,7 @@ class TestUnreadable:
         assert cause(tmp_path / "a.jpg") == "no such file"
 
     def test_folder(self, tmp_path):
-        assert cause(tmp_path) == "a folder, not a file"
+        assert cause(tmp_path) == "not a regular file"
 
     def test_empty(self, tmp_path):
         (tmp_path / "a.jpg").touch()
@@ -766,3 +767,31 @@ class TestQuietPillow:
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(enter, range(8)))
         assert warnings.filters == before
+
+
+class TestSuffixes:
+    def test_are_those_of_the_pictures_that_can_be_decoded(self):
+        suffixes = picture_suffixes()
+        assert {".jpg", ".jpeg", ".png", ".webp", ".tiff", ".mpo", ".qoi", ".psd"} <= suffixes
+        assert suffixes.isdisjoint({".txt", ".md", ".pdf", ".ps", ".eps", ".mpg", ".h5", ".docx"})
+        assert all(x == x.lower() and x.startswith(".") for x in suffixes)
+
+    def test_have_heic_where_its_plugin_is(self):
+        pytest.importorskip("pillow_heif")
+        assert {".heic", ".heif", ".hif"} <= picture_suffixes()
+
+    def test_every_format_that_pillow_writes_and_we_name_can_be_read(self, tmp_path):
+        n_read = 0
+        for suffix in picture_suffixes():
+            kind = Image.registered_extensions()[suffix]
+            if kind not in Image.SAVE:
+                continue
+            for mode in ("RGB", "L", "1", "P"):
+                with contextlib.suppress(OSError, ValueError, KeyError, NotImplementedError):
+                    PICTURE.resize((64, 64)).convert(mode).save(tmp_path / f"a{suffix}")
+                    break
+            else:
+                continue
+            assert read_picture(tmp_path / f"a{suffix}").mode == "RGB"
+            n_read += 1
+        assert n_read > 30

@@ -30,12 +30,12 @@ def test_each_row_is_tagged_by_what_it_is(tmp_path):
 
 def test_a_path_written_as_text_in_the_image_of_a_query_is_a_path(tmp_path):
     path = tmp_path / "x.jpg"
-    assert read([Query(image=str(path))])[0].picture == path
+    assert read([Query(image=str(path))])[0].parts == [("image", path)]
 
 
 @pytest.mark.parametrize("series", [pd.Series, tuple, np.array])
 def test_any_sequence_of_items_will_do(series):
-    assert [row.text for row in read(series(["a", "b"]))] == ["a", "b"]
+    assert [row.parts for row in read(series(["a", "b"]))] == [[("text", "a")], [("text", "b")]]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_is_no_sequence_of_items_is_sent_to_explode_documents(records):
 
 def test_all_rows_that_are_no_items_are_named_together():
     items = ["a", None, float("nan"), pd.NA, b"x", np.zeros((2, 2)), 3, Query(5), ["b"], "c"]
-    with pytest.raises(ValueError, match="8 of 10 rows are no items") as error:
+    with pytest.raises(ValueError, match="8 of 10 rows are neither") as error:
         read(items)
     for number in (1, 2, 3):
         assert f"row {number}: {items[number]!r} is missing: drop it" in str(error.value)
