@@ -148,6 +148,7 @@ def _fetch_folder(what, model, repository, filename, *patterns):
 
 
 def _load_tokenizer(model, name, source, text_config):
+    """open_clip's tokenizer of a network, from files that are on this machine by then."""
     open_clip = _optional("open_clip")
     options = dict(text_config.get("tokenizer_kwargs") or {})
     folder = name.rest if name.form == "folder" else ""
@@ -162,12 +163,17 @@ def _load_tokenizer(model, name, source, text_config):
         files = "tokenizer_config.json", "*.json", "*.txt", "*.model"
         folder = _fetch_folder("tokenizer", model, repository, *files)
     options["trust_remote_code"] = False  # it would run code that lies beside the tokenizer
-    return open_clip.tokenizer.HFTokenizer(
-        folder,
-        context_length=text_config.get("context_length", 77),
-        tokenizer_mode=text_config.get("tokenizer_mode"),
-        **options,
-    )
+    try:
+        return open_clip.tokenizer.HFTokenizer(
+            folder,
+            context_length=text_config.get("context_length", 77),
+            tokenizer_mode=text_config.get("tokenizer_mode"),
+            **options,
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"The tokenizer of model={model!r} in {folder} cannot be loaded: {error}"
+        ) from error
 
 
 def _local_tower(model, text_config):

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, row BLOB, checksum INTEGE
 # Damage may turn any value into a text, and Python raises for one that is not UTF-8.
 SELECT = """
 SELECT CAST(row AS BLOB), CAST(checksum AS INTEGER) FROM rows
-WHERE key = ? AND length(CAST(row AS BLOB)) IN (?, ?)
+WHERE key = ? AND length(CAST(row AS BLOB)) = ?
 """
 INSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
 
@@ -38,7 +38,7 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def cached_rows(memory, keys, encode, n_features, n_before=None, *, _busy_seconds=10.0):
+def cached_rows(memory, keys, encode, n_features, *, _busy_seconds=10.0):
     """Read rows from a cache folder, and encode and store the missing ones.
 
     The cache is a SQLite database in WAL mode, so a killed process leaves no half-written
@@ -62,9 +62,6 @@ def cached_rows(memory, keys, encode, n_features, n_before=None, *, _busy_second
         stored when it is yielded. Positions that cannot be encoded are left out.
     n_features : int
         Number of features; cached rows of another length are encoded again.
-    n_before : int, default=None
-        A second length, below `n_features`, that is also accepted from the cache. The
-        features that such rows lack are NaN.
 
     Returns
     -------
@@ -98,12 +95,11 @@ def cached_rows(memory, keys, encode, n_features, n_before=None, *, _busy_second
     database = _Database(folder, _busy_seconds)
 
     def read(connection):
-        n_bytes = 4 * n_features, 4 * (n_before or n_features)
         for key, position in list(missing.items()):
-            for blob, checksum in connection.execute(SELECT, (key, *n_bytes)):
-                if checksum == _checksum(key, blob) and key in missing:
-                    del missing[key]
-                    rows[position, : len(blob) // 4] = np.frombuffer(blob, dtype="<f4")
+            for blob, checksum in connection.execute(SELECT, (key, 4 * n_features)):
+                if checksum == _checksum(key, blob):
+                    rows[position] = np.frombuffer(blob, dtype="<f4")
+                    missing.pop(key, None)
 
     database.read(read)
     with process_lock("rows", os.path.abspath(folder)) if folder and missing else nullcontext():

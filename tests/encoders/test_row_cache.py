@@ -243,19 +243,6 @@ def test_rows_of_another_length_are_encoded_anew(folder):
         cached_rows(folder, ["a", "c"], narrow, 5)
 
 
-def test_shorter_rows_of_before_are_read_where_their_length_is_named(folder):
-    def narrow(positions):
-        yield positions, np.ones((len(positions), 4))
-
-    def wide(positions):
-        yield positions, np.full((len(positions), 5), 2)
-
-    cached_rows(folder, ["a", "b"], narrow, 4)
-    rows = cached_rows(folder, ["c", "a", "a"], wide, 5, 4)
-    np.testing.assert_array_equal(rows[0], np.full(5, 2))
-    np.testing.assert_array_equal(rows[1:], [[1, 1, 1, 1, np.nan]] * 2)
-
-
 def test_no_keys_need_no_folder(folder):
     assert cached_rows(folder, [], None, 7).shape == (0, 7)
     assert cached_rows(None, [], None, 7).shape == (0, 7)
