@@ -1,84 +1,75 @@
-"""Files of the Hugging Face hub: from its cache, from the hub, or within seconds why not."""
+"""Files of the Hugging Face hub: from its cache, else from the hub, else an error in seconds."""
 
 import contextlib
-import functools
 import threading
-from typing import NamedTuple
 
 from .._optional import import_optional
 
-HUB_ANSWERS_WITHIN = 5.0  # seconds; the hub's own retries take 46
-
-_optional = functools.partial(import_optional, extra="clip", purpose="CLIPEncoder")
+HUB_TIMEOUT = 5.0  # seconds; the hub's own retries take 46
 
 
-class Fetch(NamedTuple):
-    """Get files of a repository from the hub's cache, else from the hub if it answers."""
+def fetch(what, model, repository, filenames, download):
+    """Find a file in the hub's cache, or download it if the hub answers.
 
-    model: str
-    repository: str | None
-    offline_form: str = ""
+    Parameters
+    ----------
+    what, model : str
+        What the file is, and for which `model` of CLIPEncoder; for the error.
+    repository : str
+        Repository of the hub.
+    filenames : sequence of str
+        Names of the file, the preferred one first.
+    download : callable
+        Downloads the file and returns its path.
 
-    def __call__(self, what, get):
-        constants = _optional("huggingface_hub").constants
+    Returns
+    -------
+    path : str
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not in the cache, and the hub does not answer within seconds, may not be
+        asked (``HF_HUB_OFFLINE``), or refuses.
+    """
+    hub = import_optional("huggingface_hub", extra="clip", purpose="CLIPEncoder")
+    for filename in filenames:
+        # Unlike hf_hub_download with local_files_only=True, it never uses the network.
+        path = hub.try_to_load_from_cache(repository, filename)
+        if isinstance(path, str):
+            return path
+    cause = None
+    if hub.constants.HF_HUB_OFFLINE:
+        reason = "HF_HUB_OFFLINE forbids a download"
+    elif not _answers(hub):
+        reason = f"{hub.constants.ENDPOINT} does not answer"
+    else:
         try:
-            return call_offline(get)
-        except (ImportError, MemoryError):
-            raise
+            return download()
         except Exception as error:
-            cause = error
-        if constants.HF_HUB_OFFLINE:
-            hub = "HF_HUB_OFFLINE forbids to ask the hub"
-        elif not _hub_answers():
-            hub = f"{constants.ENDPOINT} does not answer"
-        else:
-            try:
-                return get()
-            except (ImportError, MemoryError):
-                raise
-            except Exception as error:
-                cause, hub = error, f"{constants.ENDPOINT} did not give it: {error}"
-        raise FileNotFoundError(
-            f"The {what} of model={self.model!r} cannot be had: {self.repository} is not (or not "
-            f"whole) on this machine, where it was looked for in {constants.HF_HUB_CACHE}, and "
-            f"{hub}. Without a network, download {self.repository} on another machine and use "
-            f"{self.offline_form}model='local-dir:PATH' with a folder that holds "
-            "open_clip_config.json, the weights and the tokenizer's files if it has any; or copy "
-            "that machine's hub cache and set HF_HUB_CACHE to it before Python starts."
-        ) from cause
+            cause, reason = error, f"the download from {hub.constants.ENDPOINT} failed: {error}"
+    raise FileNotFoundError(
+        f"The {what} of model={model!r} cannot be loaded: {' or '.join(filenames)} of "
+        f"{repository} is not in the cache {hub.constants.HF_HUB_CACHE}, and {reason}. To work "
+        f"without a network, download {repository} on another machine and pass "
+        "model='local-dir:PATH', a folder with open_clip_config.json, the weights and the "
+        "tokenizer's files, if any. Or copy that machine's cache, and set HF_HUB_CACHE to the copy "
+        "before Python starts."
+    ) from cause
 
 
-def _hub_answers():
-    """Whether the hub sends any answer at all; proxies and certificates are the hub's own."""
-    hub, answers = _optional("huggingface_hub"), []
+def _answers(hub):
+    """Whether the hub sends any response; proxies and certificates are left to its client."""
+    responses = []
 
     def ask():
-        # Whatever goes wrong, from a name not found to a refused certificate: no answer.
+        # Any error means no response, from an unknown host to a refused certificate.
         with contextlib.suppress(Exception):
             session = hub.utils.get_session()
-            answers.append(session.head(hub.constants.ENDPOINT, timeout=HUB_ANSWERS_WITHIN))
+            responses.append(session.head(hub.constants.ENDPOINT, timeout=HUB_TIMEOUT))
 
-    # In a thread, since looking up the name has no timeout of its own.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(HUB_ANSWERS_WITHIN)
-    return bool(answers)
-
-
-def call_offline(get):
-    with offline():
-        return get()
-
-
-def offline():
-    return replaced(_optional("huggingface_hub").constants, "HF_HUB_OFFLINE", True)
-
-
-@contextlib.contextmanager
-def replaced(owner, name, value):
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
+    # In a thread, since the look-up of the host's name has no timeout of its own.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HUB_TIMEOUT)
+    return bool(responses)

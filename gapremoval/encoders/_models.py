@@ -1,64 +1,43 @@
-"""CLIP networks built from their names, loaded once a process, with what encodes texts."""
+"""The networks of this process: loaded once, with their tokenizers and preprocessing."""
 
-import copy
 import dataclasses
 import functools
 import hashlib
 import json
-import logging
-import os
 import re
-import textwrap
-import threading
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from .._optional import import_optional
 from ._devices import choose_device, place, usable_device
-from ._hub import Fetch, call_offline, offline, replaced
+from ._loading import load_network
+from ._locks import process_lock
 from ._model_names import check_model_name
+from ._trimming import can_trim, encode_trimmed
 
 MAX_NETWORKS = 2
-OLDEST_TORCH = "2.6"  # before, open_clip reads as a pickle what is no plain checkpoint
 
 _optional = functools.partial(import_optional, extra="clip", purpose="CLIPEncoder")
 _networks = OrderedDict()  # the least recently used first
-_networks_lock, _loading_lock, _tokenizer_lock = (threading.Lock() for _ in range(3))
-
-
-def _after_fork():
-    # The parent's other threads may have held the locks.
-    global _networks_lock, _loading_lock, _tokenizer_lock
-    _networks_lock, _loading_lock, _tokenizer_lock = (threading.Lock() for _ in range(3))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A network ready to encode, with what belongs to it.
+    """A network with its tokenizer and its preprocessing, ready to encode.
 
     Attributes
     ----------
     network : torch.nn.Module
-        In float32, in eval mode and without gradients, on `device`.
+        In float32 and eval mode, without gradients, on `device`.
     preprocess : callable
-        open_clip's transform of an RGB PIL image to a float32 tensor (3, H, W).
+        open_clip's transform of an RGB PIL image to a float32 tensor of shape (3, H, W).
     tokenizer : callable
         open_clip's tokenizer of the network.
     device : torch.device
-        Where the network is.
-    context_length : int
-        Number of tokens that the text tower reads.
-    n_features : int
-        Length of an embedding.
-    can_trim : bool
-        Whether `encode_text` takes token batches cut to their longest text: a causal text
-        tower that reads a text off at its end never looks at the padding behind it.
+        Device of the network.
     settings : dict
         open_clip's configuration of the network and of its preprocessing.
     """
@@ -67,16 +46,29 @@ class LoadedModel:
     preprocess: Any
     tokenizer: Any
     device: Any
-    context_length: int
-    n_features: int
-    can_trim: bool
     settings: dict = dataclasses.field(repr=False)
+
+    @property
+    def context_length(self):
+        """Number of tokens that the text tower reads."""
+        return int(self.tokenizer.context_length)
+
+    @property
+    def n_features(self):
+        """Number of features of an embedding."""
+        return int(self.settings["model"]["embed_dim"])
+
+    @functools.cached_property
+    def can_trim(self):
+        """Whether `encode_text` accepts token batches that are cut to their longest text."""
+        return can_trim(self.network, self.tokenizer)
 
     @functools.cached_property
     def fingerprint(self):
-        """Sha256 of weights, architecture, preprocessing and tokenizer; takes seconds once.
+        """Sha256 of the weights, the architecture, the preprocessing and the tokenizer.
 
-        The same weights have the same fingerprint whatever file, name or device they are on.
+        Equal weights have equal fingerprints, whatever their file, name or device. The first
+        access takes seconds.
         """
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True, default=str).encode())
         digest.update(self.tokenize(["Two cafés, 3 red bicycles!"])[0].numpy())
@@ -86,7 +78,7 @@ class LoadedModel:
         return digest.hexdigest()
 
     def tokenize(self, texts):
-        """Tokens of texts, padded and cut to the context length.
+        """Convert texts to tokens, padded and truncated to the context length.
 
         Parameters
         ----------
@@ -97,32 +89,31 @@ class LoadedModel:
         tokens : LongTensor of shape (n_texts, context_length)
             On the CPU.
         lengths : ndarray of int, shape (n_texts,)
-            How many tokens each text has uncut, with those that mark its start and end; more
-            than `context_length` where it was cut.
+            Number of tokens of each text, including those that mark its start and its end.
+            Above `context_length` if the text was truncated.
         """
-        torch, tokenizer, width = _optional("torch"), self.tokenizer, self.context_length
+        torch, open_clip = _optional("torch"), _optional("open_clip.tokenizer")
+        tokenizer, width = self.tokenizer, self.context_length
         if not texts:
             return torch.zeros((0, width), dtype=torch.long), np.zeros(0, dtype=int)
-        if hasattr(tokenizer, "encode"):  # open_clip's own, in Python: encode only once
-            start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
-            # A run of letters takes the square of its length, and a token is 16 of them at most.
+        if isinstance(tokenizer, open_clip.SimpleTokenizer):
+            # Its time is quadratic in the length of a word, and a token has 16 letters at most.
             endless = re.compile(rf"(\S{{{64 * width}}})\S+")
-            texts = [endless.sub(r"\1", text) for text in texts]
-            encoded = [[start, *tokenizer.encode(text), end] for text in texts]
-            tokens = torch.zeros((len(texts), width), dtype=torch.long)
-            for row, ids in zip(tokens, encoded):
-                row[: len(ids)] = torch.tensor(
-                    ids if len(ids) <= width else [*ids[: width - 1], end]
-                )
-            return tokens, np.array([len(ids) for ids in encoded])
-        clips = getattr(tokenizer, "tokenizer_mode", "") == "clips"
-        clean = getattr(tokenizer, "clean_fn", None) or _clean_of_siglip
-        with _tokenizer_lock:  # the fast tokenizers keep how to cut and pad as their state
-            whole = tokenizer.tokenizer(
-                [clean(text) for text in texts], add_special_tokens=not clips, verbose=False
-            )
+            # One token more than the network reads shows which texts are truncated.
+            tokens = tokenizer([endless.sub(r"\1", text) for text in texts], width + 1)
+            lengths = width + 1 - (tokens.flip(1) != 0).int().argmax(1)
+            tokens = tokens[:, :width].contiguous()
+            tokens[lengths > width, -1] = tokenizer.eot_token_id
+            return tokens, lengths.numpy()
+        is_clips = getattr(tokenizer, "tokenizer_mode", "") == "clips"
+        clean = getattr(tokenizer, "clean_fn", open_clip.get_clean_fn("canonicalize"))
+        texts = [clean(text) for text in texts]
+        with process_lock(
+            "tokenizer"
+        ):  # fast tokenizers keep their padding and truncation as a state
+            whole = tokenizer.tokenizer(texts, add_special_tokens=not is_clips, verbose=False)
             tokens = tokenizer(texts)
-        return tokens, np.array([len(ids) + 3 * clips for ids in whole["input_ids"]])
+        return tokens, np.array([len(ids) + 3 * is_clips for ids in whole["input_ids"]])
 
     def encode_text(self, tokens):
         """Embeddings of tokens, as the network's ``encode_text``.
@@ -130,55 +121,32 @@ class LoadedModel:
         Parameters
         ----------
         tokens : LongTensor of shape (n_texts, n_tokens)
-            On the network's device. With `can_trim`, n_tokens may be anything from the length
-            of the longest text to `context_length`; without, it is `context_length`.
+            On the network's device. n_tokens is `context_length`; with `can_trim`, any number
+            from the length of the longest text on.
 
         Returns
         -------
         embeddings : Tensor of shape (n_texts, n_features)
-            Not normalised.
+            Not normalized.
         """
-        n_tokens = tokens.shape[1]
-        if not self.can_trim or n_tokens == self.context_length:
-            return self.network.encode_text(tokens)
-        # A view of the text tower that knows shorter texts only; it shares the weights.
-        tower = copy.copy(getattr(self.network, "text", self.network))
-        short = tower.positional_embedding[:n_tokens]
-        tower._parameters = {**tower._parameters, "positional_embedding": short}
-        mask = tower.attn_mask[:n_tokens, :n_tokens]
-        tower._buffers = {**tower._buffers, "attn_mask": mask}
-        return tower.encode_text(tokens) if hasattr(tower, "encode_text") else tower(tokens)
-
-
-def _clean_of_siglip(text):
-    tokenizer = _optional("open_clip.tokenizer")
-    return tokenizer.canonicalize_text(tokenizer.basic_clean(text))
-
-
-def _can_trim(network, tokenizer):
-    tower = getattr(network, "text", network)
-    return (
-        # Another tokenizer may pad with the highest number, which 'argmax' would read.
-        hasattr(tokenizer, "encode")
-        and getattr(tower, "attn_mask", None) is not None
-        and getattr(tower, "text_pool_type", getattr(tower, "pool_type", None)) == "argmax"
-        and getattr(tower, "cls_emb", None) is None
-        and not getattr(tower, "output_tokens", False)
-    )
+        if self.can_trim and tokens.shape[1] < self.context_length:
+            return encode_trimmed(self.network, tokens)
+        return self.network.encode_text(tokens)
 
 
 def load_model(model, device=None):
-    """The network of a name, loaded once a process.
+    """Load the network of a name, once per process.
 
-    The last two networks are kept, by name, device, and size and time of local files.
+    The two networks that were used last are kept. A name is loaded again if the size or the
+    time of its local files changed.
 
     Parameters
     ----------
     model : str
-        As `check_model_name` takes it.
+        Name of the model, see `check_model_name`.
     device : None, str or torch.device
-        As `choose_device` takes it. MPS is chosen for None only if a text and a picture get
-        the embeddings there that they get on the CPU.
+        See `choose_device`. None takes MPS only if a text and a picture get the same
+        embeddings there as on the CPU.
 
     Returns
     -------
@@ -186,158 +154,29 @@ def load_model(model, device=None):
 
     Raises
     ------
-    ValueError, FileNotFoundError
-        If the name, the device or the files cannot be right, or weights, tokenizer or
-        configuration are neither on this machine nor to be had from the hub.
+    ValueError
+        If the name, the device or the files are wrong.
+    FileNotFoundError
+        If weights, tokenizer or configuration are neither on this machine nor available from
+        the hub.
     RuntimeError
-        If a GPU is asked for in a process forked from one that had used it.
+        If the device is a GPU that was used before this process was forked.
     """
     name, chosen = check_model_name(model), usable_device(choose_device(device))
     key = (model, str(chosen), device is None, name.files)
     loaded = _recall(key)
-    if loaded is not None:
-        return loaded
-    with _loading_lock:
-        loaded = _recall(key)  # another thread may have loaded it meanwhile
-        if loaded is not None:
-            return loaded
-        with _networks_lock:
-            while len(_networks) >= MAX_NETWORKS:  # before loading: never three in memory
-                _networks.popitem(last=False)
-        with replaced(_optional("open_clip").factory, "logging", _open_clip_log()):
-            loaded = _build(model, name)
-        loaded = place(loaded, chosen, by_itself=device is None)
-        with _networks_lock:
-            _networks[key] = loaded
+    if loaded is None:
+        with process_lock("load"):
+            loaded = _recall(key)  # another thread may have loaded it meanwhile
+            if loaded is None:
+                while len(_networks) >= MAX_NETWORKS:  # before loading: never three in memory
+                    _networks.popitem(last=False)
+                loaded = LoadedModel(*load_network(model, name))
+                loaded = _networks[key] = place(loaded, chosen, by_itself=device is None)
     return loaded
 
 
 def _recall(key):
-    with _networks_lock:
-        if key in _networks:
-            _networks.move_to_end(key)
-        return _networks.get(key)
-
-
-def _build(model, name):
-    """Load a network on the CPU; `model` is the name as it was given, for the errors."""
-    torch, open_clip = _optional("torch"), _optional("open_clip")
-    if torch.__version__ < OLDEST_TORCH:
-        raise ImportError(
-            f"CLIPEncoder needs torch {OLDEST_TORCH} or later; this is {torch.__version__}, with "
-            "which a checkpoint file may run code. Mend it with pip install --upgrade torch"
-        )
-    factory, transform = open_clip.factory, open_clip.transform
-    source, checkpoint, record, preprocess = name.architecture, None, {}, {}
-    if name.form == "hub":
-        source, fetch, get = model, Fetch(model, name.rest), factory.download_pretrained_from_hf
-        fetch("open_clip_config.json", lambda: get(name.rest, filename="open_clip_config.json"))
-    elif name.form == "folder":
-        source = f"local-dir:{name.rest}"
-    with offline():  # what a hub repository has is in the cache by now
-        config = open_clip.get_model_config(source)
-    text = config.get("text_cfg")
-    if not isinstance(text, dict):
-        raise ValueError(f"The open_clip_config.json of model={model!r} is not one of open_clip.")
-    tokenizer_name, tower_name = text.get("hf_tokenizer_name"), text.get("hf_model_name")
-    if not tokenizer_name and "siglip" in (name.architecture or "").lower():
-        tokenizer_name = name.architecture  # open_clip goes by the name
-    if tokenizer_name or tower_name:  # before the weights come over the network
-        transformers = import_optional(
-            "transformers", extra="clip", purpose=f"The text tower of {model!r}"
-        )
-
-    if name.form == "tag":
-        record = preprocess = open_clip.get_pretrained_cfg(name.architecture, name.rest)
-        fetch = Fetch(model, record.get("hf_hub", "").rstrip("/"), _offline_form(name, record))
-        checkpoint = fetch("weights", lambda: factory.download_pretrained(record))
-    elif name.form == "file":
-        checkpoint, preprocess = name.rest, _preprocess_of_tags(name.architecture)
-    elif name.form == "hub":
-        checkpoint = fetch("weights", lambda: get(name.rest))
-    get_tokenizer = functools.partial(open_clip.get_tokenizer, source)
-    merges = (text.get("tokenizer_kwargs") or {}).get("bpe_path")
-    if merges and name.form == "folder":  # a file there, wherever Python was started
-        get_tokenizer.keywords["bpe_path"] = os.path.join(name.rest, merges)
-    if tokenizer_name:
-        # A configuration may ask to run code that lies beside the tokenizer.
-        get_tokenizer.keywords["trust_remote_code"] = False
-        fetch = Fetch(model, name.rest if name.form == "folder" else tokenizer_name)
-        tokenizer = fetch("tokenizer", get_tokenizer)
-    else:
-        tokenizer = call_offline(get_tokenizer)
-    if tower_name:  # such a tower asks the hub for its configuration, whatever the weights
-        get_config = functools.partial(
-            transformers.AutoConfig.from_pretrained, tower_name, trust_remote_code=False
-        )
-        Fetch(model, tower_name)("text tower's configuration", get_config)
-
-    create = functools.partial(
-        open_clip.create_model,
-        source,
-        pretrained=checkpoint if name.architecture else None,
-        # By path instead of by tag, with what the tag's record says beside it.
-        force_quick_gelu=bool(record.get("quick_gelu")),
-        force_preprocess_cfg=preprocess,
-        pretrained_text=False,
-        require_pretrained=name.form != "random",
-    )
-    # A seed of its own: random weights are the same in every process, and the user's are kept.
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        try:
-            network = call_offline(create)
-        except (OSError, ImportError, MemoryError):
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"{checkpoint or name.rest} cannot be read as the weights of model={model!r}: "
-                "it is no checkpoint, is damaged, or belongs to another architecture "
-                f"({textwrap.shorten(str(error), 300)})."
-            ) from error
-    network = network.float().eval().requires_grad_(False)
-    config["quick_gelu"] = bool(config.get("quick_gelu") or record.get("quick_gelu"))
-    shown = transform.PreprocessCfg(**network.visual.preprocess_cfg)
-    return LoadedModel(
-        network=network,
-        preprocess=transform.image_transform_v2(shown, is_train=False),
-        tokenizer=tokenizer,
-        device=torch.device("cpu"),
-        context_length=int(tokenizer.context_length),
-        n_features=int(config["embed_dim"]),
-        can_trim=_can_trim(network, tokenizer),
-        settings={"model": config, "preprocess": vars(shown)},
-    )
-
-
-def _preprocess_of_tags(architecture):
-    """What the records of an architecture's tags say in one voice; a file has no record.
-
-    open_clip prepares pictures for a SigLIP file with CLIP's mean and crop.
-    """
-    open_clip = _optional("open_clip")
-    keys = ("mean", "std", "interpolation", "resize_mode")
-    records = [
-        {key: open_clip.get_pretrained_cfg(architecture, tag).get(key) for key in keys}
-        for tag in open_clip.list_pretrained_tags_by_model(architecture)
-    ]
-    return records[0] if records and all(record == records[0] for record in records) else {}
-
-
-def _offline_form(name, record):
-    """How to name a tag's weights once they are a file, if a file can be named at all."""
-    open_clip = _optional("open_clip")
-    architecture = name.architecture
-    if record.get("quick_gelu") and not open_clip.get_model_config(architecture).get("quick_gelu"):
-        architecture += "-quickgelu"
-    told = _preprocess_of_tags(architecture)
-    if architecture in open_clip.list_models() and told == {key: record[key] for key in told} != {}:
-        return f"model='{architecture}/FILE' with its weights, or "
-    return ""
-
-
-def _open_clip_log():
-    # open_clip logs to the root logger, which would install a handler there.
-    log = logging.getLogger(f"{__name__}.open_clip")
-    log.setLevel(logging.CRITICAL)
-    return log
+    with suppress(KeyError):
+        _networks.move_to_end(key)
+        return _networks[key]

@@ -4,43 +4,41 @@ import os
 import sqlite3
 import threading
 import zlib
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 
 from .._warnings import warn
+from ._locks import process_lock
 
 FILE = "gapremoval_rows.sqlite"
 DAMAGED_FILE = "gapremoval_rows.damaged.sqlite"
 
-KEYS_PER_QUERY = 500  # old builds of SQLite allow 999 variables
 # A page of 16 KiB holds 7 rows of 512 numbers; with the usual 4 KiB, half of a page is wasted.
 SCHEMA = """
 PRAGMA page_size = 16384;
 PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, row BLOB, checksum INTEGER);
 """
+# Damage may turn any value into a text, and Python raises for one that is not UTF-8.
+SELECT = """
+SELECT CAST(row AS BLOB), CAST(checksum AS INTEGER) FROM rows
+WHERE key = ? AND length(CAST(row AS BLOB)) = ?
+"""
+INSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
 
-_turns = {}  # for each folder, the lock of the thread that encodes
-_connected = threading.RLock()  # held while a connection is open
-
-
-def _after_fork_in_child():
-    _turns.clear()  # their threads are not in this process
-    _connected.release()
-
-
+# SQLite forbids a connection that is open in two processes after a fork.
+_connected = threading.RLock()
 if hasattr(os, "register_at_fork"):
-    # SQLite forbids connections that are open in two processes after a fork.
     os.register_at_fork(
         before=_connected.acquire,
         after_in_parent=_connected.release,
-        after_in_child=_after_fork_in_child,
+        after_in_child=_connected.release,
     )
 
 
-def cached_rows(memory, keys, encode, n_features, n_before=None, *, _busy_seconds=10.0):
+def cached_rows(memory, keys, encode, n_features, *, _busy_seconds=10.0):
     """Read rows from a cache folder, and encode and store the missing ones.
 
     The cache is a SQLite database in WAL mode, so a killed process leaves no half-written
@@ -64,9 +62,6 @@ def cached_rows(memory, keys, encode, n_features, n_before=None, *, _busy_second
         stored when it is yielded. Positions that cannot be encoded are left out.
     n_features : int
         Number of features; cached rows of another length are encoded again.
-    n_before : int, default=None
-        A second length, below `n_features`, that is also accepted from the cache. The
-        features that such rows lack are NaN.
 
     Returns
     -------
@@ -89,7 +84,7 @@ def cached_rows(memory, keys, encode, n_features, n_before=None, *, _busy_second
         started.
     """
     folder = getattr(memory, "location", memory)
-    if folder is not None and not isinstance(folder, str | os.PathLike):
+    if not isinstance(folder, str | os.PathLike | None):
         raise TypeError(
             f"memory must be a folder (str or Path), a joblib.Memory or None, got {memory!r}."
         )
@@ -99,117 +94,87 @@ def cached_rows(memory, keys, encode, n_features, n_before=None, *, _busy_second
     rows = np.full((len(keys), n_features), np.nan, dtype=np.float32)
     database = _Database(folder, _busy_seconds)
 
-    def recall():
-        wanted = list(missing)
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            for key, blob in database.read(wanted[start : start + KEYS_PER_QUERY]):
-                row = np.frombuffer(blob, dtype="<f4")
-                if key in missing and len(row) in (n_features, n_before):
-                    rows[missing.pop(key), : len(row)] = row
+    def read(connection):
+        for key, position in list(missing.items()):
+            for blob, checksum in connection.execute(SELECT, (key, 4 * n_features)):
+                if checksum == _checksum(key, blob):
+                    rows[position] = np.frombuffer(blob, dtype="<f4")
+                    missing.pop(key, None)
 
-    recall()
-    with database.turn() if missing else nullcontext():
-        recall()  # another thread may have stored rows in its turn
+    database.read(read)
+    with process_lock("rows", os.path.abspath(folder)) if folder and missing else nullcontext():
+        database.read(read)  # another thread may have stored rows in its turn
         asked = set(missing.values())
         with closing(encode(sorted(asked))) if asked else nullcontext(()) as pairs:
             for positions, values in pairs:
                 positions = [int(position) for position in positions]
-                values = _checked(positions, values, asked, n_features)
+                with np.errstate(over="ignore"):
+                    values = np.asarray(values).astype(np.float32)
+                shape = (len(positions), n_features)
+                is_finite = np.isfinite(values).all()
+                if values.shape != shape or not (is_finite and asked.issuperset(positions)):
+                    raise ValueError(
+                        f"Expected finite rows of shape {shape}, at most one for each of the "
+                        f"positions {sorted(asked)[:20]}; got shape {values.shape}, "
+                        f"{'' if is_finite else 'not '}finite, for {positions}."
+                    )
                 asked.difference_update(positions)
                 rows[positions] = values
-                database.write([keys[position] for position in positions], values)
+                blobs = [row.tobytes() for row in values.astype("<f4")]
+                database.write(dict(zip([keys[position] for position in positions], blobs)))
     return rows[first] if len(set(first)) < len(first) else rows
-
-
-def _checked(positions, values, asked, n_features):
-    """The rows that `encode` yielded, in float32."""
-    with np.errstate(over="ignore"):
-        values = np.ascontiguousarray(values, dtype=np.float32)
-    if values.shape != (len(positions), n_features):
-        raise ValueError(
-            f"Expected rows of shape {(len(positions), n_features)}, got {values.shape}."
-        )
-    if wrong := set(positions) - asked:
-        raise ValueError(f"Positions {sorted(wrong)} were not asked for, or yielded twice.")
-    if wrong := [p for p, row in zip(positions, values) if not np.isfinite(row).all()]:
-        raise ValueError(f"Rows that are not finite cannot be cached: positions {wrong}.")
-    return values
 
 
 class _Database:
     """The database of a folder during one call; after a failure it is not used again."""
 
     def __init__(self, folder, busy_seconds):
-        self.is_usable = folder is not None
+        self.is_usable, self.was_damaged = folder is not None, False
         self.folder = Path(folder or ".")
         self.path = self.folder / FILE
         self.busy_seconds = busy_seconds
-        self.was_renamed = False
 
-    def turn(self):
-        """A lock shared with the other threads that use the folder."""
-        if not self.is_usable:
-            return nullcontext()
-        return _turns.setdefault(os.path.abspath(self.folder), threading.Lock())
+    def read(self, work):
+        """Call ``work(connection)`` if there is something to read."""
+        if os.path.exists(self.path):
+            # WAL mode needs files beside the database, which a read-only folder cannot have.
+            self._transact(work, read_only=not os.access(self.folder, os.W_OK))
 
-    def read(self, keys):
-        """Pairs of a key and the bytes of its row, for the keys that are stored."""
-        if not os.path.exists(self.path):
-            return []
-        query = (  # casts, because damage may turn anything into a text that is not UTF-8
-            "SELECT key, CAST(row AS BLOB), CAST(checksum AS INTEGER) FROM rows "
-            f"WHERE row IS NOT NULL AND key IN ({','.join('?' * len(keys))})"
-        )
-        # WAL mode needs files beside the database, which a read-only folder cannot have.
-        read_only = not os.access(self.folder, os.W_OK)
-        stored = self._transact(lambda rows: rows.execute(query, keys).fetchall(), read_only) or []
-        return [(key, row) for key, row, checksum in stored if checksum == _checksum(key, row)]
-
-    def write(self, keys, values):
-        """Store rows, all or none of them."""
-        blobs = [row.tobytes() for row in values.astype("<f4", copy=False)]
-        rows = [(key, blob, _checksum(key, blob)) for key, blob in zip(keys, blobs)]
-        insert = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
-        self._transact(lambda connection: connection.executemany(insert, rows))
+    def write(self, rows):
+        """Store the bytes of rows by their keys, all or none of them."""
+        stored = [(key, blob, _checksum(key, blob)) for key, blob in rows.items()]
+        self._transact(lambda connection: connection.executemany(INSERT, stored))
 
     def _transact(self, work, read_only=False):
+        path, options = self.path, {"timeout": self.busy_seconds}
+        if read_only:
+            path, options = f"{self.path.absolute().as_uri()}?immutable=1", {"uri": True}
         while self.is_usable:
             try:
+                if not read_only:
+                    self.folder.mkdir(parents=True, exist_ok=True)
                 # Closed at once: no connection may be open when the encoder forks.
-                with _connected, closing(self._connect(read_only)) as connection, connection:
+                with _connected, closing(sqlite3.connect(path, **options)) as connection:
                     if not read_only:
                         connection.executescript(SCHEMA)
-                    return work(connection)
+                    with connection:
+                        return work(connection)
             # Python cannot decode the name of a column whose definition is damaged.
             except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-                if _is_damage(error) and self._rename(error):
-                    continue
-                self.is_usable = False
-                warn(
-                    f"The cache in {self.folder} cannot be used ({error}): rows are encoded and "
-                    "not stored."
-                )
-
-    def _connect(self, read_only):
-        if read_only:
-            return sqlite3.connect(f"{self.path.absolute().as_uri()}?immutable=1", uri=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return sqlite3.connect(self.path, timeout=self.busy_seconds)
-
-    def _rename(self, damage):
-        """Whether the damaged file could be renamed, which is done once."""
-        if self.was_renamed:
-            return False
-        try:
-            os.replace(self.path, self.folder / DAMAGED_FILE)
-        except OSError:
-            return False
-        self.was_renamed = True
-        warn(
-            f"The cached rows in {self.path} are damaged ({damage}): the file was renamed to "
-            f"{DAMAGED_FILE} and a new one is started."
-        )
-        return True
+                if _is_damage(error) and not self.was_damaged:
+                    self.was_damaged = True
+                    with suppress(OSError):
+                        os.replace(self.path, self.folder / DAMAGED_FILE)
+                        warn(
+                            f"The cached rows in {self.path} are damaged ({error}): the file was "
+                            f"renamed to {DAMAGED_FILE} and a new one is started."
+                        )
+                else:
+                    self.is_usable = False
+                    warn(
+                        f"The cache in {self.folder} cannot be used ({error}): rows are encoded "
+                        "and not stored."
+                    )
 
 
 def _is_damage(error):
@@ -220,6 +185,6 @@ def _is_damage(error):
     return not isinstance(error, OSError)
 
 
-def _checksum(key, row):
+def _checksum(key, blob):
     # Of the key as well, since in a damaged file a key may lead to the row of another.
-    return zlib.crc32(row, zlib.crc32(key))
+    return zlib.crc32(blob, zlib.crc32(key))

@@ -1,5 +1,9 @@
 """The tiny networks: known to open_clip, saved in files, and none of them loaded yet."""
 
+import copy
+import functools
+import shutil
+
 import pytest
 
 
@@ -21,19 +25,34 @@ def nothing_loaded(tiny_architectures):
     _models._networks.clear()
 
 
-@pytest.fixture
-def plain(tiny_architectures, tmp_path):
-    """Make a network with random weights as open_clip does, and save its weights."""
+@pytest.fixture(scope="session")
+def checkpoint(tiny_architectures, tmp_path_factory):
+    """Make a network with random weights as open_clip does, once, and save its weights."""
     import open_clip
     import torch
 
-    def make(architecture, **kwargs):
+    folder = tmp_path_factory.mktemp("checkpoints")
+
+    @functools.cache
+    def make(architecture):
         with torch.random.fork_rng():
             torch.manual_seed(7)
-            network, _, preprocess = open_clip.create_model_and_transforms(architecture, **kwargs)
-        path = tmp_path / f"{architecture}.pt"
+            network, _, preprocess = open_clip.create_model_and_transforms(architecture)
+        path = folder / f"{architecture}.pt"
         torch.save(network.state_dict(), path)
         return network.eval(), preprocess, path
+
+    return make
+
+
+@pytest.fixture
+def plain(checkpoint, tmp_path):
+    """A network, its preprocessing and its weights in a file, all to be changed at will."""
+
+    def make(architecture):
+        network, preprocess, path = checkpoint(architecture)
+        copied = shutil.copyfile(path, tmp_path / path.name)
+        return copy.deepcopy(network), preprocess, copied
 
     return make
 

@@ -1,19 +1,22 @@
 import dataclasses
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
+import re
+import threading
 
 import pytest
 
 pytest.importorskip("open_clip")
 
+import open_clip
 import torch
 from networks import CONFIGS, TEXTS
 
 from gapremoval import CLIPEncoder
 from gapremoval.encoders import _devices
 from gapremoval.encoders._devices import choose_device
+from gapremoval.encoders._locks import process_lock
 from gapremoval.encoders._models import load_model
 
 pytestmark = pytest.mark.usefixtures("nothing_loaded")
@@ -32,7 +35,7 @@ def only_cpu(monkeypatch):
 
 @pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:7", "MPS", "meta", 3.5, ["cpu"]])
 def test_a_device_that_is_not_here_says_what_is(only_cpu, device):
-    with pytest.raises(ValueError, match=r"Here there is cpu\..*set_params\(device=None\)"):
+    with pytest.raises(ValueError, match=r"Available here: cpu\..*set_params\(device=None\)"):
         choose_device(device)
 
 
@@ -45,16 +48,14 @@ def test_none_takes_cuda_then_mps_then_the_cpu(only_cpu, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device() == torch.device("cuda")
     assert choose_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(ValueError, match="Here there is cuda:0, cuda:1, mps, cpu"):
+    with pytest.raises(ValueError, match="Available here: cuda:0, cuda:1, mps, cpu"):
         choose_device("cuda:7")
 
 
-def test_mps_that_answers_otherwise_leaves_the_network_on_the_cpu_with_one_warning(
-    only_cpu, monkeypatch
-):
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="needs an MPS that fails")
+def test_mps_that_fails_leaves_the_network_on_the_cpu_with_one_warning(only_cpu, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(_devices, "_fault_on", lambda loaded, device: "encode_image: cosine 0.41")
-    with pytest.warns(UserWarning, match="stays on the CPU.*cosine 0.41") as caught:
+    with pytest.warns(UserWarning, match="stays on the CPU.*selects the other") as caught:
         loaded = load_model("tiny-vit/random")
     assert len(caught) == 1
     assert loaded.device == torch.device("cpu")
@@ -100,17 +101,11 @@ def test_on_cuda_the_fingerprint_and_the_embeddings_are_those_of_the_cpu():
         )
 
 
-FORKED = """
-import json, multiprocessing, sys, threading
-import open_clip, torch
-from gapremoval.encoders import _models
-
-open_clip.add_model_config(sys.argv[1])
-
 def embed(text):
-    loaded = _models.load_model("Forked/random", "cpu")
+    loaded = load_model("forked/random", "cpu")
     with torch.inference_mode():
-        return loaded.encode_text(loaded.tokenize([text] * 64)[0]).numpy()
+        return loaded.encode_text(loaded.tokenize([text] * 16)[0]).numpy()
+
 
 def embed_in_a_thread(text):
     rows = []
@@ -119,31 +114,47 @@ def embed_in_a_thread(text):
     thread.join()
     return rows[0]
 
-torch.set_num_threads(2)
-want = embed("two dogs")
-_models._loading_lock.acquire()  # as if another thread of the parent were loading
-for function in (embed, embed_in_a_thread):
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        for rows in pool.map_async(function, ["two dogs"] * 4).get(timeout=50):
-            assert abs(rows - want).max() < 1e-4
-print("the same in the children")
-"""
+
+@pytest.fixture
+def fork():
+    """Call a function in two forked processes."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+
+    def call(function, argument):
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            return pool.map_async(function, [argument] * 4).get(timeout=60)
+
+    return call
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_network_used_before_a_fork_answers_in_the_children(tmp_path):
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_network_used_before_a_fork_answers_in_the_children(tmp_path, fork):
     # Large enough for torch to share the work between threads, which a fork leaves behind.
     text = {"context_length": 77, "width": 256, "heads": 4, "layers": 2}
-    (tmp_path / "Forked.json").write_text(json.dumps({**CONFIGS["tiny-vit"], "text_cfg": text}))
-    run = subprocess.run(
-        [sys.executable, "-c", FORKED, str(tmp_path)], capture_output=True, text=True, timeout=120
-    )
-    assert run.stdout == "the same in the children\n", run.stderr
+    (tmp_path / "forked.json").write_text(json.dumps({**CONFIGS["tiny-vit"], "text_cfg": text}))
+    open_clip.add_model_config(tmp_path)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        want = embed("two dogs")
+        with process_lock("load"):  # as if another thread of the parent were loading
+            for function in (embed, embed_in_a_thread):
+                for rows in fork(function, "two dogs"):
+                    assert abs(rows - want).max() < 1e-4
+    finally:
+        torch.set_num_threads(n_threads)
 
 
-def test_a_gpu_used_before_a_fork_is_one_clear_error(monkeypatch):
-    monkeypatch.setattr(_devices, "_forked_with_torch", True)
-    monkeypatch.setattr(_devices, "_threads_limited", True)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    with pytest.raises(RuntimeError, match="forked.*'spawn'.*device='cpu'"):
-        load_model("tiny-vit/random", "mps")
+def message_of_a_load_on_mps(model):
+    torch.backends.mps.is_available = lambda: True
+    try:
+        load_model(model, "mps")
+    except RuntimeError as error:
+        return str(error)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_gpu_used_before_a_fork_is_one_clear_error(fork):
+    for message in fork(message_of_a_load_on_mps, "tiny-vit/random"):
+        assert re.search("forked.*'spawn'.*device='cpu'", message)

@@ -1,6 +1,7 @@
 import hashlib
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -238,21 +239,8 @@ def test_rows_of_another_length_are_encoded_anew(folder):
         yield positions, np.ones((len(positions), 5))
 
     assert cached_rows(folder, ["a", "b"], wide, 5).shape == (2, 5)
-    with pytest.raises(ValueError, match=r"Expected rows of shape \(1, 5\), got \(1, 4\)"):
+    with pytest.raises(ValueError, match=r"Expected finite rows of shape \(1, 5\).* got"):
         cached_rows(folder, ["a", "c"], narrow, 5)
-
-
-def test_shorter_rows_of_before_are_read_where_their_length_is_named(folder):
-    def narrow(positions):
-        yield positions, np.ones((len(positions), 4))
-
-    def wide(positions):
-        yield positions, np.full((len(positions), 5), 2)
-
-    cached_rows(folder, ["a", "b"], narrow, 4)
-    rows = cached_rows(folder, ["c", "a", "a"], wide, 5, 4)
-    np.testing.assert_array_equal(rows[0], np.full(5, 2))
-    np.testing.assert_array_equal(rows[1:], [[1, 1, 1, 1, np.nan]] * 2)
 
 
 def test_no_keys_need_no_folder(folder):
@@ -283,7 +271,7 @@ def test_rows_that_are_not_finite_are_refused_and_not_stored(value, is_cached, l
         yield [2, 1], np.array([truth([3])[0], np.full(N_FEATURES, value)])
 
     memory = folder if is_cached else None
-    with pytest.raises(ValueError, match=r"not finite cannot be cached: positions \[1\]"):
+    with pytest.raises(ValueError, match=r"Expected finite rows.* \[2, 1\]"):
         cached_rows(memory, [key_of(n) for n in [1, 2, 3]], encode, N_FEATURES)
     Encoder([1, 2, 3], log).rows(memory)
     assert encoded(log) == ([2, 3] if is_cached else [1, 2, 3])
@@ -308,23 +296,24 @@ def test_what_the_encoder_leaves_out_comes_back_as_nan_and_is_asked_for_again(is
 
 
 @pytest.mark.parametrize(
-    ("chunks", "message"),
+    "chunks",
     [
-        ([([0, 2], np.ones((1, 2)))], r"shape \(2, 2\), got \(1, 2\)"),
-        ([([0, 2], np.ones(2))], r"shape \(2, 2\), got \(2,\)"),
-        ([([0], np.ones((1, 2))), ([2], np.ones((1, 3)))], r"shape \(1, 2\), got \(1, 3\)"),
-        ([([0, 1], np.ones((2, 2)))], r"Positions \[1\] were not asked for"),
-        ([([0, 3], np.ones((2, 2)))], r"Positions \[3\] were not asked for"),
-        ([([0, -1], np.ones((2, 2)))], r"Positions \[-1\] were not asked for"),
-        ([([0], np.ones((1, 2))), ([0], np.ones((1, 2)))], r"\[0\] .*or yielded twice"),
+        [([0, 2], np.ones((1, 2)))],
+        [([0, 2], np.ones(2))],
+        [([0], np.ones((1, 2))), ([2], np.ones((1, 3)))],
+        [([0, 1], np.ones((2, 2)))],
+        [([0, 3], np.ones((2, 2)))],
+        [([0, -1], np.ones((2, 2)))],
+        [([0], np.ones((1, 2))), ([0], np.ones((1, 2)))],
     ],
 )
-def test_an_encoder_that_gives_other_rows_than_asked_is_an_error(chunks, message, folder):
+def test_an_encoder_that_gives_other_rows_than_asked_is_an_error(chunks, folder):
     def encode(positions):
         assert positions == [0, 2]
         yield from chunks
 
-    with pytest.raises(ValueError, match=message):
+    wrong = re.escape(str(chunks[-1][0]))
+    with pytest.raises(ValueError, match=rf"(?s)at most one for each of the positions .*{wrong}\."):
         cached_rows(folder, ["a", "a", "b"], encode, 2)
 
 
