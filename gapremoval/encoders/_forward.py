@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -12,7 +13,7 @@ from .._warnings import warn
 from ._pictures import UnreadablePicture, read_picture
 
 NOT_FINITE = "the network gives a row that is not finite, so its weights may be damaged"
-# Decoded at 3 times the network's edge or more, a JPEG keeps its embedding (cosine > .9999).
+# A JPEG that is decoded at 3 times the network's input keeps its embedding (cosine > .9999).
 REDUCING_GAP = 4
 
 
@@ -115,10 +116,12 @@ class Forward:
     def _prepared(self, pictures):
         """Yield a position and a tensor for each picture; at most one batch is read ahead."""
 
-        def prepare(picture):
-            seen = read_picture(picture, least_edge=self.least_edge, stop=self.stopped)
-            return self.model.preprocess(seen)
-
+        prepare = partial(
+            read_picture,
+            least_edge=self.least_edge,
+            stop=self.stopped,
+            then=self.model.preprocess,
+        )
         items, waiting = iter(pictures.items()), deque()
         while True:
             for position, picture in islice(items, max(self.batch_size - len(waiting), 0)):

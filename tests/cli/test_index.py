@@ -204,10 +204,10 @@ def test_an_interrupted_run_loses_only_what_was_under_way(
 ):
     read = _forward.read_picture
 
-    def read_until_the_last(picture):
+    def read_until_the_last(picture, **options):
         if picture.name == "z.png":
             raise KeyboardInterrupt
-        return read(picture)
+        return read(picture, **options)
 
     for i, image in enumerate(scenes.images):
         image.rotate(90).save(photos / f"turned {i}.png")
