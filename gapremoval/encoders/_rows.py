@@ -81,7 +81,7 @@ def read_rows(items, *, taker, warn_of_names=True):
             wrong.append(f"row {number}: {error}")
     if wrong:
         raise ValueError(
-            f"{len(wrong)} of {number + 1} rows are neither texts nor pictures. {listed(wrong)}"
+            f"{len(wrong)} of {number + 1} rows are not valid items. {listed(wrong)}"
         )
     if not rows:
         raise ValueError(f"{taker} was given no items (0 samples): at least one is needed.")

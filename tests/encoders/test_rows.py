@@ -59,7 +59,7 @@ def test_what_is_no_sequence_of_items_is_sent_to_explode_documents(records):
 
 def test_all_rows_that_are_no_items_are_named_together():
     items = ["a", None, float("nan"), pd.NA, b"x", np.zeros((2, 2)), 3, Query(5), ["b"], "c"]
-    with pytest.raises(ValueError, match="8 of 10 rows are neither") as error:
+    with pytest.raises(ValueError, match="8 of 10 rows are not valid items") as error:
         read(items)
     for number in (1, 2, 3):
         assert f"row {number}: {items[number]!r} is missing: drop it" in str(error.value)
@@ -88,7 +88,7 @@ COLUMNS = {
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
 def test_a_column_of_texts_is_read_and_its_missing_cells_are_named(column):
     assert [row.parts for row in read(column(["a", "b"]))] == [[("text", "a")], [("text", "b")]]
-    with pytest.raises(ValueError, match="2 of 4 rows are neither") as error:
+    with pytest.raises(ValueError, match="2 of 4 rows are not valid items") as error:
         read(column(["a", None, "b", None]))
     for number in (1, 3):
         assert f"row {number}: " in str(error.value)
@@ -107,7 +107,7 @@ def test_a_table_is_sent_to_explode_documents(kind):
     "query", [Query(text=5), Query(image="a.jpg", text=PICTURE), Query(image=3)]
 )
 def test_a_query_whose_parts_are_of_another_kind_is_named(query):
-    with pytest.raises(ValueError, match="1 of 2 rows are neither texts nor pictures. row 1: "):
+    with pytest.raises(ValueError, match="1 of 2 rows are not valid items. row 1: "):
         read(["a", query])
 
 
