@@ -5,7 +5,7 @@ DATA ?=
 LINTERS := ruff==0.17.6 import-linter==2.17
 BIN := .venv/bin
 
-.PHONY: demo test test-core browser docs docs-quick lint format clean
+.PHONY: demo test test-core figures browser docs docs-quick lint format clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py $(if $(DATA),"$(DATA)")
@@ -19,6 +19,10 @@ test: .venv/test.stamp
 # Without torch and open_clip where .venv is new: what needs them is skipped.
 test-core: .venv/test-core.stamp
 	$(PYTEST) $(TESTS)
+
+# The figures of the score calibrations on real embeddings, thinned; some minutes.
+figures: .venv/test.stamp
+	$(PYTEST) -m figures benchmarks/test_figures.py
 
 # For the test that opens a page in a browser; without one it is skipped.
 SUDO = $(if $(filter-out 0,$(shell id -u)),$(shell command -v sudo))

@@ -1,5 +1,6 @@
 """Whether probabilities are true, and whether it shows that nothing answers a question."""
 
+import _tests  # noqa: F401
 import numpy as np
 from few_queries import one_modality_corpora
 from mixed_corpora import SETTINGS, mixed_corpora

@@ -1,5 +1,6 @@
 """Every score calibration in the six settings, and where all answers lie across the gap."""
 
+import _tests  # noqa: F401
 import numpy as np
 from mixed_corpora import SETTINGS, mixed_corpora
 from pair_corpora import ANSWERS, PAIR_FILES, pair_corpora

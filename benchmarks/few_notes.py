@@ -14,12 +14,13 @@ Mean reciprocal rank of the photos / of the notes, over draws of which scenes ar
 
 import warnings
 
+import _tests  # noqa: F401
 import numpy as np
 from real_data import load_real
 
 from gapremoval import CLIPEncoder, EmbeddingArray, make_search_pipeline, search
 from gapremoval.datasets import load_ordinary_captions, make_scenes
-from gapremoval.metrics import mrr_at_k
+from gapremoval.metrics import reciprocal_rank_at_k
 
 NOTES = (0, 1, 2, 3, 4, 8, 15)
 N_DRAWS = 8
@@ -77,7 +78,8 @@ def compare(draws):
                 for asked, answers in ((photo, np.arange(len(photo))), (noted, places)):
                     if len(asked):
                         ids = search(pipe, texts[1][asked], 100, modality="text").ids
-                        found.append((len(found) % 2, mrr_at_k(answers.tolist(), ids, 100).mean()))
+                        rank = reciprocal_rank_at_k(answers.tolist(), ids, 100).mean()
+                        found.append((len(found) % 2, rank))
             kinds = [[value for kind, value in found if kind == k] for k in (0, 1)]
             if not n_notes:
                 kinds = [[value for _, value in found], []]

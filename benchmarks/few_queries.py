@@ -1,5 +1,6 @@
 """How many queries have to teach, judged or not; and corpora of one modality only."""
 
+import _tests  # noqa: F401
 import numpy as np
 from mixed_corpora import SETTINGS, mixed_corpora
 from pair_corpora import PAIR_FILES, pair_corpora

@@ -1,5 +1,6 @@
 """Another domain in the corpus, or only its means."""
 
+import _tests  # noqa: F401
 import numpy as np
 from mixed_corpora import SETTINGS, mixed_corpora
 from real_data import load_real

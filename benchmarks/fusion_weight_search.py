@@ -13,6 +13,7 @@ usage: python benchmarks/fusion_weight_search.py [--documents 300 3000] [--produ
 import argparse
 import time
 
+import _tests  # noqa: F401
 import numpy as np
 from real_data import load_real
 from sklearn.model_selection import GridSearchCV

@@ -3,6 +3,7 @@
 usage: python benchmarks/gap.py
 """
 
+import _tests  # noqa: F401
 import numpy as np
 from real_data import load_real
 from sklearn.linear_model import LogisticRegression

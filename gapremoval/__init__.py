@@ -12,7 +12,7 @@ from . import (
 )
 from ._embeddings import EmbeddingArray
 from ._items import Query
-from ._search import make_search_pipeline, search
+from ._search import add_documents, make_search_pipeline, remove_documents, search
 from ._version import __version__
 from .calibration import ModalityGapRemover
 from .datasets import explode_documents, read_folder
@@ -31,6 +31,7 @@ __all__ = [
     "Query",
     "QueryKFold",
     "__version__",
+    "add_documents",
     "calibration",
     "datasets",
     "encoders",
@@ -41,6 +42,7 @@ __all__ = [
     "metrics",
     "model_selection",
     "read_folder",
+    "remove_documents",
     "retrieval",
     "score_calibration",
     "search",

@@ -31,6 +31,14 @@ def is_device_array(values):
     return not isinstance(values, np.ndarray) and is_array_api_obj(values)
 
 
+def check_precision(tensor):
+    """Raise a ValueError for floats of 8 bits and less, which most operations do not take."""
+    if getattr(tensor.dtype, "itemsize", 4) == 1 and tensor.dtype.is_floating_point:
+        raise ValueError(
+            f"Tensors of {tensor.dtype} cannot be computed with: convert them by .float() first."
+        )
+
+
 def is_mapped(values):
     """Whether a numpy array lies in a memory-mapped file."""
     while isinstance(values, np.ndarray):

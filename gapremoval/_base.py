@@ -1,22 +1,58 @@
-"""What the estimators share: metadata requests, fit_transform, the version in pickles."""
+"""GapEstimator: the base of all estimators here."""
 
 from contextlib import contextmanager
 
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin
 
 from ._version import __version__
 from ._warnings import warn
 
 
-class PlainTransformer(TransformerMixin, BaseEstimator):
-    """Base of everything that transforms: no ``set_output``, the version in its pickles.
+class GapEstimator(TransformerMixin, BaseEstimator):
+    """Base of the estimators: metadata requests for `modality`, and the version in pickles.
 
-    A DataFrame has no place for the tags.
+    There is no ``set_output``, since a DataFrame has no place for the modalities.
     """
 
+    # With metadata routing enabled, `modality=` needs no set_fit_request() from the user.
+    __metadata_request__fit = {"modality": True}
+    __metadata_request__partial_fit = {"modality": True}
+    __metadata_request__transform = {"modality": True}
+
     def __init_subclass__(cls, **kwargs):
-        # As a keyword of the class it would hold for this class alone.
+        # As a keyword of this class it would not reach the subclasses.
         super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)
+
+    def fit_transform(self, X, y=None, *, modality=None):
+        """Fit to the rows and transform them.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            The rows.
+        y : sequence of length n_rows, default=None
+            Passed to ``fit``.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The modality of each row; not needed for an EmbeddingArray.
+
+        Returns
+        -------
+        object
+            The result of ``transform``.
+        """
+        # The method of TransformerMixin does not pass `modality` on to transform.
+        return self.fit(X, y, modality=modality).transform(X, modality=modality)
+
+    @contextmanager
+    def _fitting(self):
+        """Yield a copy to fit; its state replaces this estimator's in a single step or not at all.
+
+        An error or an interrupt while the copy is fitted leaves this estimator as it was.
+        """
+        copy = object.__new__(type(self))
+        copy.__dict__ = vars(self).copy()
+        yield copy
+        self.__dict__ = copy.__dict__
 
     def __getstate__(self):
         return {**super().__getstate__(), "_gapremoval_version": __version__}
@@ -30,50 +66,3 @@ class PlainTransformer(TransformerMixin, BaseEstimator):
                 "that version."
             )
         super().__setstate__(state)
-
-
-class ModalityEstimator(PlainTransformer):
-    """Base of what takes rows and their modalities."""
-
-    # With routing on, `modality=` then needs no set_fit_request() from the user.
-    __metadata_request__fit = {"modality": True}
-    __metadata_request__partial_fit = {"modality": True}
-    __metadata_request__transform = {"modality": True}
-
-    def fit_transform(self, X, y=None, *, modality=None):
-        """Fit to the rows and transform them.
-
-        scikit-learn's own version does not hand `modality` on to ``transform``.
-
-        Parameters
-        ----------
-        X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            The rows.
-        y : sequence of length n_rows, default=None
-            As ``fit`` takes it.
-        modality : str or sequence of str of shape (n_rows,), default=None
-            The rows' modalities; not needed for an EmbeddingArray.
-
-        Returns
-        -------
-        object
-            What ``transform`` returns.
-        """
-        return self.fit(X, y, modality=modality).transform(X, modality=modality)
-
-    @contextmanager
-    def _fitting(self):
-        """Yield a twin to fit, whose state becomes this one's in a single step or not at all."""
-        twin = object.__new__(type(self))
-        twin.__dict__ = vars(self).copy()
-        yield twin
-        self.__dict__ = twin.__dict__
-
-
-class Calibrator(OneToOneFeatureMixin, ModalityEstimator):
-    """Base of the calibrators: as many rows and features out as in, in the same order."""
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32", "float16"]
-        return tags

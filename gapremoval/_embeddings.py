@@ -2,50 +2,57 @@
 
 import numpy as np
 from array_api_compat import array_namespace
+from sklearn.utils import check_array
 
-from ._array_api import is_device_array, take_columns, take_rows, to_numpy
+from ._array_api import check_precision, is_device_array, take_columns, take_rows, to_numpy
+from ._columns import as_rows, read_table
 from ._files import read_arrays, replacing
 from ._modality import Tags
+
+NUMPY_STACKS = {np.append, np.concatenate, np.stack, np.vstack}
 
 
 class EmbeddingArray:
     """A 2-D array of embeddings with a modality for each row.
 
-    It passes through scikit-learn as an array does (slicing, masks, index arrays,
-    cross-validation, pickle, joblib workers), and the tags stay with their rows. A stock
-    step that makes a new array of it, such as ``PCA``, returns a bare one: behind such a
-    step bring the tags as ``modality=``.
+    scikit-learn takes it as an array: slices, masks, index arrays, cross-validation, pickle
+    and joblib workers keep the tags with their rows. A step that computes a new array, such
+    as ``PCA``, returns a plain one; give the tags to the steps after it as ``modality=``.
 
     Parameters
     ----------
     values : array-like of shape (n_rows, n_features)
-        One embedding a row: a numpy array, a torch tensor, or anything that numpy makes a
-        2-D array of numbers from. It is not copied. Tensors stay on their device; pickles
-        and deep copies hold numpy, where bfloat16 becomes float32.
+        One embedding a row: a numpy array, a torch tensor, a list, a DataFrame of numbers, or
+        a Series or Arrow array of vectors. Arrays and tensors are not copied. Tensors stay on
+        their device; pickles and deep copies hold numpy arrays, in which bfloat16 becomes
+        float32.
     modality : str or sequence of str of shape (n_rows,)
-        The modality of each row; one string stands for all. Documents have a plain name
-        (``"text"``, ``"image"``, ``"audio"``, any non-empty string without ``:`` and
-        ``+``); queries have one marked by ``query:`` (``"query:text"``), or
-        ``"query:image+text"`` for one vector made of several parts.
+        The modality of each row, or one for all rows. A document has a plain name: ``"text"``,
+        ``"image"``, ``"audio"`` or any other non-empty string without ``:`` and ``+``. A query
+        has the prefix ``query:``, as in ``"query:text"``; one vector made of several parts is
+        ``"query:image+text"``. Parts may be given in any order, and are sorted.
 
     Attributes
     ----------
     values : array of shape (n_rows, n_features)
         The embeddings without their tags.
     modality : ndarray of str of shape (n_rows,)
-        The tags. They cannot be changed in place: make a new EmbeddingArray.
-    shape, ndim, dtype
-        As of `values`.
+        The tags, read-only. To change them, make a new EmbeddingArray.
+    shape, ndim, size, dtype
+        Those of `values`.
 
     Raises
     ------
     ValueError
-        If `values` is not 2-D or holds no numbers, a tag is malformed or missing, or there
-        are not as many tags as rows.
+        If `values` is not 2-D, is not numeric or has masked entries, a tag is malformed or
+        missing, or the number of tags is not the number of rows.
+    TypeError
+        If `values` is sparse.
 
     See Also
     --------
-    explode_documents : Items and ids from records with a text and images.
+    EmbeddingArray.from_frame : Rows and ids from a table with a column of vectors a modality.
+    explode_documents : Items and ids from records with a text and images, for an encoder.
 
     Examples
     --------
@@ -63,12 +70,18 @@ class EmbeddingArray:
     def __init__(self, values, modality):
         if isinstance(values, EmbeddingArray):
             values = values.values
-        if not is_device_array(values):
+        if is_device_array(values):
+            check_precision(values)
+        else:
+            values = as_rows(values)
+            # scikit-learn reads the nullable numbers of pandas.
+            is_frame = hasattr(values, "iloc") and values.ndim == 2 and len(values)
+            values = check_array(values, ensure_all_finite=False) if is_frame else values
             values = np.asarray(values)
             if values.dtype.kind not in "fiub":
                 raise ValueError(
-                    f"values must be numbers; got an array of dtype {values.dtype}. Raw "
-                    "texts and images go through an encoder first."
+                    f"values must be numbers; got an array of dtype {values.dtype}. Raw texts and "
+                    "pictures go through an encoder first."
                 )
         if values.ndim != 2:
             raise ValueError(
@@ -79,13 +92,70 @@ class EmbeddingArray:
         self._tags = Tags.encode(modality, values.shape[0])
 
     @classmethod
+    def from_frame(cls, frame, id=None, **columns):
+        """Read a table with one item a row and one column of vectors a modality.
+
+        An item may lack some of its vectors: a product without a picture has one row in the
+        result, and a product with a picture and a text has two rows with the same id.
+
+        Parameters
+        ----------
+        frame : DataFrame of pandas or polars, Table or RecordBatch of pyarrow
+            One item a row.
+        id : str, default=None
+            Name of the column of ids. By default the id of an item is its row number.
+        **columns : str
+            Name of the column of vectors of each modality, such as ``text="text_vec"``. A cell
+            is a list or an array of numbers; None, NaN, ``pandas.NA`` or an empty list where
+            the item has no vector. Queries are given by ``**{"query:text": "question_vec"}``.
+
+        Returns
+        -------
+        X : EmbeddingArray of shape (n_vectors, n_features)
+            All vectors, item by item, in the order in which `columns` are given.
+        ids : ndarray of shape (n_vectors,)
+            The id of each row of `X`, to be used as ``y``.
+
+        Raises
+        ------
+        ValueError
+            If a column is not there, an id is missing, an item has no vector at all, vectors
+            differ in length, or a cell holds something else than a vector.
+        TypeError
+            If `frame` is not a table, or no column of vectors is named.
+
+        See Also
+        --------
+        gapremoval.datasets.iter_parquet : The same from files, batch by batch.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from gapremoval import EmbeddingArray
+        >>> df = pd.DataFrame({
+        ...     "sku": ["cup", "hat"],
+        ...     "text_vec": [[1.0, 2.0], [3.0, 4.0]],
+        ...     "image_vec": [[5.0, 6.0], None],
+        ... })
+        >>> X, ids = EmbeddingArray.from_frame(df, text="text_vec", image="image_vec", id="sku")
+        >>> X.modality.tolist(), ids.tolist()
+        (['text', 'image', 'text'], ['cup', 'cup', 'hat'])
+        """
+        if not columns:
+            raise TypeError(
+                "from_frame takes a column of vectors for each modality, such as text='text_vec'."
+            )
+        values, codes, ids = read_table(frame, [*columns.values()], id)
+        return cls(values, np.array([*columns])[codes]), ids
+
+    @classmethod
     def concatenate(cls, arrays):
-        """Stack rows; ``np.vstack`` would drop the tags.
+        """Stack tagged rows.
 
         Parameters
         ----------
         arrays : dict of str to array-like, or sequence of EmbeddingArray
-            A dict gives the rows of each modality; a sequence gives tagged rows.
+            The rows of each modality, by its name; or tagged rows.
 
         Returns
         -------
@@ -95,7 +165,7 @@ class EmbeddingArray:
         Raises
         ------
         ValueError
-            If there is nothing to stack, or the numbers of features differ.
+            If `arrays` is empty, or the arrays differ in their number of features.
         TypeError
             If an element of a sequence is not an EmbeddingArray.
         """
@@ -105,15 +175,15 @@ class EmbeddingArray:
         for array in arrays:
             if not isinstance(array, cls):
                 raise TypeError(
-                    "concatenate takes a dict modality -> rows or a sequence of "
-                    f"EmbeddingArray; got a {type(array).__name__}, whose modality is unknown."
+                    "concatenate takes a dict of rows by modality or a sequence of "
+                    f"EmbeddingArrays; got a {type(array).__name__}, whose modality is unknown."
                 )
         if not arrays:
             raise ValueError("concatenate needs at least one array.")
         widths = sorted({array.shape[1] for array in arrays})
         if len(widths) > 1:
             raise ValueError(
-                f"All rows need the same number of features; got {widths}. Embeddings of "
+                f"All arrays need the same number of features; got {widths}. Embeddings of "
                 "different models do not share a space."
             )
         xp = array_namespace(*(array.values for array in arrays))
@@ -127,7 +197,7 @@ class EmbeddingArray:
 
     @property
     def modality(self):
-        """The modality of each row: read-only array of str, shape (n_rows,)."""
+        """The modality of each row, a read-only array of str of shape (n_rows,)."""
         modality = self._tags.to_array()
         modality.flags.writeable = False
         return modality
@@ -143,33 +213,57 @@ class EmbeddingArray:
         return 2
 
     @property
+    def size(self):
+        """Number of values, n_rows * n_features."""
+        return self.shape[0] * self.shape[1]
+
+    @property
     def dtype(self):
         """The dtype of the values."""
         return self.values.dtype
 
-    def numpy(self):
-        """The same rows and tags on the host, with numpy values; bfloat16 becomes float32.
+    def to_host(self):
+        """Copy tensors to the host's memory, as numpy arrays; bfloat16 becomes float32.
 
         Returns
         -------
         EmbeddingArray
+            The same rows and tags; numpy values are not copied.
         """
         return EmbeddingArray(to_numpy(self.values), self._tags)
+
+    def astype(self, dtype):
+        """Convert the values to another dtype.
+
+        Parameters
+        ----------
+        dtype : str or dtype
+            A name such as ``"float32"``, or a dtype of the library of `values`.
+
+        Returns
+        -------
+        EmbeddingArray
+            The same tags and a copy of the rows.
+        """
+        xp = array_namespace(self.values)
+        if isinstance(dtype, str):
+            dtype = getattr(xp, dtype, dtype)
+        return EmbeddingArray(xp.astype(self.values, dtype), self._tags)
 
     def save(self, path):
         """Write values and tags to one ``.npz`` file, without pickle; bfloat16 as float32.
 
-        The file is complete or not there: it is written beside its place and moved.
+        The file is written under another name and then moved, so it is never incomplete.
 
         Parameters
         ----------
         path : str or Path
-            Where to write, exactly: no suffix is added. An older file is replaced.
+            Name of the file; no suffix is added. An existing file is replaced.
 
         Raises
         ------
         FileNotFoundError
-            If there is no such folder.
+            If the folder does not exist.
         """
         names = np.array(self._tags.names, dtype=np.str_)
         with replacing(path) as file:
@@ -177,12 +271,12 @@ class EmbeddingArray:
 
     @classmethod
     def load(cls, path):
-        """Read what `save` wrote. No code in the file is run.
+        """Read a file written by `save`. Code in the file is never run.
 
         Parameters
         ----------
         path : str or Path
-            The file.
+            Name of the file.
 
         Returns
         -------
@@ -191,33 +285,32 @@ class EmbeddingArray:
         Raises
         ------
         ValueError
-            If the file was not written by `save`, or is cut off.
+            If the file was not written by `save`, or is damaged.
         FileNotFoundError
-            If there is no such file.
+            If the file does not exist.
         """
         try:
             values, codes, names = read_arrays(path, ["values", "codes", "names"])
             return cls(values, Tags.decode(names, codes, values))
         except (FileNotFoundError, PermissionError, MemoryError):
             raise
-        # Damage shows as anything from EOFError to what the zip and header parsers raise.
+        # The parsers of zip files and of array headers raise errors of many types.
         except Exception as error:
             raise ValueError(
-                f"{path} is not a complete file of EmbeddingArray.save ({str(error)[:300]}). A "
-                ".npz of your own is read with np.load, and tagged with EmbeddingArray.concatenate."
+                f"{path} is not a complete file of EmbeddingArray.save ({str(error)[:300]}). Read "
+                "other .npz files with np.load, and tag the rows with EmbeddingArray.concatenate."
             ) from error
 
     def __len__(self):
         return len(self._tags.codes)
 
     def __getitem__(self, key):
-        """Select rows, and columns too; the tags go with the rows.
+        """Select rows, and columns too; the tags stay with the rows.
 
-        What is no longer rows of embeddings (one row, one column, one number) is returned
-        without a tag.
+        A single row, column or number is returned without a tag.
         """
         keys = key if isinstance(key, tuple) else (key,)
-        # The tags lie on the host, and so must the keys that select them.
+        # The tags are on the host, and so must be the keys that select them.
         keys = [to_numpy(key)[()] if is_device_array(key) else key for key in keys]
         rows, *columns = keys or [...]
         if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
@@ -239,9 +332,19 @@ class EmbeddingArray:
         if is_device_array(self.values):
             raise TypeError(
                 f"The values are a {type(self.values).__module__} array. Copy them to the "
-                "host with .numpy() first."
+                "host with .to_host() first."
             )
         return np.asarray(self.values, dtype=dtype, copy=copy)
+
+    def __array_function__(self, function, types, args, kwargs):
+        # Columns may be joined, as by a FeatureUnion.
+        if function in NUMPY_STACKS and kwargs.get("axis") != 1:
+            raise TypeError(
+                f"np.{function.__name__} would drop the modalities of the rows: use "
+                "EmbeddingArray.concatenate([A, B]), or stack A.values and B.values."
+            )
+        # As numpy does for a class without this method.
+        return function._implementation(*args, **kwargs)
 
     def __getstate__(self):
         return {"_values": to_numpy(self.values), "_tags": self._tags}
@@ -253,7 +356,7 @@ class EmbeddingArray:
 
 
 def _select_columns(values, columns):
-    """What stands behind the rows in an index."""
+    """Apply the part of a key that follows its first entry, that of the rows."""
     columns = [column for column in columns if column is not Ellipsis]
     if len(columns) == 1:
         return take_columns(values, columns[0])

@@ -1,29 +1,38 @@
-"""Files that are complete or not there, and arrays read from files that nobody vouches for."""
+"""Files that are complete or not there, and arrays read from untrusted files."""
 
+import glob
 import math
 import os
 import shutil
 import uuid
 import zipfile
-from contextlib import contextmanager
+import zlib
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows, which neither moves nor removes an open file
+    fcntl = None
 
 LONGEST_HEADER = 1000  # of an array in a file; numpy writes 118 characters
 
 
 @contextmanager
 def replacing(path):
-    """Open a file beside its place, and move it there once it is written.
+    """Write a file beside its place, and move it there once it is complete.
 
-    An error, or an interrupt, leaves what was there before.
+    An error or an interrupt leaves the older file as it was. A killed process leaves a hidden
+    file ``.NAME....part``, which the next writer of the same file removes. The file of a
+    writer that is still running is locked, and stays.
 
     Parameters
     ----------
     path : str or Path
-        Where it is to lie, exactly: no suffix is added. An older file is replaced, and its
-        permissions are kept; of a link, what it leads to is replaced.
+        The exact name: no suffix is added. An older file is replaced and its permissions are
+        kept. If `path` is a link, its target is replaced.
 
     Yields
     ------
@@ -39,26 +48,53 @@ def replacing(path):
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to save {path.name} in.")
-    partial = path.with_name(f"{partial_prefix(path)}{uuid.uuid4().hex[:8]}.part")
+    # Cut, because the whole name may be as long as a name can be; the checksum tells apart
+    # names that begin alike.
+    prefix = f".{path.name[:48]}.{zlib.crc32(os.fsencode(path.name)):08x}."
+    _remove_abandoned(path.parent, prefix)
+    partial = None
     try:
-        with open(partial, "xb") as file:
+        partial, file = _open_locked(path.parent, prefix)
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # so that a crash of the system leaves one of the two
-        if path.exists():
-            shutil.copymode(path, partial)
-        os.replace(partial, path)
+            if path.exists():
+                shutil.copymode(path, partial)
+            if fcntl is None:
+                file.close()
+            os.replace(partial, path)
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
 
 
-def partial_prefix(path):
-    """How the name begins of what is not yet the file: a killed process leaves it."""
-    # A whole name may be as long as a name can be.
-    return f".{os.path.basename(path)[:60]}."
+def _open_locked(folder, prefix):
+    """A new partial file, opened for writing; its lock ends with this process at the latest."""
+    while True:
+        partial = folder / f"{prefix}{uuid.uuid4().hex[:8]}.part"
+        file = open(partial, "xb")  # noqa: SIM115 -- closed by `replacing`
+        with suppress(OSError):  # a file system without locks: nothing is ever removed there
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if partial.exists():
+            return partial, file
+        file.close()  # another writer removed it before it was locked
+
+
+def _remove_abandoned(folder, prefix):
+    """Remove the partial files that no running writer holds locked."""
+    for partial in folder.glob(f"{glob.escape(prefix)}{'[0-9a-f]' * 8}.part"):
+        with suppress(OSError):  # locked, or removed by another writer meanwhile
+            if fcntl is None:
+                partial.unlink()
+            else:
+                with open(partial, "rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    partial.unlink()
 
 
 def read_arrays(path, names):

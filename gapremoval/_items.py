@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ._optional import import_pillow
+
+# Pillow recognizes these formats and cannot decode them, or not without another program.
+NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
 
 def is_missing(value):
     """Whether a cell is empty: None, NaN, NaT or ``pandas.NA``."""
@@ -23,6 +28,29 @@ def is_picture(item):
         return item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3
     return isinstance(item, Path) or any(
         kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(item).__mro__
+    )
+
+
+def picture_suffixes():
+    """File name suffixes of the pictures that can be opened here.
+
+    Returns
+    -------
+    frozenset of str
+        Lower-case suffixes with their dot (``".jpg"``) of all formats that Pillow decodes.
+        ``".heic"`` and its relatives are among them where pillow-heif is installed.
+
+    Raises
+    ------
+    ImportError
+        If Pillow is not installed.
+    """
+    Image = import_pillow()
+    Image.init()
+    # The plugin for JPEG opens MPO too.
+    opened = {*Image.OPEN, "MPO"} - NOT_DECODED
+    return frozenset(
+        suffix for suffix, kind in Image.registered_extensions().items() if kind in opened
     )
 
 

@@ -1,23 +1,21 @@
-"""Modality tags: what a tag may be, and how the tags of many rows are stored."""
+"""Modality tags: their grammar, and how the tags of many rows are stored."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
 
 import numpy as np
 
 QUERY = "query:"
-# Up to so many, an array of strings is compared with each.
+# An array of strings with at most this many names is compared with each of them.
 FEW_NAMES = 16
-# Up to so much an array of the tags of a file may grow: a small file does not fill the memory.
-MOST_BYTES_A_STORED_BYTE = 100
+# The tags of a file may take this many bytes of memory for each byte of the file.
+MEMORY_PER_FILE = 100
 
 GRAMMAR = (
-    "A modality is a non-empty string without ':' and '+', such as 'text' or 'image'; "
-    "a query's is marked 'query:text', or 'query:image+text' where it has several "
-    "parts (sorted, joined by '+')."
+    "A modality is a non-empty string without ':' and '+', such as 'text' or 'image'. Queries "
+    "have the prefix 'query:', as in 'query:text'; one vector of several parts is "
+    "'query:image+text'."
 )
 
 
@@ -26,88 +24,59 @@ def is_query(name):
     return name.startswith(QUERY)
 
 
-@lru_cache  # A search asks for it several times.
+@lru_cache  # called several times in each search
 def as_query(name):
-    """The tag that marks rows of a modality as queries: ``text`` -> ``query:text``."""
-    return name if is_query(name) else check_tag(QUERY + name)
+    """The tag of queries of a modality: ``text`` becomes ``query:text``."""
+    return check_tag(name if is_query(name) else QUERY + name)
 
 
 def parts_of(name):
-    """The modalities that a tag is made of: ``query:image+text`` -> ``[image, text]``."""
+    """The modalities in a tag: ``query:image+text`` becomes ``[image, text]``."""
     return name.removeprefix(QUERY).split("+")
 
 
 def check_tag(name):
-    """Return `name` if it is a modality tag, else raise a ValueError that says why."""
+    """Validate a tag, and sort its parts.
+
+    Parameters
+    ----------
+    name : object
+
+    Returns
+    -------
+    str
+        ``query:image+text`` for ``query:text+image``.
+
+    Raises
+    ------
+    ValueError
+        If `name` is not a string or is malformed.
+    """
     if not isinstance(name, str):
         raise ValueError(f"Modality {repr(name)[:60]} is not a string. {GRAMMAR}")
     if "\0" in name:
-        raise ValueError(f"Modality {name!r} holds a NUL, which numpy drops from a string's end.")
+        raise ValueError(f"Modality {name!r} has a NUL, which numpy strips from strings.")
     parts = parts_of(name)
     if not all(parts) or ":" in name.removeprefix(QUERY):
-        reason = f". {GRAMMAR}"
+        reason = ""
     elif len(parts) > 1 and not is_query(name):
         reason = (
-            ": a row is one embedding of one modality. A document of several parts is several "
-            f"rows with the same id, and only the retriever fuses them. {GRAMMAR}"
+            ": each row is an embedding of one modality. Give a document of several parts "
+            "several rows with the same id; the retriever fuses them"
         )
-    elif parts != (right := sorted(set(parts))):
-        reason = f": its parts are not sorted or not distinct; write {QUERY + '+'.join(right)!r}."
+    elif len(set(parts)) < len(parts):
+        reason = ": it names a part twice"
     else:
-        # str() of a member of an Enum of strings would be 'Modality.TEXT'.
-        return str.__str__(name)
-    raise ValueError(f"Modality {name!r} is malformed{reason}")
-
-
-def _encode(modality, n_rows):
-    """Names and codes of tags: one string for all rows, or a sequence of strings."""
-    is_strings = isinstance(modality, np.ndarray) and modality.dtype.kind == "U"
-    if is_strings and modality.ndim == 1 and (few := _encode_few(modality)):
-        return few
-    # An array made of a list would turn None and NaN into 'None' and 'nan'.
-    listed = modality.tolist() if hasattr(modality, "tolist") else modality
-    if isinstance(listed, str):
-        return (check_tag(listed),), np.zeros(n_rows, np.uint8)
-    # The keys of a dict and the order of a set say nothing about rows.
-    if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping, Set)):
-        raise ValueError(
-            f"modality must be a string or a sequence with a string a row; got "
-            f"{type(modality).__name__}: {str(modality)[:60]}. {GRAMMAR}"
-        )
-    tags = [tag if type(tag) is str else check_tag(tag) for tag in listed]
-    code = defaultdict(count().__next__)
-    codes = np.fromiter(map(code.__getitem__, tags), np.uint32, len(tags))
-    return tuple(map(check_tag, code)), codes.astype(_code_dtype(code))
-
-
-def _encode_few(modality):
-    """As `_encode`, by comparing an array of strings with each name; None if there are many.
-
-    Many times faster than to look each string up.
-    """
-    names, codes = [], np.empty(len(modality), np.uint8)
-    missing = np.ones(len(modality), bool)
-    while missing.any():
-        if len(names) == FEW_NAMES:
-            return None
-        names.append(check_tag(str(modality[missing.argmax()])))
-        found = modality == names[-1]
-        codes[found] = len(names) - 1
-        missing &= ~found
-    return tuple(names), codes
-
-
-def _code_dtype(names):
-    """The smallest dtype of a code for each of some names."""
-    return np.min_scalar_type(max(len(names) - 1, 0))
+        return QUERY * is_query(name) + "+".join(sorted(parts))
+    raise ValueError(f"Modality {name!r} is malformed{reason}. {GRAMMAR}")
 
 
 @dataclass(frozen=True, eq=False)
 class Tags:
-    """The modality of each row: a tuple of names and a small integer code a row.
+    """The modality of each row, stored as a tuple of names and a small integer code a row.
 
-    Strings for a million rows take longer to read than the embeddings take to sum, so
-    they are read once.
+    Reading a million strings takes longer than summing their embeddings, so they are read
+    once.
     """
 
     names: tuple
@@ -115,15 +84,25 @@ class Tags:
 
     @classmethod
     def encode(cls, modality, n_rows):
-        """Read the tags of `n_rows` rows from one string or a sequence of strings.
+        """Read the tags of rows.
+
+        Parameters
+        ----------
+        modality : str, sequence of str or Tags
+            One tag for all rows, or one a row.
+        n_rows : int
+
+        Returns
+        -------
+        Tags
 
         Raises
         ------
         ValueError
             If a tag is malformed or missing, or their number is not `n_rows`.
         """
-        tags = modality if isinstance(modality, Tags) else cls(*_encode(modality, n_rows))
-        if len(tags.codes) != n_rows:
+        tags = modality if isinstance(modality, Tags) else cls._merged(*_read(modality, n_rows))
+        if len(tags) != n_rows:
             raise ValueError(
                 f"modality has {len(tags)} tags for {n_rows} rows: give one a row, or one "
                 "string for all."
@@ -132,43 +111,56 @@ class Tags:
 
     @classmethod
     def decode(cls, names, codes, values):
-        """The tags of a file: arrays of distinct names and of the code of each row of `values`.
+        """Read the tags that a file holds.
+
+        Parameters
+        ----------
+        names : ndarray of str of shape (n_names,)
+        codes : ndarray of int of shape (n_rows,)
+        values : ndarray of shape (n_rows, n_features)
+            The rows in the same file.
+
+        Returns
+        -------
+        Tags
 
         Raises
         ------
         ValueError
-            If they are no tags, or so long that an array of one a row would fill the memory.
+            If these are not tags, or a small file would take much memory.
         """
         if names.ndim != 1 or codes.ndim != 1 or codes.dtype.kind not in "ui":
             raise ValueError("tags are a list of names and one integer a row")
         if len(codes) and not 0 <= codes.min() <= codes.max() < len(names):
             raise ValueError(f"codes go from {codes.min()} to {codes.max()} for {len(names)} names")
-        n_stored = names.nbytes + codes.nbytes + values.nbytes
-        if names.itemsize * len(codes) > MOST_BYTES_A_STORED_BYTE * n_stored:
+        n_bytes = names.nbytes + codes.nbytes + values.nbytes
+        if names.itemsize * len(codes) > MEMORY_PER_FILE * n_bytes:
             raise ValueError("the names of modalities are too long for so many short rows")
-        known = tuple(map(check_tag, names.tolist()))
-        if len(set(known)) != len(known):
+        checked = [*map(check_tag, names.tolist())]
+        if len(set(checked)) != len(checked):
             raise ValueError("the names of modalities repeat")
-        return cls(known, codes.astype(_code_dtype(known), copy=False))
+        return cls._merged(checked, codes)
 
     @classmethod
-    def concatenate(cls, several):
-        """The tags of several sets of rows, one after the other."""
-        names = tuple(dict.fromkeys(name for tags in several for name in tags.names))
-        code, dtype = dict(zip(names, count())), _code_dtype(names)
-        recode = [np.array([code[name] for name in tags.names], dtype) for tags in several]
-        return cls(names, np.concatenate([r[t.codes] for r, t in zip(recode, several)]))
+    def concatenate(cls, arrays):
+        """The tags of several arrays, one after the other."""
+        starts = np.cumsum([0] + [len(tags.names) for tags in arrays], dtype=np.uint32)
+        names = [name for tags in arrays for name in tags.names]
+        codes = [tags.codes + start for tags, start in zip(arrays, starts)]
+        return cls._merged(names, np.concatenate(codes))
+
+    @classmethod
+    def _merged(cls, names, codes):
+        """Tags from names that may repeat, with the smallest dtype of codes."""
+        place = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        dtype = np.min_scalar_type(max(len(place) - 1, 0))
+        return cls(tuple(place), np.array([place[name] for name in names], dtype)[codes])
 
     def as_queries(self):
-        """The tags that mark the same rows as queries; each name is that of a row."""
-        there = np.unique(self.codes)
-        marked = [as_query(self.names[code]) for code in there]
-        names = tuple(dict.fromkeys(marked))
-        if names == self.names:
+        """The same rows, marked as queries."""
+        if all(map(is_query, self.names)):
             return self
-        recode = np.zeros(len(self.names), self.codes.dtype)
-        recode[there] = [names.index(name) for name in marked]
-        return Tags(names, recode[self.codes])
+        return Tags._merged([*map(as_query, self.names)], self.codes)
 
     def __len__(self):
         return len(self.codes)
@@ -177,17 +169,53 @@ class Tags:
         return Tags(self.names, self.codes[rows])
 
     def counts(self):
-        """The number of rows of each modality that is there: a dict name -> int."""
-        counts = np.zeros(len(self.names), dtype=np.int64)
-        for start in range(0, len(self.codes), 2**20):  # bincount makes a wide copy
-            counts += np.bincount(self.codes[start : start + 2**20], minlength=len(counts))
-        return {name: int(n) for name, n in zip(self.names, counts) if n}
+        """Number of rows of each modality that has rows, by its name."""
+        counts = np.bincount(self.codes, minlength=len(self.names))
+        return {name: n for name, n in zip(self.names, counts.tolist()) if n}
 
     def to_array(self):
-        """The tags as an array of strings, shape (n_rows,)."""
+        """The tags as an array of str of shape (n_rows,)."""
         return np.array(self.names or ("",))[self.codes]
 
     @property
     def is_query(self):
-        """Which rows are queries: bool array of shape (n_rows,)."""
+        """Which rows are queries, an array of bool of shape (n_rows,)."""
         return np.array(list(map(is_query, self.names)) or [False])[self.codes]
+
+
+def _read(modality, n_rows):
+    """Validated names, which may repeat, and the code of each row."""
+    is_strings = isinstance(modality, np.ndarray) and modality.dtype.kind == "U"
+    if is_strings and modality.ndim == 1 and (found := _compare(modality)):
+        return found
+    # np.asarray would turn None and NaN into strings.
+    listed = modality.tolist() if hasattr(modality, "tolist") else modality
+    if isinstance(listed, str):
+        return [check_tag(listed)], np.zeros(n_rows, np.uint8)
+    # The keys of a dict and the order of a set do not correspond to rows.
+    if not isinstance(listed, Iterable) or isinstance(listed, bytes | Mapping | Set):
+        raise ValueError(
+            f"modality must be a string or a sequence with a string a row; got "
+            f"{type(modality).__name__}: {str(modality)[:60]}. {GRAMMAR}"
+        )
+    tags = [tag if type(tag) is str else check_tag(tag) for tag in listed]
+    code = {name: i for i, name in enumerate(dict.fromkeys(tags))}
+    return [*map(check_tag, code)], np.fromiter(map(code.get, tags), np.uint32, len(tags))
+
+
+def _compare(modality):
+    """As `_read`, for an array of strings with few names; None if there are many.
+
+    Comparing the array with each name is many times faster than looking up each string.
+    """
+    names, codes = [], np.empty(len(modality), np.uint8)
+    missing = np.ones(len(modality), bool)
+    while missing.any():
+        if len(names) == FEW_NAMES:
+            return None
+        name = str(modality[missing.argmax()])
+        names.append(check_tag(name))
+        found = modality == name
+        codes[found] = len(names) - 1
+        missing &= ~found
+    return names, codes

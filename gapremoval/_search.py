@@ -1,4 +1,4 @@
-"""search: ask any fitted pipeline, search object or retriever; the pipeline that we recommend."""
+"""search, add_documents and remove_documents on any fitted pipeline; the recommended pipeline."""
 
 from collections.abc import Mapping, Set
 
@@ -8,10 +8,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import ModalityEstimator
+from ._base import GapEstimator
 from ._embeddings import EmbeddingArray
 from ._items import Query, is_picture
-from ._modality import Tags, as_query, is_query
+from ._modality import QUERY, Tags, as_query, is_query
 from ._validation import UNTAGGED
 from .calibration import ModalityGapRemover
 from .retrieval import MixedModalityRetriever
@@ -21,41 +21,48 @@ from .score_calibration import PosteriorOdds
 def search(estimator, queries, n_neighbors=None, *, modality=None, document_modality=None):
     """Search with one query or many.
 
-    A stock ``Pipeline`` has no such method, and its ``predict`` takes rows as they are: a
-    text that is not marked as a query would get the documents' mean. This marks what it is
-    given as queries, takes it through the steps before the last, and asks the last.
+    Marks the input as queries, passes it through the steps before the last, and searches with
+    the last step. The ``predict`` method of a stock ``Pipeline`` does not mark queries, so a
+    text would be centered on the mean of the documents.
 
     Parameters
     ----------
     estimator : fitted Pipeline, search object such as GridSearchCV, or retriever
-        Ends in a `MixedModalityRetriever` or another estimator with a ``search`` method.
+        Its last step is a `MixedModalityRetriever` or another estimator with a ``search``
+        method.
     queries : object
-        One query or a sequence of them: texts (str), images (``Path``, PIL image, uint8
-        array of shape (H, W, 3)) or `Query` objects, for a pipeline that begins with an
-        encoder; else an EmbeddingArray (its document tags become query tags), an array of
-        shape (n_queries, n_features) or one vector of shape (n_features,).
+        One query or a sequence of them (a list, array, or column of pandas, polars or Arrow).
+        For a pipeline that begins with an encoder: texts (str), images (``Path``, PIL image,
+        uint8 array of shape (H, W, 3)) or `Query` objects. Otherwise an EmbeddingArray (its
+        document modalities become query modalities), an array of shape (n_queries,
+        n_features), or one vector of shape (n_features,).
     n_neighbors : int, default=None
-        How many documents to find, in place of the retriever's own number.
+        Number of documents per query. By default the value passed to the retriever; at most
+        the size of the corpus.
     modality : str or sequence of str, default=None
-        What asks, for vectors that do not say it: ``"text"`` or ``"query:text"``. Not
-        needed where the estimator was fitted with exactly one query modality.
-    document_modality : str, default=None
-        Search only documents of this modality, such as ``"image"``.
+        Modality of vectors without tags: ``"text"`` or ``"query:text"``. Not needed if the
+        estimator was fitted with exactly one query modality.
+    document_modality : str or collection of str, default=None
+        Search only documents of these modalities, such as ``"image"``.
 
     Returns
     -------
     SearchResult
-        With one row a query.
+        One row per query.
 
     Raises
     ------
     TypeError
-        If `estimator` does not end in something that searches.
+        If the last step of `estimator` cannot search.
     NotFittedError
-        If it is not fitted, or a search object without ``refit=True``.
+        If `estimator` is not fitted, or is a search object without ``refit=True``.
     ValueError
-        If nothing says what kind of query bare vectors are, there is no query, a `modality`
-        is given for raw items, or raw items are given to a pipeline without an encoder.
+        If the modality of bare vectors is not known, there is no query, `modality` is given
+        for raw items, or raw items are given to a pipeline without an encoder.
+
+    See Also
+    --------
+    add_documents, remove_documents : Change the corpus of a fitted pipeline.
 
     Examples
     --------
@@ -68,21 +75,107 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
     >>> found.ids.shape
     (2, 5)
     """
-    steps, retriever = split_steps(estimator)
-    if not hasattr(retriever, "search"):
-        raise TypeError(
-            f"{type(retriever).__name__} cannot search: the last step must be a "
-            "MixedModalityRetriever, or another estimator with a search method."
-        )
+    steps, retriever = _split_to(estimator, "search")
     X, tags = transform_steps(steps, *_as_queries(queries, modality, [*steps, retriever]))
     return retriever.search(X, n_neighbors, modality=tags, document_modality=document_modality)
 
 
-def split_steps(estimator):
-    """The steps before the last and the last, of a pipeline or what a search selected.
+def add_documents(estimator, X, ids, *, modality=None, replace=False):
+    """Add documents to a fitted pipeline, in place.
 
-    Steps that are pipelines give their own, and a FrozenEstimator, which hands no `modality`
-    on, gives the estimator in it.
+    The steps before the last transform the new rows as fitted, and the last step indexes them.
+    What these steps learned does not change: `gapremoval.calibration.drift` tells when to fit
+    again.
+
+    Parameters
+    ----------
+    estimator : fitted Pipeline, search object such as GridSearchCV, or retriever
+        Its last step is a `MixedModalityRetriever` or another estimator with ``partial_fit``.
+    X : list of items, EmbeddingArray or array of shape (n_rows, n_features)
+        The rows of the documents, as ``fit`` takes them.
+    ids : sequence of length n_rows or None
+        The document id of each row. None continues the row numbers of a corpus that was fitted
+        without ids.
+    modality : str or sequence of str of shape (n_rows,), default=None
+        The modality of each row; not needed for items or an EmbeddingArray.
+    replace : bool, default=False
+        Whether a document whose id is already indexed is replaced. By default it is an error.
+
+    Raises
+    ------
+    TypeError
+        If the last step of `estimator` cannot add documents.
+    ValueError
+        If an id is already indexed and `replace` is False, or ``fit`` would refuse the rows.
+        The corpus then stays as it was.
+
+    See Also
+    --------
+    remove_documents : Removes documents by id.
+
+    Examples
+    --------
+    >>> from gapremoval import add_documents, make_search_pipeline
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> X, y = make_mixed_modality(200, random_state=0)
+    >>> pipe = make_search_pipeline().fit(X, y)
+    >>> new, ids = make_mixed_modality(20, queries={}, random_state=1)
+    >>> add_documents(pipe, new, [f"new-{i}" for i in ids])
+    >>> pipe[-1].n_documents_
+    220
+    """
+    steps, retriever = _split_to(estimator, "partial_fit")
+    if isinstance(X, list | tuple) and modality is None:
+        X, tags = transform_steps(steps, list(X), _tags_of_items(X))
+    else:
+        tags = None if modality is None else Tags.encode(modality, len(X))
+        X, tags = transform_steps(steps, X, tags)
+    if replace:
+        retriever._add_documents(X, ids, tags, replace=True)
+    else:
+        retriever.partial_fit(X, ids, modality=tags)
+
+
+def remove_documents(estimator, ids):
+    """Remove documents from a fitted pipeline, in place.
+
+    Parameters
+    ----------
+    estimator : fitted Pipeline, search object such as GridSearchCV, or retriever
+        Its last step is a `MixedModalityRetriever` or another estimator with ``remove``.
+    ids : id or sequence of ids
+        The documents to remove.
+
+    Raises
+    ------
+    TypeError
+        If the last step of `estimator` cannot remove documents.
+    ValueError
+        If an id is not indexed. No document is removed then.
+
+    See Also
+    --------
+    add_documents : Adds documents.
+
+    Examples
+    --------
+    >>> from gapremoval import make_search_pipeline, remove_documents
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> X, y = make_mixed_modality(200, random_state=0)
+    >>> pipe = make_search_pipeline().fit(X, y)
+    >>> remove_documents(pipe, ["item0", "item1"])
+    >>> pipe[-1].n_documents_
+    198
+    """
+    _, retriever = _split_to(estimator, "remove")
+    retriever.remove(ids)
+
+
+def split_steps(estimator):
+    """The steps before the last and the last step of a pipeline or search object.
+
+    Nested pipelines are flattened. A FrozenEstimator is replaced by its estimator, because it
+    does not pass `modality` on.
     """
     steps, waiting = [], [estimator]
     while True:
@@ -101,10 +194,22 @@ def split_steps(estimator):
             steps.append(step)
 
 
-def transform_steps(steps, X, tags=None):
-    """Take rows or items through fitted steps; tags outlive a step that drops them.
+def _split_to(estimator, method):
+    """As `split_steps`; raises if the last step lacks a method."""
+    steps, last = split_steps(estimator)
+    if not hasattr(last, method):
+        raise TypeError(
+            f"{type(last).__name__} has no {method} method: the last step must be a "
+            "MixedModalityRetriever, or another estimator that has one."
+        )
+    return steps, last
 
-    No step adds, drops or reorders rows, so the tags that went in hold for what comes out.
+
+def transform_steps(steps, X, tags=None):
+    """Transform rows or items by fitted steps, and keep their tags.
+
+    No step adds, drops or reorders rows, so the tags of the input are those of the output,
+    even where a stock step returns a bare array.
 
     Parameters
     ----------
@@ -112,19 +217,19 @@ def transform_steps(steps, X, tags=None):
         From `split_steps`.
     X : EmbeddingArray, array or list of items of length n_rows
     tags : Tags, default=None
-        The modalities of the rows; those of an EmbeddingArray if None.
+        The modality of each row; by default those of the EmbeddingArray.
 
     Returns
     -------
     X : object
-        What the last step returns.
+        The output of the last step.
     tags : Tags or None
-        Its modalities, where they are known and it is no EmbeddingArray.
+        Its tags, where they are known and it is not an EmbeddingArray.
     """
     for step in steps:
         known = X._tags if tags is None and isinstance(X, EmbeddingArray) else tags
-        # Looking up what a step asks for takes longer than a small search.
-        if isinstance(step, ModalityEstimator):
+        # Looking up the metadata requests of a step takes longer than a small search.
+        if isinstance(step, GapEstimator):
             X = step.transform(X, modality=tags)
         elif known is not None and get_routing_for_object(step).consumes("transform", ["modality"]):
             X = step.transform(X, modality=known.to_array())
@@ -135,31 +240,20 @@ def transform_steps(steps, X, tags=None):
 
 
 def _as_queries(queries, modality, steps):
-    """One query or many as steps take them: Query items, or rows; and tags of bare rows."""
+    """Queries as the steps take them, Query items or rows; and their tags, if they carry none."""
     if isinstance(queries, EmbeddingArray) and modality is None and len(queries):
         return EmbeddingArray(queries.values, queries._tags.as_queries()), None
     retriever = steps[-1]
     check_is_fitted(retriever)
-    if _is_item(queries):
-        queries = [queries]
-    elif getattr(queries, "ndim", 0) == 4:  # several pictures
-        queries = list(queries)
-    if not hasattr(queries, "shape") and not hasattr(queries, "__array__"):
-        if not np.iterable(queries) or isinstance(queries, bytes | Mapping | Set):
-            raise TypeError(
-                f"{queries!r} is no query: ask with a text, a picture, a Query, a vector, or a "
-                "sequence of them."
-            )
-        queries = list(queries)
-    if getattr(getattr(queries, "dtype", None), "kind", None) in ("O", "U"):
-        queries = queries.tolist()
+    queries = [queries] if _is_item(queries) else _listed(queries)
     if isinstance(queries, list) and any(map(_is_item, queries)):
         if modality is not None:
             raise ValueError(
                 "modality= is for vectors. Texts, images and Query objects say themselves what "
                 "they are."
             )
-        return [item if isinstance(item, Query) else Query(item) for item in queries], None
+        queries = [item if isinstance(item, Query) else Query(item) for item in queries]
+        return queries, _tags_of_items(queries)
     if not hasattr(queries, "shape"):
         queries = np.asarray(queries)
     if not len(queries.shape) or not queries.shape[0]:
@@ -171,9 +265,26 @@ def _as_queries(queries, modality, steps):
     names = [modality] if isinstance(modality, str) else modality
     names = [as_query(name) if isinstance(name, str) else name for name in names]
     tags = Tags.encode(names[0] if isinstance(modality, str) else names, queries.shape[0])
-    # The names of a frame's columns are for steps that were fitted with names.
+    # The column names of a frame are for steps that were fitted with names.
     named = hasattr(queries, "iloc") and hasattr(steps[0], "feature_names_in_")
     return (queries, tags) if named else (EmbeddingArray(queries, tags), None)
+
+
+def _listed(queries):
+    """A column or sequence of queries as a list; an array of numbers as it is."""
+    for as_list in ("to_pylist", "to_list"):  # a column of Arrow; of pandas or polars
+        if hasattr(queries, as_list):
+            return getattr(queries, as_list)()
+    if hasattr(queries, "shape") or hasattr(queries, "__array__"):
+        is_pictures = getattr(queries, "ndim", 0) == 4
+        is_items = getattr(getattr(queries, "dtype", None), "kind", None) in ("O", "U", "T")
+        return list(queries) if is_pictures else queries.tolist() if is_items else queries
+    if not np.iterable(queries) or isinstance(queries, bytes | Mapping | Set):
+        raise TypeError(
+            f"{queries!r} is no query: ask with a text, a picture, a Query, a vector, or a "
+            "sequence of them."
+        )
+    return list(queries)
 
 
 def _is_item(query):
@@ -181,11 +292,29 @@ def _is_item(query):
     return isinstance(query, str | Query) or is_picture(query)
 
 
+def _tags_of_items(items):
+    """The tags that an encoder gives to raw items; None where some are no items.
+
+    They are needed where the rows of several encoders are joined, as by a FeatureUnion.
+    """
+    if not all(map(_is_item, items)):
+        return None
+    names = []
+    for item in items:
+        asked = item if isinstance(item, Query) else Query(item)
+        parts = {"image": asked.image, "text": asked.text}
+        if asked.item is not None:
+            parts["text" if isinstance(asked.item, str) else "image"] = asked.item
+        name = "+".join(part for part, content in parts.items() if content is not None)
+        names.append(QUERY + name if isinstance(item, Query) else name)
+    return Tags.encode(names, len(names))
+
+
 def _only_query_modality(fitted):
-    """The query modality of bare vectors, where only one was fitted."""
-    asked = [name for name in fitted if is_query(name) or tuple(fitted) == (UNTAGGED,)]
-    if len(asked) == 1:
-        return asked[0]
+    """The query modality of bare vectors, if exactly one was fitted."""
+    names = [name for name in fitted if is_query(name) or tuple(fitted) == (UNTAGGED,)]
+    if len(names) == 1:
+        return names[0]
     raise ValueError(
         "These vectors do not say what asks, a text or an image: pass modality='text' or the "
         f"like. Fitted were {', '.join(map(repr, fitted))}."
@@ -193,22 +322,22 @@ def _only_query_modality(fitted):
 
 
 def make_search_pipeline(encoder=None, *, fusion_weight=0.5, n_neighbors=10):
-    """The pipeline that the evidence recommends, unfitted.
+    """The recommended pipeline, unfitted.
 
-    It removes the modality gap and ranks by posterior odds, so that answers of every
-    modality reach the top and scores become probabilities. Fit it on tagged documents and,
-    where there are any, ``query:`` rows, with or without relevance: they teach it what
+    It removes the modality gap and ranks by posterior odds, so that the right document reaches
+    the top whatever its modality, and scores become probabilities. Fit it on tagged documents
+    and, if there are any, ``query:`` rows, with or without relevance: it learns from them what
     questions look like and which modalities answer them.
 
     Parameters
     ----------
     encoder : transformer, default=None
-        What makes rows of texts and pictures, such as a `CLIPEncoder`, for raw items; None
-        for embeddings.
+        An encoder of texts and pictures, such as `CLIPEncoder`, for raw items; None for
+        embeddings.
     fusion_weight : float in [0, 1] or dict of str to float, default=0.5
-        How the modalities of a document are weighed; see `MixedModalityRetriever`.
+        Weight of each modality within a document; see `MixedModalityRetriever`.
     n_neighbors : int, default=10
-        How many documents a query finds.
+        Number of documents per query.
 
     Returns
     -------
@@ -218,7 +347,7 @@ def make_search_pipeline(encoder=None, *, fusion_weight=0.5, n_neighbors=10):
 
     See Also
     --------
-    search : Asks it.
+    search : Searches with the fitted pipeline.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Threads: how many there may be, and how they share the work with those of BLAS."""
+"""The number of threads, and the limit of BLAS threads while ours run."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -8,15 +8,15 @@ from threading import Lock
 import joblib
 from threadpoolctl import ThreadpoolController
 
-# More threads than this do not make a pass over memory faster, and each holds a block or two.
+# More threads do not make a pass over memory faster, and each holds a block or two.
 MAX_PASSES = 4
 
 
 def n_threads():
-    """Number of threads: the fewest that the processor, BLAS and OMP_NUM_THREADS allow.
+    """The number of threads: the minimum of processors, BLAS threads and OMP_NUM_THREADS.
 
-    Workers of joblib are limited by the last two. What BLAS may use is its limit in force, but
-    for our own: see `in_threads`.
+    joblib limits its workers by the last two. The number of BLAS threads is the limit in force,
+    not counting the limit that `in_threads` sets.
     """
     with _threads.lock:
         if _threads.n_users:
@@ -27,9 +27,9 @@ def n_threads():
 
 
 def threaded_map(function, pieces):
-    """Yield the result of each piece in the order given, whatever the number of threads.
+    """Like ``map``, in threads: yield the result of each piece in order.
 
-    An error is that of the first piece that has one; the pieces not yet begun are dropped.
+    Raises the error of the first piece that failed; pieces that have not begun are dropped.
     """
     count = min(n_threads(), MAX_PASSES, len(pieces)) if len(pieces) > 1 else 1
     if count < 2:
@@ -40,40 +40,40 @@ def threaded_map(function, pieces):
 
 
 def in_threads(work, *, uses_blas=True):
-    """Call `work()` in each of several threads at once; in the calling one if there is one only.
+    """Call `work()` in several threads at once, or in the calling thread if there is only one.
 
     Parameters
     ----------
     work : callable
-        Without parameters; the calls share out what is to be done.
+        A function without parameters; its calls divide the work among themselves.
     uses_blas : bool, default=True
-        Whether to limit BLAS to one thread meanwhile, in the whole process. Concurrent calls
-        share the threads, and the last to end restores the limit, after an interrupt too.
-        If not, the calling thread is one of those that work.
+        Whether `work` calls BLAS, which is then limited to one thread in the whole process.
+        Concurrent calls share the threads, and the last one restores the limit, also after an
+        interrupt. If False, the calling thread takes part in the work.
 
     Returns
     -------
     list
-        What each call returned.
+        The result of each call.
     """
     count, found = n_threads(), None
     if count > 1 and uses_blas:
-        # An interrupt reaches the calling thread only, not the one that ends the limit.
+        # An interrupt reaches only the calling thread, not the one that restores the limit.
         found = _threads.waiters.submit(_threads.limited, work, count).result()
     elif count > 1:
-        # To work here too takes much less time than to wait.
+        # Working here as well takes much less time than waiting.
         calls = [_threads.pool(count - 1).submit(work) for _ in range(count - 1)]
         found = [work(), *(call.result() for call in calls)]
     return [work()] if found is None else found
 
 
 class _Threads:
-    """The threads of this process, and the limit of BLAS while they use it.
+    """The threads of this process, and the limit of BLAS threads while they run.
 
-    The limit holds for the whole process, so two users that each saved and restored it would
-    leave it at one: users are counted, and only the first saves it. threadpoolctl lets one
-    thread at a time set it, so one thread sets and restores it for all. Where another holds
-    it, BLAS keeps its own threads and there are none of ours.
+    The limit is process-wide. Two callers that each saved and restored it could leave it at
+    one, so callers are counted, and only the first one saves it. threadpoolctl accepts a limit
+    from one thread at a time, so a single thread sets and restores it for all. If another
+    library holds the limit, BLAS keeps its threads and ours do not start.
     """
 
     def __init__(self):
@@ -83,7 +83,7 @@ class _Threads:
         self.keeper = ThreadPoolExecutor(1, "gapremoval-limit")
 
     def limited(self, work, count):
-        """What `work` returns in each thread, with BLAS limited to one; None where it cannot be."""
+        """The results of `work` in each thread, with one BLAS thread; None if BLAS has no limit."""
         with self.lock:
             self.n_users += 1
             if self.n_users == 1:
@@ -113,16 +113,16 @@ class _Threads:
             limit.__exit__(None, None, None)
 
     def start_anew(self):
-        """In a forked child: none of the threads is there, and none of their users."""
+        """Reset in a forked child, where neither the threads nor their callers exist."""
         limit = self.limit
         self.__init__()
         self.limit = limit
         self.keeper.submit(self._restore_blas).result()
 
 
-@cache  # To look for the library takes longer than a small search.
+@cache  # Finding the library takes longer than a small search.
 def _blas():
-    """The BLAS that came with numpy, or all there are, where it came from elsewhere."""
+    """The BLAS bundled with numpy, or every BLAS if numpy bundles none."""
     blas = ThreadpoolController().select(user_api="blas")
     folders = "numpy.libs", ".dylibs"
     paths = [library["filepath"] for library in blas.info()]
@@ -135,7 +135,7 @@ def _blas_limits():
 
 
 def _limit_this_thread():
-    """Limit BLAS where the limit is one of each thread."""
+    """Limit a BLAS with OpenMP, whose limit is set per thread."""
     _blas().select(threading_layer="openmp").limit(limits=1, user_api="blas")
 
 

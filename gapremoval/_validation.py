@@ -1,7 +1,7 @@
-"""The gate: every estimator's rows and their modalities come in through here.
+"""Validation of the rows that estimators are given, and of their modalities.
 
-The only file that knows the two ways to bring tags: an EmbeddingArray, or a plain array
-with ``modality=``.
+Modalities are given in one of two ways: by an EmbeddingArray, or by ``modality=`` beside a
+plain array. Only this module tells them apart.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._array_api import (
     array_namespace,
+    check_precision,
     is_device_array,
     namespace_and_device,
     row_blocks,
@@ -20,6 +21,7 @@ from ._array_api import (
     take_rows,
     to_numpy,
 )
+from ._columns import as_rows
 from ._embeddings import EmbeddingArray
 from ._items import Query
 from ._modality import Tags
@@ -36,29 +38,40 @@ HOW_TO_TAG = (
 
 @dataclass(frozen=True)
 class Rows:
-    """Checked rows: real numbers of shape (n_rows, n_features), and their tags."""
+    """Validated rows: real numbers of shape (n_rows, n_features), and their tags."""
 
     values: object
     tags: Tags
 
     @cached_property
     def lengths(self):
-        """Their Euclidean lengths, shape (n_rows,); raises for NaN and infinity."""
+        """Euclidean lengths of shape (n_rows,). Raises a ValueError for NaN and infinity."""
         return checked_lengths(self.values)
 
     def __getitem__(self, at):
-        some = Rows(take_rows(self.values, at), self.tags[at])
-        vars(some)["lengths"] = take_rows(self.lengths, at)
-        return some
+        selected = Rows(take_rows(self.values, at), self.tags[at])
+        vars(selected)["lengths"] = take_rows(self.lengths, at)
+        return selected
 
 
 def read_modality(X, modality=None):
-    """The tags of rows, items or embeddings, or None where nothing brings them.
+    """Find the modality of each row or item.
+
+    Parameters
+    ----------
+    X : EmbeddingArray, array-like or sequence of items
+    modality : str or sequence of str, default=None
+        The modalities; they take precedence over those of an EmbeddingArray.
+
+    Returns
+    -------
+    Tags or None
+        None if neither `X` nor `modality` tells.
 
     Raises
     ------
     ValueError
-        If a tag is malformed or missing, or the tags do not match the rows.
+        If a tag is malformed or missing, or the number of tags is not the number of rows.
     """
     if modality is not None:
         return Tags.encode(modality, (getattr(X, "shape", None) or [len(X)])[0])
@@ -72,23 +85,23 @@ def read_modality(X, modality=None):
 
 
 def check_rows(estimator, X, modality=None, *, reset=False, known=()):
-    """Check the rows given to an estimator, and find their modalities.
+    """Validate the rows given to an estimator, and find their modalities.
 
-    Finiteness is not checked here: that costs as much as a whole fit, and the row lengths
-    that every caller needs anyway show it (see `Rows.lengths`).
+    NaN and infinity are not looked for: a separate pass costs as much as a whole fit. Row
+    lengths, which every caller needs, reveal them (see `Rows.lengths`).
 
     Parameters
     ----------
     estimator : estimator
-        Whose `n_features_in_` is set or compared.
+        Its `n_features_in_` is set or compared.
     X : EmbeddingArray, array-like or array of another library, (n_rows, n_features)
         The rows.
     modality : str or sequence of str, default=None
-        Their modalities; wins over the tags that `X` carries.
+        Their modalities; they take precedence over those of an EmbeddingArray.
     reset : bool, default=False
         Whether this is a first fit.
     known : collection of str, default=()
-        The modalities that the estimator was fitted on; empty while it is being fitted.
+        Modalities that the estimator was fitted on; empty during its first fit.
 
     Returns
     -------
@@ -97,23 +110,24 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
     Warns
     -----
     UserWarning
-        If nothing says the modalities while fitting: all rows are then ``"unknown"``.
+        If the modalities are not given in a first fit: all rows are then ``"unknown"``.
 
     Raises
     ------
     ValueError
-        If the rows are not a 2-D numeric array with at least one row and the fitted number
-        of features, or nothing says their modalities after a fit with several.
+        If the rows are not a numeric 2-D array with at least one row and the fitted number
+        of features, or their modalities are not given after a fit with several.
     """
     values = X._values if isinstance(X, EmbeddingArray) else X
     if reset or not _is_plainly_right(estimator, values):
         if not reset:
             check_is_fitted(estimator)
-        _refuse_items(estimator, values)
         if is_device_array(values):
             values = _check_device_array(estimator, values, reset)
         else:
-            # Integers stay as they are: converting them all at once would take a copy.
+            values = as_rows(values)
+            _refuse_items(estimator, values)
+            # Integers stay integers here: they are converted block by block.
             values = validate_data(estimator, values, reset=reset, ensure_all_finite=False)
     tags = read_modality(X, modality)
     if tags is None:
@@ -122,7 +136,7 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
 
 
 def _is_plainly_right(estimator, values):
-    """Whether `validate_data`, which makes a hundred calls, would return `values` as they are."""
+    """Whether `validate_data`, which takes long, would return `values` unchanged."""
     if type(values) is not np.ndarray or values.ndim != 2 or values.dtype.char not in "efd":
         return False
     fits = len(values) > 0 and values.shape[1] == getattr(estimator, "n_features_in_", None)
@@ -130,25 +144,26 @@ def _is_plainly_right(estimator, values):
 
 
 def _refuse_items(estimator, values):
-    """Raw texts and pictures have a way to go before they are rows."""
-    raw, first = str | bytes | Path | Query, [values]
-    texts = isinstance(values, np.ndarray) and values.dtype.kind in "OU"
-    if isinstance(values, list | tuple) or texts or hasattr(values, "iloc"):
-        first = np.asarray(values[:1], dtype=object).ravel()[:1]
-    if len(first) and isinstance(first[0], raw):
+    """Raise for raw texts and pictures, which an encoder turns into rows."""
+    raw, first = str | bytes | Path | Query, values
+    if isinstance(values, list | tuple) or {"__array__", "__getitem__"} <= {*dir(values)}:
+        first = next(iter(np.asarray(values[:1], dtype=object).ravel()), None)
+    if isinstance(first, raw):
         raise (TypeError if isinstance(values, raw) else ValueError)(
             f"{type(estimator).__name__} takes rows of embeddings, and got raw items such as "
-            f"{first[0]!r}: put an encoder before it, and give that a list. To search with one "
-            "item, call gapremoval.search(pipeline, item)."
+            f"{first!r}: put an encoder before it in the pipeline, and pass a list of items. To "
+            "search with one item, call gapremoval.search(pipeline, item)."
         )
 
 
 def _check_device_array(estimator, values, reset):
-    """What `validate_data` checks, for an array that must stay where it is."""
+    """As `validate_data`, for an array that stays on its device."""
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(
-            f"Expected a 2-D array with a row and a feature at least; got {tuple(values.shape)}."
+            "Expected a 2-D array with at least one row and one feature; got shape "
+            f"{tuple(values.shape)}."
         )
+    check_precision(values)
     validate_data(estimator, values, reset=reset, skip_check_array=True)
     xp = array_namespace(values)
     if xp.isdtype(values.dtype, "complex floating"):
@@ -157,31 +172,31 @@ def _check_device_array(estimator, values, reset):
 
 
 def _assumed_modality(estimator, known):
-    """The modality of rows that carry none."""
+    """The modality of untagged rows."""
     name, known = type(estimator).__name__, list(known)
     if not known:
         warn(
-            f"{name} was fitted on an array without modalities: all rows count as one "
-            f"modality, {UNTAGGED!r}, none as a query, and no gap is removed. {HOW_TO_TAG}",
+            f"{name} was fitted on an array without modalities: all rows are taken as documents "
+            f"of one modality, {UNTAGGED!r}, and no gap is removed. {HOW_TO_TAG}",
         )
         return UNTAGGED
     if len(known) > 1:
         raise ValueError(
-            f"{name} was fitted on rows of modality {', '.join(map(repr, known))}, and this "
-            f"array does not say which its rows have. {HOW_TO_TAG}"
+            f"{name} was fitted on the modalities {', '.join(map(repr, known))}, and this array "
+            f"does not say which its rows have. {HOW_TO_TAG}"
         )
     return known[0]
 
 
 def check_lengths(lengths, first_row=0):
-    """Raise if some row lengths show NaN or infinity in their rows.
+    """Raise a ValueError if row lengths reveal NaN or infinity, and name the rows.
 
     Parameters
     ----------
     lengths : array of shape (n_rows,)
         As returned by `unit_rows`.
     first_row : int, default=0
-        The number of the first of these rows, for the message.
+        Number of the first of these rows, for the message.
     """
     lengths = to_numpy(lengths)
     if np.isfinite(lengths).all():
@@ -195,7 +210,7 @@ def check_lengths(lengths, first_row=0):
 
 
 def compute_dtype(values):
-    """What rows are computed in: float32 for floats up to that, else float64."""
+    """The dtype in which rows are computed: float32 for floats of up to 32 bits, else float64."""
     xp = array_namespace(values)
     is_wide = values.dtype == xp.float64 or not xp.isdtype(values.dtype, "real floating")
     return xp.float64 if is_wide else xp.float32

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from difflib import get_close_matches
 
 INSIDE = {"gapremoval", "sklearn", "joblib"}
 
@@ -20,3 +21,9 @@ def warn(message):
 def shown(values, most=5):
     """The first values of a list, for a message: ``'a', 'b', ...``."""
     return ", ".join(map(repr, values[:most])) + (", ..." if len(values) > most else "")
+
+
+def did_you_mean(name, known):
+    """A question that offers the known name nearest to `name`, or an empty string."""
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -34,7 +34,7 @@ def numbered(modality, dtype=np.float64, xp=np):
 def assert_rows(X, rows, modality):
     """Whether X holds the rows with these numbers out of `numbered`, and their tags."""
     assert isinstance(X, EmbeddingArray)
-    numbers = np.asarray(X.numpy().values)[:, 0].astype(int)
+    numbers = np.asarray(X.to_host().values)[:, 0].astype(int)
     assert numbers.tolist() == np.asarray(rows).tolist()
     assert X.modality.tolist() == [modality[row] for row in numbers]
 
@@ -127,7 +127,7 @@ def test_concatenate_of_a_dict_stacks_the_rows_of_each_modality(xp, dtype):
     X = EmbeddingArray.concatenate({"text": xp.asarray(text), "query:image": xp.asarray(image)})
     assert X.modality.tolist() == ["text", "text", "query:image"]
     assert X.values.__array_namespace__() is xp.asarray(text).__array_namespace__()
-    stacked = X.numpy().values
+    stacked = X.to_host().values
     assert stacked.dtype == dtype
     np.testing.assert_array_equal(stacked, np.concatenate([text, image]))
 
@@ -165,11 +165,61 @@ def test_concatenate_names_a_malformed_modality():
         EmbeddingArray.concatenate({"text": np.ones((1, 3)), "image:": np.ones((1, 3))})
 
 
-def test_vstack_drops_the_tags():
+@pytest.mark.parametrize(
+    "stack",
+    [
+        np.concatenate,
+        np.vstack,
+        np.stack,
+        lambda arrays: np.append(*arrays, axis=0),
+    ],
+)
+@libraries
+def test_numpy_does_not_stack_rows_without_their_tags(xp, stack):
+    X = numbered(["text", "image"], xp=xp)
+    for arrays in ([X, X], [X, np.ones((2, 3))], [np.ones((2, 3)), X]):
+        with pytest.raises(TypeError, match=r"EmbeddingArray\.concatenate"):
+            stack(arrays)
+
+
+@pytest.mark.parametrize("join", [np.hstack, lambda arrays: np.concatenate(arrays, axis=1)])
+def test_columns_are_joined_to_a_bare_array_as_by_a_feature_union(join):
     X = numbered(["text", "image"])
-    stacked = np.vstack([X, X])
-    assert type(stacked) is np.ndarray
-    np.testing.assert_array_equal(stacked[:, 0], [0, 1, 0, 1])
+    np.testing.assert_array_equal(join([X, X]), join([X.values, X.values]))
+
+
+@given(tags)
+def test_other_functions_of_numpy_read_the_values(modality):
+    X = numbered(modality)
+    values = X.values
+    np.testing.assert_array_equal(np.unique(X), np.unique(values))
+    np.testing.assert_array_equal(np.take(X, [0], axis=0), values[:1])
+    np.testing.assert_array_equal(np.mean(X, axis=0), values.mean(axis=0))
+    np.testing.assert_array_equal(np.dot(X, X.values.T), values @ values.T)
+    np.testing.assert_array_equal(np.linalg.norm(X, axis=1), np.linalg.norm(values, axis=1))
+    assert np.shape(X) == values.shape
+    assert np.size(X) == X.size == values.size
+    assert np.may_share_memory(X, values)
+
+
+@libraries
+@given(tags, st.sampled_from(["float16", "float32", "float64", "int8"]))
+def test_values_are_converted_to_another_dtype_with_their_tags(xp, modality, dtype):
+    if xp is not np and dtype == "float16":
+        return
+    X = numbered(modality, xp=xp)
+    for name in (dtype, getattr(xp, dtype)):
+        Z = X.astype(name)
+        assert_rows(Z, range(len(modality)), modality)
+        assert str(Z.dtype).split(".")[-1] == dtype
+        assert Z.values.__array_namespace__() is X.values.__array_namespace__()
+    assert str(X.dtype).split(".")[-1] == "float64"
+
+
+def test_values_are_not_converted_to_what_is_no_number():
+    for dtype in ("S4", object, complex, "M8[s]"):
+        with pytest.raises((ValueError, TypeError)):
+            numbered(["text"]).astype(dtype)
 
 
 @given(selections())
@@ -287,7 +337,7 @@ def test_a_pickle_of_a_part_does_not_hold_the_whole():
 def test_neither_pickle_nor_hash_tells_what_was_asked_before():
     X = numbered(MODALITIES)
     pickled, hashed = pickle.dumps(X), joblib.hash(X)
-    repr(X), X.modality, X[1:], X.numpy(), len(X), np.asarray(X), X.shape
+    repr(X), X.modality, X[1:], X.to_host(), len(X), np.asarray(X), X.shape
     pickle.dumps(X)
     assert pickle.dumps(X) == pickled
     assert joblib.hash(X) == hashed == joblib.hash(pickle.loads(pickled))
@@ -372,10 +422,10 @@ def test_read_only_and_memory_mapped_values_are_taken_as_they_are(tmp_path):
 def test_values_of_another_library_stay_there_until_asked():
     X = numbered(["text", "image"], xp=array_api_strict)
     assert isinstance(X.values, type(array_api_strict.asarray(1)))
-    with pytest.raises(TypeError, match=r"array_api_strict.*host with \.numpy\(\)"):
+    with pytest.raises(TypeError, match=r"array_api_strict.*host with \.to_host\(\)"):
         np.asarray(X)
-    assert type(X.numpy().values) is np.ndarray
-    assert_rows(X.numpy(), [0, 1], ["text", "image"])
+    assert type(X.to_host().values) is np.ndarray
+    assert_rows(X.to_host(), [0, 1], ["text", "image"])
 
 
 def test_array_libraries_do_not_take_it_for_one_of_their_own():

@@ -3,9 +3,12 @@
 import errno
 import io
 import os
+import subprocess
+import sys
 import tracemalloc
 import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gapremoval import _files
 from gapremoval._files import read_arrays, replacing
 
 
@@ -73,6 +77,70 @@ def test_the_longest_names_can_be_written_and_errors_name_the_file(tmp_path):
 def full_disk(path):
     with replacing(path):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+# --- partial files ---
+
+
+def start_writing(path):
+    """A process that is in the midst of writing a file, and ends once its input is closed."""
+    script = (  # without the rest of the package, which takes seconds to import
+        f"import runpy, sys; replacing = runpy.run_path({_files.__file__!r})['replacing']\n"
+        "with replacing(sys.argv[1]) as file:\n"
+        "    file.write(b'x' * 100_000); print('writing', flush=True); sys.stdin.read()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    writer = subprocess.Popen([sys.executable, "-c", script, path], **pipes)
+    assert writer.stdout.readline().strip() == b"writing"
+    return writer
+
+
+def write(path, content=b"whole"):
+    with replacing(path) as file:
+        file.write(content)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills as POSIX does")
+def test_what_killed_writers_left_is_removed_by_the_next_and_a_running_ones_is_kept(tmp_path):
+    path = tmp_path / "a.gap"
+    killed, running = start_writing(path), start_writing(path)
+    killed.kill()
+    killed.communicate()
+    assert len(os.listdir(tmp_path)) == 2
+    write(path)
+    assert len(os.listdir(tmp_path)) == 2  # the file, and what the running one has written
+    running.communicate()
+    assert running.returncode == 0
+    assert path.read_bytes() == b"x" * 100_000
+    assert os.listdir(tmp_path) == ["a.gap"]
+
+
+names = st.text("ab.0\u00e9", min_size=1, max_size=3).filter(lambda name: name.strip("."))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="removes what is no longer open at once")
+@given(st.sets(names, min_size=2, max_size=3), st.sampled_from(["", "x" * 70]))
+def test_a_partial_file_is_removed_by_writers_of_its_own_name_only(tmp_path_factory, drawn, start):
+    folder = tmp_path_factory.mktemp("partial")
+    first, *others = (folder / f"{start}{name}" for name in sorted(drawn))
+    with replacing(first):
+        (partial,) = os.listdir(folder)
+    abandoned = folder / partial
+    abandoned.write_bytes(b"half")  # as a killed writer leaves it
+    for other in others:
+        write(other)
+    assert abandoned.exists()
+    write(first)
+    assert not abandoned.exists()
+
+
+def test_writers_of_one_file_at_once_all_succeed_and_leave_one_whole_file(tmp_path):
+    path = tmp_path / "a.bin"
+    contents = [bytes([i]) * 10_000 for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda content: [write(path, content) for _ in range(20)], contents))
+    assert os.listdir(tmp_path) == ["a.bin"]
+    assert path.read_bytes() in contents
 
 
 # --- arrays ---

@@ -21,7 +21,7 @@ from gapremoval import (
 )
 from gapremoval.datasets import make_mixed_modality
 
-BORROWED = "The mean of 'query:text' is the prior's alone"
+BORROWED = "The center of 'query:text' comes from the prior alone"
 
 # Another process loads a remover and the other corpus, and reuses it in both ways.
 REUSE = """
@@ -64,7 +64,7 @@ def test_another_process_reuses_it_in_both_ways_with_the_same_results(tmp_path):
     fitted_on, X, y = make_corpora()
     gap, queries = ModalityGapRemover().fit(fitted_on), X[X.modality == "query:text"]
     joblib.dump((gap, X, y, queries), tmp_path / "in.joblib")
-    command = [sys.executable, "-W", "ignore:The mean of 'query", "-c", REUSE]
+    command = [sys.executable, "-W", "ignore:The center of 'query", "-c", REUSE]
     subprocess.run([*command, tmp_path / "in.joblib", tmp_path / "out.joblib"], check=True)
     there = joblib.load(tmp_path / "out.joblib")
     rows, found = there["frozen"]

@@ -64,7 +64,7 @@ def test_keys_select_as_in_numpy(device, key, columns):
         with pytest.raises(IndexError, match=r"write X\[rows\]\[:, columns\]"):
             X[key, columns]
         return
-    want, got = X.numpy()[key, columns], X[key, columns]
+    want, got = X.to_host()[key, columns], X[key, columns]
     if isinstance(columns, int):
         np.testing.assert_array_equal(want, got.cpu())
         return
@@ -78,13 +78,13 @@ def test_keys_select_as_in_numpy(device, key, columns):
 def test_tensors_are_keys(device, key):
     X = numbered(device)
     for place in {"cpu", device}:
-        for array in (X, X.numpy()):
+        for array in (X, X.to_host()):
             got = array[torch.tensor(key, device=place)]
             assert type(got.values) is type(array.values)
-            np.testing.assert_array_equal(got.numpy().values, X.numpy()[key].values)
+            np.testing.assert_array_equal(got.to_host().values, X.to_host()[key].values)
             assert got.modality.tolist() == X[key].modality.tolist()
             columns = array[1:, torch.tensor([3, 1], device=place)]
-            np.testing.assert_array_equal(columns.numpy().values, X.numpy().values[1:, [3, 1]])
+            np.testing.assert_array_equal(columns.to_host().values, X.to_host().values[1:, [3, 1]])
 
 
 @devices
@@ -108,7 +108,9 @@ def test_keys_that_do_not_fit_are_refused():
 def test_concatenated_tensors_stay_where_they_are(device):
     X = EmbeddingArray.concatenate([numbered(device)[:2], numbered(device)[::-1]])
     assert X.values.device.type == device
-    np.testing.assert_array_equal(X.values.cpu(), numbered().numpy().values[[0, 1, 4, 3, 2, 1, 0]])
+    np.testing.assert_array_equal(
+        X.values.cpu(), numbered().to_host().values[[0, 1, 4, 3, 2, 1, 0]]
+    )
     assert X.modality.tolist() == [*MODALITIES[:2], *MODALITIES[::-1]]
     parts = {"text": numbered(device).values, "image": numbered(device).values[:1]}
     assert EmbeddingArray.concatenate(parts).values.device.type == device
@@ -120,7 +122,7 @@ def test_what_leaves_the_process_is_numpy(device, dtype, tmp_path):
     X = numbered(device, getattr(torch, dtype))
     X.save(tmp_path / "X.npz")
     versions = {
-        "numpy()": X.numpy(),
+        "to_host": X.to_host(),
         "pickle": pickle.loads(pickle.dumps(X)),
         "deepcopy": copy.deepcopy(X),
         "save": EmbeddingArray.load(tmp_path / "X.npz"),
@@ -139,7 +141,7 @@ def test_the_text_names_the_dtype(dtype):
 
 
 def test_numpy_does_not_take_a_tensor_silently():
-    with pytest.raises(TypeError, match=r"torch array.*host with \.numpy\(\)"):
+    with pytest.raises(TypeError, match=r"torch array.*host with \.to_host\(\)"):
         np.asarray(numbered())
 
 
@@ -164,7 +166,7 @@ def test_the_gap_is_removed_as_in_numpy(device, X, norm):
     sound = np.linalg.norm(residual, axis=1) > 1e-2
     tolerance = 1e-4 if X.dtype == np.float32 else 1e-11
     np.testing.assert_allclose(
-        want.values[sound], got.numpy().values[sound], atol=tolerance, rtol=tolerance
+        want.values[sound], got.to_host().values[sound], atol=tolerance, rtol=tolerance
     )
 
 
@@ -180,7 +182,7 @@ def test_dtype_and_device_are_kept(device, dtype):
     for Z in (remover.fit_transform(there), remover.transform(there)):
         assert isinstance(Z, EmbeddingArray)
         assert (Z.values.dtype, Z.values.device) == (there.values.dtype, there.values.device)
-        np.testing.assert_allclose(Z.numpy().values, want, atol=tolerance)
+        np.testing.assert_allclose(Z.to_host().values, want, atol=tolerance)
     bare = remover.transform(there.values, modality=there.modality)
     assert torch.equal(bare, Z.values)
 
@@ -192,7 +194,7 @@ def test_a_remover_serves_every_library(device):
     for fitted in (X, there):
         remover = pickle.loads(pickle.dumps(ModalityGapRemover().fit(fitted)))
         want, got = remover.transform(X), remover.transform(there)
-        np.testing.assert_allclose(want.values, got.numpy().values, atol=1e-6)
+        np.testing.assert_allclose(want.values, got.to_host().values, atol=1e-6)
         assert got.values.device.type == device
 
 

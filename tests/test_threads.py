@@ -59,9 +59,12 @@ def two_threads(monkeypatch):
         yield
 
 
-def retriever_and_queries(n_documents=2000, n_queries=64):
+LARGE = {"n_documents": 17_000, "n_queries": 256, "n_features": 64}  # for which threads start
+
+
+def retriever_and_queries(n_documents=2000, n_queries=64, n_features=16):
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(n_documents + n_queries, 16)).astype("f4")
+    rows = rng.normal(size=(n_documents + n_queries, n_features)).astype("f4")
     retriever = MixedModalityRetriever().fit(EmbeddingArray(rows[:n_documents], "image"))
     return retriever, EmbeddingArray(rows[n_documents:], "query:image")
 
@@ -105,13 +108,12 @@ def test_the_number_of_threads_follows_the_limit(monkeypatch):
 
 
 def search_in_worker(retriever, queries):
-    _top_k.WORTH_THREADS = 0
     found = retriever.predict(queries)
     return found, [t.name for t in threading.enumerate() if t.name.startswith("gapremoval")]
 
 
 def test_a_worker_with_one_blas_thread_starts_none_of_its_own():
-    retriever, queries = retriever_and_queries()
+    retriever, queries = retriever_and_queries(**LARGE)
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         workers = joblib.Parallel(n_jobs=2)
         found = workers([joblib.delayed(search_in_worker)(retriever, queries)] * 2)
@@ -123,9 +125,8 @@ def test_a_worker_with_one_blas_thread_starts_none_of_its_own():
 @needs_blas
 @pytest.mark.usefixtures("two_threads")
 def test_concurrent_predicts_restore_the_limit_and_share_the_threads(monkeypatch):
-    retriever, queries = retriever_and_queries()
+    retriever, queries = retriever_and_queries(**LARGE)
     want = retriever.predict(queries)
-    monkeypatch.setattr(_top_k, "WORTH_THREADS", 0)
     all_at_once = threading.Barrier(8, timeout=60)
     working, most, limits = [], [], []
     scan = _top_k._Search.scan
@@ -143,7 +144,7 @@ def test_concurrent_predicts_restore_the_limit_and_share_the_threads(monkeypatch
 
     def ask(_):
         all_at_once.wait()
-        return [retriever.predict(queries) for _ in range(20)]
+        return [retriever.predict(queries) for _ in range(3)]
 
     with ThreadPoolExecutor(8) as pool:
         for answers in pool.map(ask, range(8)):
@@ -200,8 +201,7 @@ def test_one_query_in_half_precision_is_answered_in_threads_and_leaves_blas_alon
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     documents, query = rows[1:].astype("f2"), rows[:1]
     want = _top_k.top_k(query, documents, 1).rows
-    monkeypatch.setattr(_top_k, "WORTH_THREADS", 0)
-    monkeypatch.setattr(_top_k, "FEW_SCORES", 0)
+    steps = _top_k.IN_HALF._replace(worth_threads=0, few_scores=0)
     limits, threads = [], set()
     scan = _top_k._Search.scan
 
@@ -211,16 +211,15 @@ def test_one_query_in_half_precision_is_answered_in_threads_and_leaves_blas_alon
         return scan(search)
 
     monkeypatch.setattr(_top_k._Search, "scan", watched)
-    np.testing.assert_array_equal(_top_k.top_k(query, documents, 1).rows, want)
+    np.testing.assert_array_equal(_top_k.top_k(query, documents, 1, steps=steps).rows, want)
     assert limits == [{2}, {2}]
     assert len(threads | {threading.get_ident()}) == 2
 
 
-@pytest.mark.parametrize("few_scores", [0, _top_k.FEW_SCORES])
-def test_one_query_over_few_documents_makes_no_product_of_blas(monkeypatch, few_scores):
-    retriever, queries = retriever_and_queries()
+@pytest.mark.parametrize("n_documents", [2000, 40_000])
+def test_one_query_over_few_documents_makes_no_product_of_blas(monkeypatch, n_documents):
+    retriever, queries = retriever_and_queries(n_documents)
     want = retriever.predict(queries)
-    monkeypatch.setattr(_top_k, "FEW_SCORES", few_scores)
     monkeypatch.setattr(np, "matmul", None)
     for query, ids in zip(queries.values[:5], want):
         found = retriever.predict(EmbeddingArray(query[None], "query:image"))
@@ -287,7 +286,6 @@ def test_an_interrupt_at_any_line_leaves_no_limit():
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
 @pytest.mark.parametrize("n_queries", [1, 40])
 def test_an_interrupt_of_a_search_ends_its_threads(monkeypatch, n_queries):
-    monkeypatch.setattr(_top_k, "WORTH_THREADS", 0)
     rows = np.random.default_rng(0).normal(size=(5000, 8))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     look = _top_k._Candidates.look
@@ -297,9 +295,7 @@ def test_an_interrupt_of_a_search_ends_its_threads(monkeypatch, n_queries):
         look(candidates, rough, rows)
 
     # Without the interrupt, more than a thousand steps of a tenth of a second.
-    monkeypatch.setattr(_top_k, "_steps", lambda documents: _top_k.Steps(40, 1, 1, 1))
-    monkeypatch.setattr(_top_k, "GROUPS_OF_K", 1)
-    monkeypatch.setattr(_top_k, "FEW_SCORES", 0)
+    steps = _top_k.Steps(40, 1, 1, 1, few_scores=0, worth_threads=0, groups_of_k=1)
     monkeypatch.setattr(_top_k._Candidates, "look", slow)
 
     def interrupt(*_):
@@ -309,13 +305,17 @@ def test_an_interrupt_of_a_search_ends_its_threads(monkeypatch, n_queries):
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.5)
         with pytest.raises(KeyboardInterrupt):
-            top_k(rows[:n_queries], rows, 3)
+            top_k(rows[:n_queries], rows, 3, steps=steps)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
     # The threads of the pool are free again, and those that waited for them.
     in_threads(threading.get_ident)
     assert in_threads(threading.get_ident, uses_blas=False)
+    # The thread that waited for the interrupted search restores the limit a moment later.
+    stop = time.monotonic() + 30
+    while blas_limits() != {2} and time.monotonic() < stop:
+        time.sleep(0.01)
     assert blas_limits() == {2}
 
 
@@ -327,7 +327,6 @@ import numpy as np
 from threadpoolctl import ThreadpoolController, threadpool_limits
 warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
 joblib.cpu_count = lambda: 4
-from gapremoval.retrieval import _top_k
 from gapremoval.retrieval._top_k import top_k
 from gapremoval._threads import in_threads
 
@@ -342,10 +341,9 @@ def limits():
     libraries = ThreadpoolController().select(user_api="blas").info()
     return {x["num_threads"] for x in libraries if "numpy" in x["filepath"]}
 
-_top_k.WORTH_THREADS = 0
-rows = np.random.default_rng(0).normal(size=(3000, 16))
+rows = np.random.default_rng(0).normal(size=(17_000, 64))
 rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-want = top_k(rows[:50], rows, 5).rows
+want = top_k(rows[:256], rows, 5).rows
 if sys.argv[1] == "in use":
     inside, done = threading.Semaphore(0), threading.Event()
     def work():
@@ -358,7 +356,7 @@ if sys.argv[1] == "in use":
 child = os.fork()
 if child == 0:
     signal.alarm(60)  # ends a child that hangs
-    right = limits() == {2} and (top_k(rows[:50], rows, 5).rows == want).all()
+    right = limits() == {2} and (top_k(rows[:256], rows, 5).rows == want).all()
     right = right and len(in_threads(threading.get_ident)) == 2 and limits() == {2}
     os._exit(0 if right else 3)
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -367,7 +365,7 @@ if sys.argv[1] == "in use":
     done.set()
     other.join()
 assert limits() == {2}
-assert (top_k(rows[:50], rows, 5).rows == want).all()
+assert (top_k(rows[:256], rows, 5).rows == want).all()
 sys.exit(status)
 """
 

@@ -1,4 +1,4 @@
-"""Calibrators: what lays the clouds of the modalities over each other."""
+"""Calibrators, which remove the modality gap, and their diagnosis."""
 
 from ._drift import drift
 from ._gap_remover import ModalityGapRemover

@@ -1,4 +1,4 @@
-"""How far the means of new rows lie from those that a remover was fitted on."""
+"""drift: the distance of the means of new rows from the fitted means."""
 
 import numpy as np
 
@@ -9,54 +9,51 @@ from ._moments import unit_moments
 
 
 def drift(remover, X, *, modality=None):
-    """How far the means of new rows lie from the fitted ones, in standard errors.
+    """Distance between the means of new rows and the fitted means, in standard errors.
 
-    A remover's means stay as fitted while a corpus grows. This tells when to fit it again:
-    about 1 is what chance gives, however many rows there are; far above, the new rows come
+    The means of a remover stay as fitted while a corpus grows. The drift tells when to fit
+    again: it is about 1 by chance, for any number of rows, and far larger if the new rows come
     from elsewhere.
 
     Parameters
     ----------
     remover : ModalityGapRemover
-        Fitted.
+        A fitted remover.
     X : EmbeddingArray or array-like of shape (n_rows, n_features)
-        New rows, as the remover takes them: not corrected.
+        New rows, before the remover has transformed them.
     modality : str or sequence of str of shape (n_rows,), default=None
-        Their modalities; not needed for an EmbeddingArray.
+        The modality of each row; not needed for an EmbeddingArray.
 
     Returns
     -------
     dict of str to float
-        For each modality among the rows a number of at least 0: the distance of the means, in
-        standard errors of their difference. NaN where there is nothing to compare: the
-        modality was not fitted (a prior alone is no fit; nor do queries take the documents'
-        mean here), all its rows have length zero, or nothing tells their spread
-        (one row on either side; one row of several parts).
+        The drift of each modality among the rows, at least 0. NaN if it cannot be computed: the
+        modality was not fitted (a prior or a fallback is not enough), all its rows have length
+        zero, or its spread is unknown (one row on either side; one row of several parts).
 
     Raises
     ------
     NotFittedError
         If the remover is not fitted.
     ValueError
-        If rows hold NaN or infinity, have another number of features, or nothing says their
-        modalities.
+        If rows hold NaN or infinity, have another number of features, or their modalities are
+        not known.
 
     Notes
     -----
-    With n rows of mean m and n' fitted rows of mean m' the drift is ::
+    For n new rows with mean m and n' fitted rows with mean m' the drift is ::
 
         |m - m'| / sqrt(v / n + v' / n'),    v = (q - |m|^2) n / (n - 1)
 
-    with q the mean squared length of the rows, so that v is the trace of their covariance,
-    and v' likewise. Rows count as the remover counts them: at unit length, so that q is 1 and
-    v' follows from the fitted mean, and without those of length zero. Rows of several parts
-    (``query:image+text``) keep their lengths; for these v stands in for v', and so it does
-    where one row was fitted. Where there is one new row, v' stands in for v. In expectation
-    its square is 1 where both are drawn alike. It changes neither with the scale of a row nor
-    under rotation.
+    where q is the mean squared length of the rows, so v is the trace of their covariance, and
+    v' likewise. As in the remover, rows have unit length, so q = 1 and v' follows from the
+    fitted mean; rows of length zero are left out. Rows of several parts (``query:image+text``)
+    keep their length; v replaces v' for them, and for a single fitted row. For a single new row
+    v' replaces v. The expected square is 1 if both samples have the same distribution. The drift
+    does not change if rows are scaled or rotated.
 
-    It says whether the means differ, not how much it costs: of many rows a small difference
-    is many standard errors.
+    It tells whether the means differ, not how much that costs: with many rows, a small
+    difference is many standard errors.
 
     References
     ----------
@@ -104,8 +101,8 @@ def drift(remover, X, *, modality=None):
 
 
 def _spread(n_rows, mean, square):
-    """The trace of the covariance of rows of some mean squared length; NaN where unknown."""
+    """The trace of the covariance of rows of mean squared length `square`; NaN if unknown."""
     if n_rows < 2:
         return np.nan
-    # No less than rounding leaves of equal rows.
+    # At least the rounding error of equal rows.
     return max(square - mean @ mean, 1e-15 * square) * n_rows / (n_rows - 1)

@@ -1,4 +1,4 @@
-"""Streaming, mergeable per-modality statistics: what every calibrator is fitted from."""
+"""Streaming, mergeable statistics of each modality, from which calibrators are fitted."""
 
 import numpy as np
 from array_api_compat import is_numpy_array
@@ -16,9 +16,9 @@ from .._array_api import (
 from .._threads import threaded_map
 from .._validation import check_lengths, checked_lengths, compute_dtype
 
-# So many rows of a numpy array are summed in the dtype in which they are computed, and the
-# sums of groups in double precision. Groups begin at fixed rows, so that neither blocks nor
-# threads change a bit.
+# Rows of a numpy array are summed in groups of this size in their own precision, and the sums
+# of groups in float64. Groups begin at fixed rows, so the result does not depend on blocks or
+# threads.
 GROUP = 64
 
 
@@ -28,28 +28,27 @@ def unit_moments(values, codes, scaled):
     Parameters
     ----------
     values : array of shape (n_rows, n_features), floating
-        The rows, of any library; they are read block by block.
+        Rows of any array library, read block by block.
     codes : ndarray of int of shape (n_rows,)
         The modality of each row, below ``len(scaled)``.
     scaled : sequence of bool
-        For each modality, whether its rows are brought to unit length first.
+        For each modality, whether its rows are scaled to unit length first.
 
     Returns
     -------
     counts : ndarray of int of shape (n_modalities,)
-        Rows that are not of length zero.
+        The number of rows that do not have length zero.
     means : ndarray of float64 of shape (n_modalities, n_features)
-        Their means; zero where there are none.
+        Their means; zero if there are none.
     lengths : array of shape (n_rows,) or None
-        The rows' lengths in the dtype that they are computed in; None for other libraries
-        than numpy.
+        The lengths of the rows, in float32 or float64; None for other libraries than numpy.
 
     Raises
     ------
     ValueError
         If a row holds NaN or infinity.
     """
-    # With many modalities the sums of groups would be as large as the rows.
+    # With many modalities, the sums of groups would take as much memory as the rows.
     is_host = is_numpy_array(values)
     by_group = is_host and len(scaled) <= GROUP // 4
     in_groups = values.shape[0] // GROUP * GROUP if by_group else 0
@@ -72,10 +71,7 @@ def unit_moments(values, codes, scaled):
 
 
 def _grouped_moments(values, codes, scaled, first_row, lengths):
-    """Counts and sums of whole groups of rows, which do not depend on the size of blocks.
-
-    The rows' lengths are written to `lengths`.
-    """
+    """Counts and sums of whole groups of rows; fills `lengths` with the lengths of the rows."""
     n_modalities, dtype = len(scaled), lengths.dtype
     keeps_length = None if all(scaled) else ~np.asarray(scaled, bool)
     chosen, sums = None, np.zeros((n_modalities, values.shape[1]))
@@ -87,14 +83,14 @@ def _grouped_moments(values, codes, scaled, first_row, lengths):
         n_groups = len(block) // GROUP
         if chosen is None or chosen.shape[1] != len(block):
             first_modality = np.repeat(np.arange(n_groups, dtype=np.int32) * n_modalities, GROUP)
-            # A column for each row, whose one entry adds the row to a sum of its group.
+            # One column per row, whose single entry adds the row to the sum of its group.
             chosen = csc_array(
                 (divisors, first_modality, np.arange(len(block) + 1, dtype=np.int32)),
                 shape=(n_groups * n_modalities, len(block)),
             )
-            # Made anew for each block, these would cost more than the additions.
+            # Allocated for each block, these would cost more than the additions.
             addends = np.empty((1 + n_groups, *sums.shape))
-        # To make another for each block would cost as much as half the sums.
+        # A new sparse array for each block would cost half as much as the sums.
         chosen.indices = first_modality + code
         chosen.data = np.divide(1, divisors, out=np.zeros_like(divisors), where=divisors > 0)
         addends[0] = sums
@@ -106,7 +102,7 @@ def _grouped_moments(values, codes, scaled, first_row, lengths):
 
 
 def _exact_moments(values, codes, scaled, first_row):
-    """Counts and sums in double precision, of an array of any library."""
+    """Counts and sums in float64, for an array of any library."""
     xp, place = namespace_and_device(to_double(values[:0, ...], values))
     keeps_length = xp.asarray(~np.asarray(scaled, bool), device=place)
     sums = xp.zeros((len(scaled), values.shape[1]), dtype=xp.float64, device=place)
@@ -126,7 +122,7 @@ def _exact_moments(values, codes, scaled, first_row):
 
 
 def pool_means(counts, means, more_counts, more_means):
-    """Pool counts and means of two sets of rows, each a dict by modality.
+    """Pool the counts and means of two sets of rows, each a dict by modality.
 
     Returns
     -------

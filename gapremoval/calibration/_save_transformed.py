@@ -1,4 +1,4 @@
-"""save_transformed: from rows larger than memory to a file of corrected ones."""
+"""save_transformed: transform rows larger than memory into a file."""
 
 import sys
 
@@ -10,35 +10,35 @@ from .._files import replacing
 
 
 def save_transformed(transformer, X, path, *, modality=None, verbose=False):
-    """Transform rows block by block, straight into a ``.npy`` file.
+    """Transform rows block by block into a ``.npy`` file.
 
-    No more than a block of rows is in memory. The file is complete or not there: it is
-    written beside its place and moved.
+    Only one block of rows is in memory at a time. An interrupted call leaves no file, and an
+    older file as it was.
 
     Parameters
     ----------
     transformer : fitted estimator
-        Such as a ModalityGapRemover, or a pipeline of transformers. Each block goes through
-        its `transform` alone, so it must treat rows one by one, as all calibrators do.
+        A ModalityGapRemover, for example, or a pipeline of transformers. Its ``transform`` must
+        treat each row separately, as all calibrators do, because it gets one block at a time.
     X : EmbeddingArray, array of shape (n_rows, n_features), or iterable of EmbeddingArray
-        The rows: memory-mapped, as from ``np.load(file, mmap_mode="r")``, or in memory; or
-        batches of them, of any number and size.
+        The rows, memory-mapped (``np.load(file, mmap_mode="r")``) or in memory; or batches of
+        any number and size.
     path : str or Path
-        Where to write, exactly: no suffix is added. An older file is replaced.
+        The file to write; no suffix is added. An older file is replaced.
     modality : str or sequence of str of shape (n_rows,), default=None
-        The rows' modalities; not needed for an EmbeddingArray or batches.
+        The modality of each row; not needed for an EmbeddingArray or batches.
     verbose : bool, default=False
-        Whether to print on stderr how many rows are done.
+        Whether to print the number of transformed rows on stderr.
 
     Returns
     -------
     ndarray of shape (n_rows, n_features)
-        The transformed rows, memory-mapped from the file, in the dtype that `transform` returns.
+        The transformed rows, memory-mapped from the file, in the dtype of ``transform``.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If the folder does not exist.
     ValueError
         If there are no rows, or batches differ in dtype or number of features.
 
@@ -73,8 +73,9 @@ def _write(file, transformer, batches, verbose):
             _write_header(file, first, 0)
         if (rows.dtype, rows.shape[1:]) != (first.dtype, first.shape[1:]):
             raise ValueError(
-                f"Batch {number} became {rows.dtype} of {rows.shape[1]} features, and the first "
-                f"{first.dtype} of {first.shape[1]}: one file holds rows of one kind."
+                f"Batch {number} has dtype {rows.dtype} and {rows.shape[1]} features after the "
+                f"transform, the first one {first.dtype} and {first.shape[1]}: all rows of a file "
+                "have the same dtype and number of features."
             )
         file.write(np.ascontiguousarray(rows).data)
         n_rows += len(rows)
@@ -83,13 +84,13 @@ def _write(file, transformer, batches, verbose):
     if verbose:
         print(file=sys.stderr)
     if first is None:
-        raise ValueError("There are no rows to transform: the batches are empty.")
+        raise ValueError("There are no rows to transform: all batches are empty.")
     file.seek(0)
     _write_header(file, first, n_rows)
 
 
 def _write_header(file, rows, n_rows):
-    # numpy leaves room in a header for more rows.
+    # numpy pads headers, so that the number of rows can grow.
     header = np.lib.format.header_data_from_array_1_0(rows)
     header |= {"shape": (n_rows, *rows.shape[1:]), "fortran_order": False}
     np.lib.format.write_array_header_1_0(file, header)

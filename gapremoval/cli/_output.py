@@ -1,4 +1,4 @@
-"""What the commands print: a table or JSON on stdout, all else on stderr."""
+"""What the commands print: a table or JSON on stdout, everything else on stderr."""
 
 import dataclasses
 import json
@@ -9,137 +9,152 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from .._files import replacing
+from .._optional import writable
 from ..datasets._folder import TEXTS, read_text, suffix_of
 from ..inspection import results_page
 from ._searching import drift_of_questions
 
+WIDEST = 10**6  # columns, so that no line is wrapped where there is no terminal
+
 
 def tell(message, kind=None):
-    """Say something on stderr, in one line."""
-    print(f"gapremoval: {f'{kind}: ' if kind else ''}{printable(str(message))}", file=sys.stderr)
+    """Print one line on stderr."""
+    print(f"gapremoval: {f'{kind}: ' if kind else ''}{printable(message)}", file=sys.stderr)
 
 
 def show(text):
-    """Write to stdout, now: a pipe that was closed is found out here and not at the exit."""
+    """Print to stdout at once, so that a closed pipe is noticed here and not at the exit."""
     print(text, flush=True)
 
 
-def printable(path):
-    """A path, or a message with one, as one line that a terminal does not take for commands.
+def printable(value):
+    """Text of a path or message as one line that a terminal does not take for commands.
 
-    Bytes that are not UTF-8 are written ``\\\\xe9``, line breaks and other control characters
-    ``\\\\n`` and the like.
+    Bytes that are not UTF-8 become ``\\xe9``; line breaks, other controls and invisible
+    characters, such as those that turn the direction of reading, ``\\n`` and the like.
     """
-    written = os.fsencode(path).decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in written)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in writable(value)
+    )
 
 
-def counted(counts, noun=""):
-    """A total and what it is made of."""
-    each = ", ".join(f"{n} {name}" for name, n in counts.items())
-    return f"{sum(counts.values())} {noun}".rstrip() + f" ({each})"
+def show_results(index, found):
+    """Print results as a table: rank, score, probability, modality, files."""
+    table = _table(show_header=True)
+    for name in ("rank", "score", "probability"):
+        table.add_column(name, justify="right")
+    table.add_column("modality", min_width=10)
+    table.add_column("file", overflow="fold")
+    for record in found.to_records():
+        probability = record["probability"]
+        paths = (index.path(row) for row in index.documents[record["id"]])
+        table.add_row(
+            str(record["rank"]),
+            f"{record['score']:.3f}",
+            "-" if probability is None else f"{probability:.1%}",
+            record["modality"],
+            Text(" + ".join(printable(_relative(path)) for path in paths)),
+        )
+    _print(table)
 
 
-def to_table(index, found):
-    """Results as lines: rank, score, probability, modality, files."""
-    lines = ["rank   score  probability  modality    file"]
-    for rank, (rows, score, probability, modality) in enumerate(_results(index, found), 1):
-        shown = "           -" if probability is None else f"{probability:12.1%}"
-        files = " + ".join(printable(_nearby(index.path(row))) for row in rows)
-        lines.append(f"{rank:>4}  {score:6.3f} {shown}  {modality:<10}  {files}")
-    return "\n".join(lines)
-
-
-def to_json(index, found, text, image):
-    """Results as JSON in ASCII.
-
-    A file's ``path`` is for reading where its name is not UTF-8 (then it is escaped as in the
-    table); its ``uri`` leads back to it whatever its name.
-    """
-    results = [
-        {
-            "rank": rank,
-            "score": score,
-            "probability": probability,
-            "modality": modality,
-            "files": [_file(index.path(row)) for row in rows],
-        }
-        for rank, (rows, score, probability, modality) in enumerate(_results(index, found), 1)
-    ]
-    evidence = None if found.evidence is None else _number(found.evidence[0])
-    asked = {"text": text, "image": None if image is None else _file(os.path.abspath(image))}
-    return json.dumps({"query": asked, "evidence": evidence, "results": results}, indent=1)
-
-
-def write_page(path, index, found, question):
-    """Write the results as one HTML page with thumbnails and the beginnings of texts."""
-    contents = {}
-    for number in found.ids[0].tolist():
-        rows = index.documents[number]
-        # No name holds two slashes, so each document has a title of its own.
-        title = " // ".join(index.names[row] for row in rows)
-        contents[title] = [_content(index, row) for row in rows]
-    titles = np.array([list(contents)], dtype=object)
-    page = results_page([question], dataclasses.replace(found, ids=titles), contents)
-    with replacing(path) as file:
-        file.write(page.encode())
-
-
-def describe(index, path):
-    """What is in an index, as lines."""
+def show_info(index, path):
+    """Print what is in an index."""
     modality = index.files.modality
-    kinds = Counter("+".join(sorted(set(modality[rows]))) for rows in index.documents)
+    of_documents = Counter("+".join(sorted(set(modality[rows]))) for rows in index.documents)
+    drift = drift_of_questions(index)
+    compared = "captions" if len(index.captions) else "texts"
     told = {
         "folder": index.folder,
-        "files": counted(index.files._tags.counts()),
-        "documents": counted(kinds),
-        "questions": f"{len(index.captions)} ordinary captions, {len(index.learnt)} learnt",
-        "drift": _drift(index),
+        "files": counted(Counter(modality.tolist())),
+        "documents": counted(of_documents),
+        "questions": f"{len(index.captions)} ordinary captions, {len(index.learned)} learned",
+        "drift": f"learned questions {drift:.1f} standard errors off {compared}",
         "model": index.model,
         "fingerprint": index.fingerprint,
         "embeddings": f"{index.files.shape[1]} features, {index.files.dtype}",
         "size": f"{os.path.getsize(path):,} bytes",
         "made by": f"gapremoval {index.version}",
     }
-    return "\n".join(f"{name:<12} {printable(value)}" for name, value in told.items())
+    if math.isnan(drift):
+        told["drift"] = "-"
+    table = _table(show_header=False)
+    for name, value in told.items():
+        table.add_row(name, Text(printable(value), overflow="fold"))
+    _print(table)
 
 
-def _drift(index):
-    drift, kind = drift_of_questions(index)
-    return "-" if math.isnan(drift) else f"learnt questions {drift:.1f} standard errors off {kind}"
+def counted(counts, noun=""):
+    """A total and its summands: ``3 files (1 image, 2 text)``."""
+    each = ", ".join(f"{n} {name}" for name, n in counts.items())
+    return f"{sum(counts.values())} {noun}".rstrip() + f" ({each})"
 
 
-def _content(index, row):
-    """A picture's path, or what a text says now."""
-    path = Path(index.path(row))
+def to_json(index, found, text, image):
+    """Results as JSON in ASCII.
+
+    The ``uri`` of a file leads back to it whatever its name; bytes of a name that are not
+    UTF-8 are escaped in its ``path``.
+    """
+    asked = {"text": text, "image": None if image is None else _file(os.path.abspath(image))}
+    records = found.to_records()
+    evidence = records[0]["evidence"] if records else None
+    results = [
+        {name: record[name] for name in ("rank", "score", "probability", "modality")}
+        | {"files": [_file(index.path(row)) for row in index.documents[record["id"]]]}
+        for record in records
+    ]
+    return json.dumps({"query": asked, "evidence": evidence, "results": results}, indent=1)
+
+
+def write_page(path, index, found, question):
+    """Write results as one HTML page with thumbnails and the beginnings of texts."""
+    contents = {}
+    for number in found.ids[0].tolist():
+        rows = index.documents[number]
+        # No name holds two slashes, so each document has a title of its own.
+        title = " // ".join(index.names[row] for row in rows)
+        contents[title] = [_content(index.path(row)) for row in rows]
+    titles = np.array([list(contents)], dtype=object)
+    page = results_page([question], dataclasses.replace(found, ids=titles), contents)
+    with replacing(path) as file:
+        file.write(page.encode())
+
+
+def _table(show_header):
+    """A table of rich; without lines where it goes to a file or a pipe."""
+    lines = box.SIMPLE_HEAD if show_header and sys.stdout.isatty() else None
+    return Table(box=lines, pad_edge=False, show_header=show_header)
+
+
+def _print(table):
+    """Print a table: fitted to a terminal, or plain, with one line a row."""
+    plain = {"force_terminal": False, "color_system": None, "width": WIDEST}
+    console = Console(**({} if sys.stdout.isatty() else plain))
+    with console.capture() as captured:
+        console.print(table)
+    show("\n".join(line.rstrip() for line in captured.get().rstrip().split("\n")))
+
+
+def _content(path):
+    """The path of a picture, or what a text says now."""
     if suffix_of(path) not in TEXTS:
-        return path
-    text, reason = read_text(path)
+        return Path(path)
+    text, reason = read_text(Path(path))
     return f"({reason})" if reason else text
 
 
-def _nearby(path):
-    """A path as it is shortest here: from the current folder, if it lies in that."""
+def _relative(path):
+    """A path, relative where it lies in the current folder."""
     return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
 
 
-def _results(index, found):
-    probabilities = found.probabilities
-    for place, number in enumerate(found.ids[0].tolist()):
-        probability = None if probabilities is None else _number(probabilities[0, place])
-        score, modality = float(found.scores[0, place]), str(found.modalities[0, place])
-        yield index.documents[number], score, probability, modality
-
-
-def _number(value):
-    return None if math.isnan(value) else float(value)
-
-
 def _file(path):
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return {"path": printable(path), "uri": Path(path).as_uri()}
-    return {"path": path, "uri": Path(path).as_uri()}
+    shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return {"path": shown, "uri": Path(path).as_uri()}

@@ -2,41 +2,24 @@
 
 import codecs
 import os
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from .._optional import import_pillow
-from .._warnings import warn
+from .._items import picture_suffixes
+from .._warnings import shown, warn
 
 TEXTS = frozenset({".txt", ".md"})
-# fmt: off
-PICTURES = frozenset({
-    ".apng", ".bmp", ".dib", ".gif", ".icns", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg",
-    ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi",
-    ".tga", ".tif", ".tiff", ".webp",
-})
-# fmt: on
-# Pillow reads these only with a plugin or where it was built with the codec.
-NEEDS = {".avif": "pip install -U pillow"}
-NEEDS |= dict.fromkeys((".heic", ".heif", ".hif"), "pip install pillow-heif")
-KINDS = PICTURES | TEXTS | NEEDS.keys()
+COMMON_PICTURES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+# Suffixes that Pillow opens with a plugin or a newer version, and what installs it.
+PLUGINS = {".avif": "pip install -U pillow"}
+PLUGINS |= dict.fromkeys((".heic", ".heif", ".hif"), "pip install pillow-heif")
 BLANK = "blank"
 MOST_BYTES = 2**17  # of a text: many times what a network reads
-# Kept beside people's files by Windows, macOS, network storage and package managers.
-SYSTEM = frozenset(
-    {
-        "#recycle",
-        "$recycle.bin",
-        "@eadir",
-        "@recycle",
-        "__macosx",
-        "desktop.ini",
-        "node_modules",
-        "system volume information",
-        "thumbs.db",
-    }
-)
+# What Windows, macOS, network storage and package managers keep beside people's files.
+WINDOWS = {"$recycle.bin", "desktop.ini", "system volume information", "thumbs.db"}
+SYSTEM = WINDOWS | {"__macosx", "#recycle", "@eadir", "@recycle", "node_modules"}
 
 
 class FolderFile(NamedTuple):
@@ -45,30 +28,25 @@ class FolderFile(NamedTuple):
     Attributes
     ----------
     name : str
-        Its path below the folder, with ``/`` on all systems.
+        Path below the folder, with ``/`` on all systems.
     item : Path or str
-        The picture, which is not opened yet, or the text.
+        The picture file, not opened yet, or the text.
     """
 
     name: str
     item: object
 
-    @property
-    def id(self):
-        """What names its document: the name without the suffix."""
-        return os.path.splitext(self.name)[0]
-
 
 class LeftOut(NamedTuple):
-    """A file or folder that was not taken.
+    """A file or folder that is not an item.
 
     Attributes
     ----------
     name : str
-        Its path below the folder.
+        Path below the folder; that of a folder ends in ``/``.
     reason : str or None
-        What is wrong with it, or what it takes to read it; None where it is neither a
-        picture nor a text.
+        What is wrong with it, or the command that makes it readable; None for files that are
+        neither pictures nor texts.
     """
 
     name: str
@@ -76,66 +54,66 @@ class LeftOut(NamedTuple):
 
     @property
     def needs_plugin(self):
-        """Whether it is a picture that Pillow would open with a plugin."""
-        return self.reason in NEEDS.values()
+        """Whether Pillow would open this picture with a plugin."""
+        return self.reason in PLUGINS.values()
 
     @property
     def is_loss(self):
-        """Whether a picture or a text, or a folder that may hold some, is missing."""
-        wanted = self.name.endswith("/") or suffix_of(self.name) in KINDS
-        return wanted and self.reason not in (None, BLANK)
+        """Whether a picture, a text, or a folder that may hold some is missing."""
+        known = suffix_of(self.name) in _readable() | TEXTS | PLUGINS.keys()
+        return self.reason not in (None, BLANK) and (known or self.name.endswith("/"))
 
     @property
     def label(self):
-        """What it is counted as: its suffix, and the reason."""
-        if self.name.endswith("/"):
-            return f"folder ({self.reason})"
-        suffix = suffix_of(self.name)
+        """Suffix and reason, by which it is counted."""
         # What follows the last dot of "Dr. Who to call" is no suffix.
-        if not (suffix[1:].isalnum() and len(suffix) <= 12):
-            suffix = "other"
-        return f"{suffix} ({self.reason})" if self.reason else suffix
+        suffix = suffix_of(self.name)
+        kind = suffix if suffix[1:].isalnum() and len(suffix) <= 12 else "other"
+        kind = "folder" if self.name.endswith("/") else kind
+        return f"{kind} ({self.reason})" if self.reason else kind
 
 
 def read_folder(path, *, hidden=False):
     """Turn a folder of pictures and text files into items and ids.
 
-    Sub-folders are read too. A document is named by its path without the suffix, so a
-    picture and a text of one name in one folder are two parts of one document, and equal
-    names in two folders are two documents.
+    Subfolders are read too. The id of a document is its path without the suffix, so a
+    picture and a text of the same name in the same folder are two parts of one document.
+    Files of the same name in two folders are two documents.
 
-    Taken are the pictures that Pillow opens (``.heic`` where pillow-heif is installed) and
-    ``.txt`` and ``.md`` files in UTF-8 (their first 128 KiB), whatever the case of the suffix;
-    pictures are not opened yet. Links are followed, but no file is taken twice and no link to
-    a folder that holds the link or `path`.
+    Pictures are all files that Pillow opens by their suffix (``.heic`` where pillow-heif is
+    installed); texts are ``.txt`` and ``.md`` files in UTF-8, of which the first 128 KiB are
+    read. The case of a suffix does not matter. Pictures are not opened yet. Links are followed,
+    but no file is taken twice, and no link to a folder that holds the link or `path`.
 
     Parameters
     ----------
     path : str or Path
         The folder; its own name may begin with a dot.
     hidden : bool, default=False
-        Whether names are taken that begin with a dot, and what systems keep beside people's
+        Whether to take names that begin with a dot, and what systems keep beside people's
         files (``@eaDir``, ``Thumbs.db``, ``node_modules`` and the like).
 
     Returns
     -------
     items : list of Path and str
-        The pictures, as `path` and the rest of the way, and the texts, sorted by their
-        paths below `path`.
+        Pictures (`path` joined with their path below it) and texts, sorted by their paths
+        below `path`.
     ids : list of str
-        For each item its path below `path` without the suffix, with ``/`` on all systems.
+        For each item its path below `path` without the suffix, with ``/`` on all systems and
+        in Unicode's composed form (NFC): systems write ``é`` as one character or as two.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError, PermissionError
-        If `path` does not exist, is no folder, or cannot be opened.
+        If `path` does not exist, is not a folder, or cannot be opened.
     ValueError
-        If there is neither a picture nor a text in it.
+        If the folder holds neither a picture nor a text.
 
     Warns
     -----
     UserWarning
-        Once, if there are files or folders that were not taken: how many of each suffix.
+        If files or folders were left out, once, with the number of each suffix. If names
+        differ in their Unicode form alone: these files are parts of one document.
 
     See Also
     --------
@@ -159,18 +137,23 @@ def read_folder(path, *, hidden=False):
     files, left_out = list_folder(path, hidden=hidden)
     if left_out:
         warn(summary(left_out))
-    return [file.item for file in files], [file.id for file in files]
+    return [file.item for file in files], [document_id(file.name) for file in files]
+
+
+def document_id(name):
+    """Id of the document that a file belongs to: its name without the suffix, composed."""
+    return unicodedata.normalize("NFC", os.path.splitext(name)[0])
 
 
 def list_folder(path, *, hidden=False, except_for=()):
-    """The pictures and texts of a folder, and what else lies there.
+    """List the pictures and texts of a folder, and what else lies there.
 
     Parameters
     ----------
     path, hidden
-        As `read_folder` takes them.
+        As for `read_folder`.
     except_for : collection of str
-        Real paths of files and folders that are passed over.
+        Real paths of files and folders to pass over.
 
     Returns
     -------
@@ -182,6 +165,11 @@ def list_folder(path, *, hidden=False, except_for=()):
     ------
     FileNotFoundError, NotADirectoryError, PermissionError, ValueError
         As `read_folder`.
+
+    Warns
+    -----
+    UserWarning
+        If names differ in their Unicode form alone.
     """
     root = Path(path)
     if not root.exists():
@@ -191,29 +179,43 @@ def list_folder(path, *, hidden=False, except_for=()):
             f"{root} is a file. Give the folder it lies in, or make the items yourself: "
             "[Path(...)] for a picture, [text] for a text."
         )
-    pictures = PICTURES | _suffixes_of_pillow()
+    pictures = _readable()
     files, left_out = [], []
     for name, file in sorted(_files(root, hidden, except_for, left_out)):
-        kind = suffix_of(name)
-        if kind in pictures:
-            files.append(FolderFile(name, file))
-        elif kind not in TEXTS:
-            left_out.append(LeftOut(name, NEEDS.get(kind)))
+        suffix = suffix_of(name)
+        if suffix in pictures:
+            item, reason = file, None
+        elif suffix in TEXTS:
+            item, reason = read_text(file)
         else:
-            text, reason = read_text(file)
-            if reason:
-                left_out.append(LeftOut(name, reason))
-            else:
-                files.append(FolderFile(name, text))
+            item, reason = None, PLUGINS.get(suffix)
+        if item is None:
+            left_out.append(LeftOut(name, reason))
+        else:
+            files.append(FolderFile(name, item))
     if not files:
-        known = f"Taken are {', '.join(sorted(pictures | TEXTS))}."
         found = summary(left_out) if left_out else "It holds nothing that is not hidden."
+        known = f"Suffixes that are read: {', '.join(sorted(pictures | TEXTS))}."
         raise ValueError(f"There is neither a picture nor a text in {root}. {found} {known}")
+    composed = Counter(unicodedata.normalize("NFC", file.name) for file in files)
+    if alike := [name for name, n in composed.items() if n > 1]:
+        warn(
+            f"Names that differ in their Unicode form alone are one document: {shown(alike)}. "
+            "Rename one of the files if they are two."
+        )
     return files, left_out
 
 
+def _readable():
+    """Suffixes of pictures that can be opened; without Pillow, of those that it always opens."""
+    try:
+        return picture_suffixes()
+    except ImportError:
+        return COMMON_PICTURES
+
+
 def _files(root, hidden, except_for, left_out):
-    """Pairs of a file's path below a folder and the file, each file once.
+    """Yield each file once, as pairs of its path below the folder and the file.
 
     What cannot be entered or is no file is added to `left_out`.
     """
@@ -234,7 +236,7 @@ def _files(root, hidden, except_for, left_out):
             if entry.is_symlink():
                 links.append((name, entry.path))
             elif entry.is_dir():
-                # Not always the path itself: a junction of Windows is no link to Python.
+                # Not always the path itself: Python does not see a Windows junction as a link.
                 real = os.path.realpath(entry.path)
                 if real not in seen:
                     seen.add(real)
@@ -268,35 +270,26 @@ def _is_hidden(name):
     return name.startswith(".") or name.lower() in SYSTEM
 
 
-def _suffixes_of_pillow():
-    """Those of the suffixes in NEEDS that can be read here and now."""
-    try:
-        Image = import_pillow()
-    except ImportError:
-        return set()
-    return NEEDS.keys() & Image.registered_extensions().keys()
-
-
 def suffix_of(name):
-    """What a file's kind is told by: ``.jpg`` of ``IMG_1.JPG``."""
+    """The lower-case suffix: ``.jpg`` of ``IMG_1.JPG``."""
     return os.path.splitext(name)[1].lower()
 
 
 def read_text(path):
-    """The beginning of a file's text and None, or None and the reason why there is none."""
+    """Read the beginning of a file: the text and None, or None and why there is none."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
         if not path.is_file():
             return None, "not a regular file" if path.exists() else "no such file"
         with open(path, "rb") as file:
             content = file.read(MOST_BYTES)
-        # A letter that is cut in two at the end is left out.
+        # A letter that the limit cuts in two is dropped.
         text = decoder.decode(content, final=len(content) < MOST_BYTES)
     except UnicodeDecodeError:
         return None, "not UTF-8"
     except OSError as error:
         return None, error.strerror.lower()
-    # UTF-16 without a mark passes for UTF-8 with a null beside each letter.
+    # UTF-16 without a byte order mark is valid UTF-8, with a null beside each letter.
     if "\0" in text:
         return None, "not UTF-8"
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -304,12 +297,12 @@ def read_text(path):
 
 
 def summary(left_out):
-    """One sentence with the counts, the most frequent first."""
+    """One sentence with the number of files of each suffix, the most frequent first."""
     counted = Counter(entry.label for entry in left_out)
     counts = sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))
     listed = ", ".join(f"{n} {label}" for label, n in counts[:12])
     rest = sum(n for _, n in counts[12:])
     return (
-        f"{len(left_out)} file{'s were' if len(left_out) > 1 else ' was'} not taken: {listed}"
+        f"{len(left_out)} file{'s were' if len(left_out) > 1 else ' was'} left out: {listed}"
         f"{f' and {rest} of other suffixes' if rest else ''}."
     )

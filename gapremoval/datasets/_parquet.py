@@ -1,52 +1,72 @@
-"""iter_parquet: embedding columns of Parquet and Arrow files, batch by batch."""
+"""iter_parquet: columns of vectors in Parquet and Arrow files, batch by batch."""
 
 from pathlib import Path
 
 import numpy as np
 
+from .._columns import read_table
 from .._embeddings import EmbeddingArray
 from .._optional import import_optional
+from .._warnings import shown
 
-ARROW_SUFFIXES = {".arrow", ".feather", ".ipc"}
+ARROW_SUFFIXES = {".arrow", ".arrows", ".feather", ".ipc"}
 
 
 def iter_parquet(
-    path, *, modality=None, modality_column=None, embedding="embedding", id=None, batch_size=65536
+    path,
+    *,
+    modality=None,
+    modality_column=None,
+    embedding="embedding",
+    id=None,
+    batch_size=65536,
+    **columns,
 ):
     """Read the embeddings of Parquet or Arrow files batch by batch.
 
-    The rows come in the order of the files; only some batches are in memory at a time.
-    Needs pyarrow: ``pip install 'gapremoval[parquet]'``.
+    Two layouts are read. A long table has one embedding a row and one modality for all rows
+    (`modality`) or a column of modalities (`modality_column`). A wide table has one item a row
+    and one column of vectors a modality (`columns`); an item may lack some of its vectors.
+
+    Only a few batches are in memory at a time. Needs pyarrow:
+    ``pip install 'gapremoval[parquet]'``.
 
     Parameters
     ----------
     path : str or Path
-        A Parquet file, an Arrow IPC file (Feather, version 2) ending in ``.arrow``, ``.ipc`` or
-        ``.feather``, or a folder of Parquet files, which are read in the order of their names.
+        A Parquet file; an Arrow IPC file or stream that ends in ``.arrow``, ``.arrows``,
+        ``.ipc`` or ``.feather`` (version 2); or a folder, of which all ``.parquet`` files are
+        read in the order of their names. The keys of its partitions (``kind=text/0.parquet``)
+        are columns.
     modality : str, default=None
-        The modality of all rows, such as ``"image"``; this or `modality_column`.
+        The modality of all rows, such as ``"image"``.
     modality_column : str, default=None
-        The column that says the modality of each row.
+        Name of the column of modalities.
     embedding : str, default="embedding"
-        The column of embeddings: lists, or lists of fixed size, of float16, float32 or float64.
+        Name of the column of vectors, with `modality` or `modality_column`.
     id : str, default=None
-        The column of ids; by default a row's id is its number, counted from 0.
+        Name of the column of ids. By default the id of a row is its number, counted from 0.
     batch_size : int, default=65536
-        The most rows in a batch; a batch ends where a file does.
+        Largest number of table rows in a batch, at least 1.
+    **columns : str
+        Name of the column of vectors of each modality, such as ``text="text_vec"``; see
+        `EmbeddingArray.from_frame`.
 
     Yields
     ------
-    X : EmbeddingArray of shape (n_rows, n_features)
-        In the dtype of the column.
-    ids : list of length n_rows
+    X : EmbeddingArray of shape (n_vectors, n_features)
+        In the dtype of the columns.
+    ids : ndarray of shape (n_vectors,)
+        The id of each row of `X`, to be used as ``y``.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file or folder.
     ValueError
-        If a column is missing or of another type, an embedding or an id is missing, or the
-        embeddings differ in length; the message names the row.
+        If not exactly one of `modality`, `modality_column` and `columns` is given, a column is
+        not there, an id or a modality is missing, a row has no vector, or vectors differ in
+        length; the message names the row.
 
     Examples
     --------
@@ -62,71 +82,67 @@ def iter_parquet(
     ...     for X, ids in iter_parquet(folder, modality_column="kind", batch_size=40):
     ...         _ = remover.partial_fit(X)
     >>> X, ids[:3]
-    (EmbeddingArray(20 rows x 4, float64: 10 text, 10 image), [80, 81, 82])
+    (EmbeddingArray(20 rows x 4, float64: 10 text, 10 image), array([80, 81, 82]))
     >>> remover.counts_
     {'text': 50, 'image': 50}
     """
-    if (modality is None) == (modality_column is None):
+    if [modality is None, modality_column is None, not columns].count(False) != 1:
         raise ValueError(
             "iter_parquet takes either modality, one name for all rows such as 'image', or "
-            "modality_column, the column that says it for each."
+            "modality_column, the column that tells it, or a column of vectors for each modality, "
+            "such as text='text_vec'."
         )
-    dataset = import_optional("pyarrow.dataset", extra="parquet", purpose="iter_parquet")
-    path = Path(path)
-    is_arrow = path.suffix in ARROW_SUFFIXES and not path.is_dir()
-    rows = dataset.dataset(path, format="ipc" if is_arrow else "parquet")
-    columns = [name for name in (embedding, modality_column, id) if name is not None]
-    if absent := [name for name in columns if name not in rows.schema.names]:
-        raise ValueError(
-            f"{path} has no column {', '.join(map(repr, absent))}; it has "
-            f"{', '.join(map(repr, rows.schema.names))}."
-        )
-    first, n_features = 0, None
-    # Without a limit, batches of a gigabyte and more are read ahead.
-    batches = rows.to_batches(
-        columns=[*dict.fromkeys(columns)],
-        batch_size=batch_size,
-        batch_readahead=1,
-        fragment_readahead=1,
-    )
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        values = _to_rows(batch[embedding], n_features, f"{path}, column {embedding!r}", first)
-        n_features = values.shape[1]
-        tags = modality if modality_column is None else batch[modality_column].to_pylist()
-        ids = [*range(first, first + len(values))] if id is None else batch[id].to_pylist()
-        if None in ids:
-            raise ValueError(f"{path}, column {id!r}: row {first + ids.index(None)} has no id.")
+    columns = columns or {modality or "item": embedding}
+    vectors = [*columns.values()]
+    n_rows, n_features = 0, None
+    for batch in _read_batches(Path(path), [*vectors, modality_column, id], batch_size):
+        try:
+            values, codes, ids = read_table(
+                batch, vectors, id, first_row=n_rows, n_features=n_features
+            )
+        except ValueError as error:
+            raise ValueError(f"{path}, {error}") from None
+        tags = np.array([*columns])[codes]
+        if modality_column is not None:
+            tags = batch[modality_column].to_pylist()
+            if None in tags:
+                row = n_rows + tags.index(None)
+                raise ValueError(f"{path}, column {modality_column!r}: row {row} has no modality.")
         yield EmbeddingArray(values, tags), ids
-        first += len(values)
+        n_rows, n_features = n_rows + len(batch), values.shape[1]
 
 
-def _to_rows(column, n_features, where, first):
-    """A column of lists of numbers as a 2-D array; `first` is the number of its first row."""
-    import pyarrow.types as types
-    from pyarrow.compute import list_value_length
-
-    is_list = types.is_list(column.type) or types.is_large_list(column.type)
-    if not (is_list or types.is_fixed_size_list(column.type)) or not types.is_floating(
-        column.type.value_type
-    ):
-        raise ValueError(f"{where}: expected lists of floating numbers; got {column.type}.")
-    if column.null_count:
-        missing = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-        raise ValueError(f"{where}: row {first + missing} has no embedding. Drop such rows.")
-    lengths = list_value_length(column).to_numpy()
-    n_features = n_features or int(lengths[0])
-    if not n_features:
-        raise ValueError(f"{where}: the embedding of row {first} has no numbers.")
-    if (ragged := lengths != n_features).any():
-        wrong = int(ragged.argmax())
-        raise ValueError(
-            f"{where}: the embedding of row {first + wrong} has {lengths[wrong]} numbers, and "
-            f"those before it {n_features}: embeddings of different models do not share a space."
+def _read_batches(path, columns, batch_size):
+    """Yield the batches of a file or folder that have rows, with these columns."""
+    dataset = import_optional("pyarrow.dataset", extra="parquet", purpose="iter_parquet")
+    if path.is_dir():
+        inside = {file: file.relative_to(path).parts for file in sorted(path.rglob("*.parquet"))}
+        # As pyarrow does, skip what other programs hide.
+        files = [f for f, parts in inside.items() if not any(p[0] in "._" for p in parts)]
+        if not files:
+            raise FileNotFoundError(f"There is no .parquet file in the folder {path}.")
+        rows = dataset.dataset([*map(str, files)], format="parquet", partitioning="hive")
+    elif path.suffix not in ARROW_SUFFIXES:
+        rows = dataset.dataset(path, format="parquet")
+    else:
+        with path.open("rb") as file:
+            is_stream = file.read(6) != b"ARROW1"
+        rows = _open_stream(path) if is_stream else dataset.dataset(path, format="ipc")
+    names = rows.schema.names
+    columns = [name for name in dict.fromkeys(columns) if name is not None]
+    if absent := [name for name in columns if name not in names]:
+        raise ValueError(f"{path} has no column {shown(absent)}; it has {shown(names, 50)}.")
+    if isinstance(rows, dataset.Dataset):
+        # Without a limit, batches of a gigabyte and more are read ahead.
+        rows = rows.to_batches(
+            columns=columns, batch_size=batch_size, batch_readahead=1, fragment_readahead=1
         )
-    numbers = column.flatten()
-    if numbers.null_count:
-        wrong = int(numbers.is_null().to_numpy(zero_copy_only=False).argmax()) // n_features
-        raise ValueError(f"{where}: a number is missing in the embedding of row {first + wrong}.")
-    return numbers.to_numpy(zero_copy_only=False).reshape(-1, n_features)
+    for batch in rows:
+        for start in range(0, len(batch), batch_size):
+            yield batch.select(columns).slice(start, batch_size)
+
+
+def _open_stream(path):
+    import pyarrow
+
+    return pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))

@@ -12,33 +12,33 @@ from .._warnings import shown
 def explode_documents(records):
     """Turn records with a text and images into items and ids, one item a row.
 
-    A document with several parts is several rows with the same id; the retriever joins
-    them again.
+    A record with several parts gives several items with the same id, which the retriever
+    fuses into one document.
 
     Parameters
     ----------
-    records : DataFrame or iterable of dict
-        Each with any of ``text`` (str) and ``image`` (a ``Path`` or a str that is a path,
-        a PIL image, a uint8 array of shape (H, W, 3)), or a list, tuple or array of
-        several; and ``id``, where it is not given by the DataFrame's index or, for dicts,
-        the position. An empty cell (None, NaN, ``pandas.NA``, an empty list, a text of
-        blanks only) makes no row. Other columns are ignored.
+    records : DataFrame (pandas or polars), Arrow table or iterable of dict
+        Columns ``text`` (str) and ``image`` (a ``Path``, a str that is a path, a PIL image or a
+        uint8 array of shape (H, W, 3)), at least one of them. A cell may hold a list, tuple or
+        array of several. An empty cell (None, NaN, ``pandas.NA``, an empty list, a blank text)
+        gives no item. Ids are read from a column ``id``; without it, from the index of a pandas
+        DataFrame, or else the position. Other columns are ignored.
 
     Returns
     -------
     items : list
-        The texts (str) and images (a str in ``image`` becomes a ``Path``), record by
-        record, a record's texts before its images.
+        Texts (str) and images (a str in ``image`` becomes a ``Path``), record by record, the
+        texts of a record before its images.
     ids : list
-        The id of the record of each item.
+        For each item the id of its record.
 
     Raises
     ------
     ValueError
-        If records hold neither a text nor an image (the message names them), have an
-        index that repeats, or some have an id and some none.
+        If records hold neither a text nor an image (the message names them), only some have
+        an id, or the index of a DataFrame has duplicates.
     TypeError
-        If a text is not a str, or `records` is no DataFrame and no iterable of dicts.
+        If a text is not a str, or `records` is neither a table nor an iterable of dicts.
 
     Examples
     --------
@@ -69,8 +69,8 @@ def explode_documents(records):
     if empty:
         raise ValueError(
             f"{len(empty)} record{'s have' if len(empty) > 1 else ' has'} neither a text nor "
-            f"an image: {shown(empty, 10)}. "
-            "Fill them in or drop them; the columns read are 'text' and 'image'."
+            f"an image: {shown(empty, 10)}. Fill them in or drop them; the columns read are "
+            "'text' and 'image'."
         )
     return items, ids
 
@@ -79,17 +79,21 @@ def _with_ids(records):
     """Pairs of an id and a dict for each record."""
     if isinstance(records, Mapping):
         raise TypeError("records is one dict; write [record] for a single record.")
-    if hasattr(records, "iterrows"):
-        index, repeats = records.index, not records.index.is_unique
+    index = None
+    if hasattr(records, "iterrows"):  # pandas
+        index = records.index
         records = records.to_dict("records")
+    elif hasattr(records, "to_dicts"):  # polars
+        records = records.to_dicts()
+    elif hasattr(records, "to_pylist"):  # Arrow
+        records = records.to_pylist()
     else:
         records = list(records)
-        index, repeats = range(len(records)), False
     for record in records:
         if not isinstance(record, Mapping):
             raise TypeError(
-                "records must be a pandas DataFrame or a list of dicts with 'text' and 'image'; "
-                f"got a {type(record).__name__}: {str(record)[:60]}"
+                "records must be a DataFrame, an Arrow table or a list of dicts with 'text' and "
+                f"'image'; got a {type(record).__name__}: {str(record)[:60]}"
             )
     named = [not is_missing(record.get("id")) for record in records]
     if any(named) and not all(named):
@@ -97,12 +101,16 @@ def _with_ids(records):
             f"Record {named.index(False)} has no 'id' while others have one: give one to each, "
             "or to none."
         )
-    if repeats and not all(named):
+    if all(named):
+        return zip((record["id"] for record in records), records)
+    if index is None:
+        return enumerate(records)
+    if not index.is_unique:
         raise ValueError(
             "The DataFrame's index repeats, so it cannot name the documents: add a column 'id', "
             "or call reset_index(drop=True)."
         )
-    return zip((r["id"] for r in records) if all(named) else index, records)
+    return zip(index, records)
 
 
 def _cells(cell):

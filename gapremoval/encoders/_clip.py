@@ -7,10 +7,14 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
-from .._base import PlainTransformer
 from .._embeddings import EmbeddingArray
 from .._optional import import_optional
 from .._warnings import warn
@@ -23,7 +27,9 @@ from ._row_cache import cached_rows
 from ._rows import listed, read_rows
 
 
-class CLIPEncoder(ClassNamePrefixFeaturesOutMixin, PlainTransformer):
+class CLIPEncoder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Encode texts and pictures with a CLIP network of open_clip.
 
     Nothing is learned in `fit`. The network is loaded at the first `transform`, kept once per

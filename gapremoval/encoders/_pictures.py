@@ -15,37 +15,12 @@ import numpy as np
 
 from .._optional import import_pillow
 
-# Pillow recognizes these formats and cannot decode them, or not without another program.
-NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 LARGE = 2**25  # pixels; most phones take pictures of fewer
 STRIP = 2**18  # pixels that are converted at once
 
 
 class UnreadablePicture(ValueError):  # noqa: N818 -- says what is wrong already
     """A picture that cannot be decoded; the message is the cause in a few words."""
-
-
-def picture_suffixes():
-    """File name suffixes of the pictures that can be opened here.
-
-    Returns
-    -------
-    frozenset of str
-        Lower-case suffixes with their dot (``".jpg"``) of all formats that Pillow decodes.
-        ``".heic"`` and its relatives are among them where pillow-heif is installed.
-
-    Raises
-    ------
-    ImportError
-        If Pillow is not installed.
-    """
-    Image = import_pillow()
-    Image.init()
-    # The plugin for JPEG opens MPO too.
-    opened = {*Image.OPEN, "MPO"} - NOT_DECODED
-    return frozenset(
-        suffix for suffix, kind in Image.registered_extensions().items() if kind in opened
-    )
 
 
 def read_picture(item, *, least_edge=None, stop=None, then=lambda picture: picture):

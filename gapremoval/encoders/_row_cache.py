@@ -1,276 +1,225 @@
-"""Encoded rows kept in a folder: each distinct content is encoded once, whoever asks for it."""
+"""A cache of encoded rows in a folder, so that the same content is not encoded twice."""
 
 import os
 import sqlite3
+import threading
 import zlib
-from contextlib import ExitStack, closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from .._optional import import_optional
 from .._warnings import warn
 
 FILE = "gapremoval_rows.sqlite"
 DAMAGED_FILE = "gapremoval_rows.damaged.sqlite"
-LOCK_FILE = "gapremoval_rows.lock"
 
-# Below the 999 variables that old builds of sqlite allow.
-KEYS_A_QUERY = 500
-# Pages of 16 KiB hold 7 rows of 512 numbers; in the usual 4 KiB a row wastes half a page.
-LAYOUT = """
+KEYS_PER_QUERY = 500  # old builds of SQLite allow 999 variables
+# A page of 16 KiB holds 7 rows of 512 numbers; with the usual 4 KiB, half of a page is wasted.
+SCHEMA = """
 PRAGMA page_size = 16384;
+PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, row BLOB, checksum INTEGER);
 """
-BUSY_SECONDS = 10
 
-# What sqlite says of a file that is wrong in itself; all else is said of the disk, the
-# permissions or another process, and the file may be good.
-DAMAGE = {
-    sqlite3.SQLITE_ERROR,  # sound, but with other tables than ours
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_CONSTRAINT,
-    sqlite3.SQLITE_MISMATCH,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_TOOBIG,
-}
+_turns = {}  # for each folder, the lock of the thread that encodes
+_connected = threading.RLock()  # held while a connection is open
 
 
-def cached_rows(memory, keys, encode, n_features=None, n_before=None):
-    """Rows for the keys: those found in the folder, and the others encoded and kept there.
+def _after_fork_in_child():
+    _turns.clear()  # their threads are not in this process
+    _connected.release()
 
-    A file stays right whatever becomes of the process that writes it, and is checked row by
-    row when it is read. Processes and threads that share a folder encode in turn, so that no
-    row is encoded twice: a call with a row to encode waits for the one that encodes, however
-    long that takes; a call that finds all its rows waits for nobody. The turn is an operating
-    system's lock, which ends with its process. On network file systems these locks, and
-    sqlite's own, may not hold: keep the folder on a local disk.
+
+if hasattr(os, "register_at_fork"):
+    # SQLite forbids connections that are open in two processes after a fork.
+    os.register_at_fork(
+        before=_connected.acquire,
+        after_in_parent=_connected.release,
+        after_in_child=_after_fork_in_child,
+    )
+
+
+def cached_rows(memory, keys, encode, n_features, n_before=None, *, _busy_seconds=10.0):
+    """Read rows from a cache folder, and encode and store the missing ones.
+
+    The cache is a SQLite database in WAL mode, so a killed process leaves no half-written
+    row, and processes may share a folder. Threads of one process encode in turn, and each
+    distinct row once. Processes do not wait for each other: two that start at the same time
+    may both encode a row. The folder must be on a local disk, since WAL mode does not work
+    on network file systems.
 
     Parameters
     ----------
     memory : None, str, Path or joblib.Memory
-        Folder, made where it is absent. With None, or a Memory without a location, each
-        distinct row is encoded and nothing is kept.
+        Cache folder; created where it does not exist. With None, or a Memory without a
+        location, every distinct row is encoded and nothing is stored.
     keys : list of bytes or str, of length n_rows
-        Digests. Equal keys mean equal rows, so whatever decides on a row's values (its
-        content, the model and its weights) is part of its key.
+        One digest per row, of everything that determines its values: the content and the
+        network. Rows with equal keys are equal.
     encode : callable
-        Called once at most, with the positions in `keys` (a list of ascending int, the first
-        one of each key that was not found). A generator of chunks: pairs of positions, in any
-        order, and their rows, array of shape (n_positions, n_features). Each chunk is kept as
-        soon as it comes. What it cannot encode it leaves out.
-    n_features : int, default=None
-        Length of a row; rows of other lengths are not read. None takes the first row's.
+        Called at most once, with the positions to encode: a sorted list of int, the first
+        position of each key that is not cached. Must be a generator of pairs ``(positions,
+        rows)``, in any order, with rows of shape (n_positions, n_features). Each pair is
+        stored when it is yielded. Positions that cannot be encoded are left out.
+    n_features : int
+        Number of features; cached rows of another length are encoded again.
     n_before : int, default=None
-        Length of rows that are read too, with NaN for the numbers that they lack at their end:
-        earlier versions kept such.
+        A second length, below `n_features`, that is also accepted from the cache. The
+        features that such rows lack are NaN.
 
     Returns
     -------
-    ndarray of float32 of shape (n_rows, n_features)
+    rows : ndarray of float32 of shape (n_rows, n_features)
         Rows that `encode` left out are NaN.
 
     Raises
     ------
     TypeError
-        If `memory` is something else.
+        If `memory` is neither a folder nor None.
     ValueError
-        If `encode` gives rows that are not finite or not of one length, or other positions
-        than it was asked for. As after an error of `encode` itself, the chunks before are
-        kept.
+        If `encode` yields rows that are not finite or have another shape, or positions that
+        it was not asked for. The pairs before stay stored, as after an error in `encode`.
 
     Warns
     -----
     UserWarning
-        Once a call, if the folder cannot be read or written: the rows are encoded all the
-        same, and not kept. Once a call, if the file was damaged: it is set aside under
-        another name and begun anew.
+        Once per call, if the folder cannot be read or written; the rows are encoded and not
+        stored. Once per call, if the database is damaged; it is renamed and a new one is
+        started.
     """
-    folder = _folder(memory)
-    rows = _Rows(keys, n_features, n_before)
-    with ExitStack() as turn:
-        file = None
-        if folder is not None and rows.missing:
-            file = _RowFile(folder)
-            file.read_into(rows)
-            if rows.missing and file.is_usable:
-                file.take_turn(turn)
-                file.read_into(rows)
-        if rows.missing:
-            with closing(encode(list(rows.missing.values()))) as chunks:
-                for positions, values in chunks:
-                    chunk_keys, values = rows.put(positions, values)
-                    if file is not None:
-                        file.keep(chunk_keys, values)
-    return rows.finished()
-
-
-def _folder(memory):
-    """Path of the folder, or None."""
-    if hasattr(memory, "location"):
-        memory = memory.location
-    if memory is None:
-        return None
-    if not isinstance(memory, (str, os.PathLike)):
+    folder = getattr(memory, "location", memory)
+    if folder is not None and not isinstance(folder, str | os.PathLike):
         raise TypeError(
-            f"memory is a folder (str or Path), a joblib.Memory or None, not {memory!r}"
+            f"memory must be a folder (str or Path), a joblib.Memory or None, got {memory!r}."
         )
-    return Path(memory)
+    keys = [key.encode() if isinstance(key, str) else key for key in keys]
+    missing = {}
+    first = [missing.setdefault(key, position) for position, key in enumerate(keys)]
+    rows = np.full((len(keys), n_features), np.nan, dtype=np.float32)
+    database = _Database(folder, _busy_seconds)
+
+    def recall():
+        wanted = list(missing)
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            for key, blob in database.read(wanted[start : start + KEYS_PER_QUERY]):
+                row = np.frombuffer(blob, dtype="<f4")
+                if key in missing and len(row) in (n_features, n_before):
+                    rows[missing.pop(key), : len(row)] = row
+
+    recall()
+    with database.turn() if missing else nullcontext():
+        recall()  # another thread may have stored rows in its turn
+        asked = set(missing.values())
+        with closing(encode(sorted(asked))) if asked else nullcontext(()) as pairs:
+            for positions, values in pairs:
+                positions = [int(position) for position in positions]
+                values = _checked(positions, values, asked, n_features)
+                asked.difference_update(positions)
+                rows[positions] = values
+                database.write([keys[position] for position in positions], values)
+    return rows[first] if len(set(first)) < len(first) else rows
 
 
-class _Rows:
-    """The rows of a call, and which of them are still missing."""
-
-    def __init__(self, keys, n_features, n_before):
-        self.keys = [key.encode() if isinstance(key, str) else key for key in keys]
-        self.n_features, self.n_before = n_features, n_before
-        self.values = None
-        self.missing = {}
-        first = [self.missing.setdefault(key, row) for row, key in enumerate(self.keys)]
-        self.first = np.array(first, dtype=np.intp)
-
-    def put(self, positions, values):
-        """Take a chunk of `encode`; return its keys and its rows in float32, checked."""
-        with np.errstate(over="ignore"):
-            values = np.ascontiguousarray(values, dtype=np.float32)
-        positions = [int(position) for position in positions]
-        n_features = self.n_features
-        if values.ndim != 2 or len(values) != len(positions):
-            raise ValueError(f"{len(positions)} positions came with rows of shape {values.shape}")
-        if n_features is not None and values.shape[1] != n_features:
-            raise ValueError(f"rows have {values.shape[1]} features, others {n_features}")
-        broken = [p for p, good in zip(positions, np.isfinite(values).all(axis=1)) if not good]
-        if broken:
-            raise ValueError(f"rows that are not finite are not kept: positions {broken}")
-        keys = []
-        for position in positions:
-            key = self.keys[position] if 0 <= position < len(self.keys) else None
-            if self.missing.pop(key, None) != position:
-                raise ValueError(f"position {position} was not asked for, or came twice")
-            keys.append(key)
-        self._place(positions, values)
-        return keys, values
-
-    def put_stored(self, key, blob, checksum):
-        """Take a row out of the file, unless it is damaged or has another length."""
-        if key not in self.missing or not isinstance(blob, bytes) or len(blob) % 4:
-            return
-        row = np.frombuffer(blob, dtype="<f4")
-        if len(row) == self.n_before:
-            row = np.pad(row, (0, self.n_features - len(row)), constant_values=np.nan)
-        if checksum == _checksum(key, blob) and self.n_features in (None, len(row)):
-            self._place(self.missing.pop(key), row)
-
-    def _place(self, position, values):
-        if self.values is None:
-            self.n_features = values.shape[-1]
-            self.values = np.empty((len(self.keys), self.n_features), dtype=np.float32)
-        self.values[position] = values
-
-    def finished(self):
-        """All rows, repeated ones as well; those that are still missing are NaN."""
-        if self.values is None:
-            return np.full((len(self.keys), self.n_features or 0), np.nan, dtype=np.float32)
-        self.values[list(self.missing.values())] = np.nan
-        repeated = np.flatnonzero(self.first != np.arange(len(self.first)))
-        self.values[repeated] = self.values[self.first[repeated]]
-        return self.values
+def _checked(positions, values, asked, n_features):
+    """The rows that `encode` yielded, in float32."""
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(values, dtype=np.float32)
+    if values.shape != (len(positions), n_features):
+        raise ValueError(
+            f"Expected rows of shape {(len(positions), n_features)}, got {values.shape}."
+        )
+    if wrong := set(positions) - asked:
+        raise ValueError(f"Positions {sorted(wrong)} were not asked for, or yielded twice.")
+    if wrong := [p for p, row in zip(positions, values) if not np.isfinite(row).all()]:
+        raise ValueError(f"Rows that are not finite cannot be cached: positions {wrong}.")
+    return values
 
 
-class _RowFile:
-    """The file of one folder, for one call.
+class _Database:
+    """The database of a folder during one call; after a failure it is not used again."""
 
-    A connection lives as long as one reading or writing, so that none is open when the
-    encoder forks.
-    """
+    def __init__(self, folder, busy_seconds):
+        self.is_usable = folder is not None
+        self.folder = Path(folder or ".")
+        self.path = self.folder / FILE
+        self.busy_seconds = busy_seconds
+        self.was_renamed = False
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.path = folder / FILE
-        self.has_turn = False
-        self.was_set_aside = False
-        self.is_usable = True
+    def turn(self):
+        """A lock shared with the other threads that use the folder."""
+        if not self.is_usable:
+            return nullcontext()
+        return _turns.setdefault(os.path.abspath(self.folder), threading.Lock())
 
-    def take_turn(self, turn):
-        """Wait until nobody else encodes for this folder; it is our turn until `turn` closes."""
-        filelock = import_optional("filelock", extra="clip", purpose="Keeping rows (memory=)")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            turn.enter_context(filelock.FileLock(self.folder / LOCK_FILE))
-        except OSError as error:
-            self._give_up(error)
-        else:
-            self.has_turn = True
+    def read(self, keys):
+        """Pairs of a key and the bytes of its row, for the keys that are stored."""
+        if not os.path.exists(self.path):
+            return []
+        query = (  # casts, because damage may turn anything into a text that is not UTF-8
+            "SELECT key, CAST(row AS BLOB), CAST(checksum AS INTEGER) FROM rows "
+            f"WHERE row IS NOT NULL AND key IN ({','.join('?' * len(keys))})"
+        )
+        # WAL mode needs files beside the database, which a read-only folder cannot have.
+        read_only = not os.access(self.folder, os.W_OK)
+        stored = self._transact(lambda rows: rows.execute(query, keys).fetchall(), read_only) or []
+        return [(key, row) for key, row, checksum in stored if checksum == _checksum(key, row)]
 
-    def read_into(self, rows):
-        """Put the missing rows that are found."""
-        # The second look is at what others stored while we waited for our turn.
-        if os.path.exists(self.path):
-            self._work(_read, rows)
-
-    def keep(self, keys, values):
+    def write(self, keys, values):
         """Store rows, all or none of them."""
-        if self.has_turn:
-            self._work(_write, keys, values)
+        blobs = [row.tobytes() for row in values.astype("<f4", copy=False)]
+        rows = [(key, blob, _checksum(key, blob)) for key, blob in zip(keys, blobs)]
+        insert = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
+        self._transact(lambda connection: connection.executemany(insert, rows))
 
-    def _work(self, work, *args):
-        """Call ``work(connection, *args)`` in a transaction, if the file is fit for it."""
+    def _transact(self, work, read_only=False):
         while self.is_usable:
             try:
-                if self.has_turn:
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS)) as connection:
-                    connection.text_factory = bytes  # damage may turn a blob into bad text
-                    if self.has_turn:
-                        connection.executescript(LAYOUT)
-                    with connection:
-                        return work(connection, *args)
+                # Closed at once: no connection may be open when the encoder forks.
+                with _connected, closing(self._connect(read_only)) as connection, connection:
+                    if not read_only:
+                        connection.executescript(SCHEMA)
+                    return work(connection)
+            # Python cannot decode the name of a column whose definition is damaged.
             except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                # Python cannot read the name of a column whose definition is damaged.
-                damaged = code in DAMAGE or isinstance(error, UnicodeDecodeError)
-                if damaged and not self.has_turn:
-                    return None  # another may be mending it: look again in our turn
-                if not damaged or self.was_set_aside or not self._set_aside(error):
-                    self._give_up(error)
-        return None
+                if _is_damage(error) and self._rename(error):
+                    continue
+                self.is_usable = False
+                warn(
+                    f"The cache in {self.folder} cannot be used ({error}): rows are encoded and "
+                    "not stored."
+                )
 
-    def _set_aside(self, damage):
-        """Rename the damaged file, so that the next connection begins a new one."""
+    def _connect(self, read_only):
+        if read_only:
+            return sqlite3.connect(f"{self.path.absolute().as_uri()}?immutable=1", uri=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return sqlite3.connect(self.path, timeout=self.busy_seconds)
+
+    def _rename(self, damage):
+        """Whether the damaged file could be renamed, which is done once."""
+        if self.was_renamed:
+            return False
         try:
             os.replace(self.path, self.folder / DAMAGED_FILE)
         except OSError:
             return False
-        self.was_set_aside = True
+        self.was_renamed = True
         warn(
-            f"the cached rows in {self.path} are damaged ({damage}): the file was renamed to "
-            f"{DAMAGED_FILE} and a new one is begun"
+            f"The cached rows in {self.path} are damaged ({damage}): the file was renamed to "
+            f"{DAMAGED_FILE} and a new one is started."
         )
         return True
 
-    def _give_up(self, error):
-        """Leave the folder alone for the rest of the call, and say so."""
-        self.is_usable = self.has_turn = False
-        warn(f"the cache in {self.folder} cannot be used ({error}): rows are encoded and not kept")
+
+def _is_damage(error):
+    """Whether an error is about the file itself, not about the disk or other processes."""
+    if isinstance(error, sqlite3.OperationalError):
+        code = getattr(error, "sqlite_errorcode", None)
+        return code == sqlite3.SQLITE_ERROR  # a database with other tables
+    return not isinstance(error, OSError)
 
 
-def _read(connection, rows):
-    wanted = list(rows.missing)
-    for start in range(0, len(wanted), KEYS_A_QUERY):
-        keys = wanted[start : start + KEYS_A_QUERY]
-        query = f"SELECT key, row, checksum FROM rows WHERE key IN ({','.join('?' * len(keys))})"
-        for stored in connection.execute(query, keys).fetchall():
-            rows.put_stored(*stored)
-
-
-def _write(connection, keys, values):
-    blobs = [row.tobytes() for row in values.astype("<f4", copy=False)]
-    connection.executemany(
-        "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)",
-        [(key, blob, _checksum(key, blob)) for key, blob in zip(keys, blobs)],
-    )
-
-
-def _checksum(key, blob):
-    """Of the key as well: in a damaged file a key may lead to another row."""
-    return zlib.crc32(blob, zlib.crc32(key))
+def _checksum(key, row):
+    # Of the key as well, since in a damaged file a key may lead to the row of another.
+    return zlib.crc32(row, zlib.crc32(key))

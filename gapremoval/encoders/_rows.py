@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .._items import Query, is_missing, is_picture
+from .._items import Query, is_missing, is_picture, picture_suffixes
 from .._modality import as_query
 from .._warnings import warn
-from ._pictures import picture_suffixes
 
 PICTURE = "a picture is a Path, a PIL image or a uint8 array of shape (H, W, 3)"
 

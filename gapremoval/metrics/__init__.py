@@ -1,12 +1,12 @@
-"""How good a ranking is, and whether probabilities are true."""
+"""Metrics of rankings, and of the calibration of probabilities."""
 
 from ._calibration import expected_calibration_error
-from ._ranking import mrr_at_k, ndcg_at_k, precision_at_k, recall_at_k
+from ._ranking import ndcg_at_k, precision_at_k, recall_at_k, reciprocal_rank_at_k
 
 __all__ = [
     "expected_calibration_error",
-    "mrr_at_k",
     "ndcg_at_k",
     "precision_at_k",
     "recall_at_k",
+    "reciprocal_rank_at_k",
 ]

@@ -1,4 +1,4 @@
-"""Whether probabilities are true: as often right as they say."""
+"""Calibration of probabilities."""
 
 from numbers import Integral
 
@@ -7,21 +7,21 @@ from sklearn.utils import check_consistent_length, column_or_1d
 
 
 def expected_calibration_error(y_true, y_prob, *, n_bins=10, strategy="uniform"):
-    """Mean distance between how often predictions are right and how often they say so.
+    """Expected calibration error: mean gap between confidence and accuracy.
 
-    Predictions are sorted into bins by their probability. The error is the mean over the
-    bins, weighed by their size, of ``|share that is right - mean probability|``.
+    Predictions are binned by their probability. The error is the mean of ``|accuracy - mean
+    probability|`` over the bins, weighted by their size.
 
     Parameters
     ----------
     y_true : array-like of bool of shape (n_predictions,)
-        Whether each was right, such as ``found.ids[:, 0] == answers``.
+        Whether each prediction was right, such as ``found.ids[:, 0] == answers``.
     y_prob : array-like of float of shape (n_predictions,)
-        What it said, in [0, 1], such as ``found.probabilities[:, 0]``.
+        Its probability, in [0, 1], such as ``found.probabilities[:, 0]``.
     n_bins : int, default=10
-        At least 1. Few predictions in a bin make the error too large by chance.
+        Number of bins, at least 1. With few predictions per bin the error is biased upwards.
     strategy : {"uniform", "quantile"}, default="uniform"
-        Bins of equal width, or of equal size (equal probabilities in their given order).
+        Bins of equal width, or of equal size.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=10, strategy="uniform")
     ------
     ValueError
         If there is no prediction, lengths differ, a probability is NaN or outside [0, 1],
-        or `y_true` holds more than true and false.
+        or `y_true` is not boolean.
 
     References
     ----------
@@ -46,17 +46,17 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=10, strategy="uniform")
     """
     y_true, y_prob = column_or_1d(y_true), column_or_1d(y_prob)
     check_consistent_length(y_true, y_prob)
-    if not isinstance(n_bins, Integral) or n_bins < 1:
-        raise ValueError(f"n_bins must be a whole number of at least 1; got {n_bins!r}.")
+    if not isinstance(n_bins, Integral) or isinstance(n_bins, bool) or n_bins < 1:
+        raise ValueError(f"n_bins must be an integer of at least 1; got {n_bins!r}.")
     if not len(y_prob):
-        raise ValueError("There is no prediction to judge.")
+        raise ValueError("There is no prediction.")
     if not np.isin(y_true, (0, 1)).all():
         raise ValueError("y_true says whether each prediction was right: true or false only.")
     y_true, y_prob = y_true.astype(float), y_prob.astype(float)
     if not ((y_prob >= 0) & (y_prob <= 1)).all():
         raise ValueError(
-            "y_prob must hold probabilities in [0, 1] and no NaN (which a search gives where "
-            "nothing taught it: leave such queries out)."
+            "y_prob must hold probabilities in [0, 1] and no NaN. A search returns NaN for query "
+            "modalities that it has not learned from: leave such queries out."
         )
     if strategy == "uniform":
         # The last bin includes 1.

@@ -10,22 +10,22 @@ from .._relevance import check_relevance
 
 
 def ndcg_at_k(relevance, ranking, k=10):
-    """Normalised discounted cumulative gain of the top `k`.
+    """Normalized discounted cumulative gain of the top `k`.
 
-    The sum of gain / log2(rank + 1) over that of the best possible ranking, which is made
-    of ALL relevant documents, found or not. scikit-learn's ``ndcg_score`` knows only those
-    that were scored, and averages ties.
+    The sum of ``gain / log2(rank + 1)`` over that of the best possible ranking. The best
+    ranking holds all relevant documents, found or not; scikit-learn's ``ndcg_score`` knows
+    only those that were scored, and averages ties.
 
     Parameters
     ----------
     relevance : sequence of length n_queries
-        What answers each query: an id, a collection of ids (gain 1 each) or a dict
-        id -> gain, where a gain of 0 or less means not relevant. None, NaN or
+        The relevant documents of each query: an id, a collection of ids (gain 1 each) or a
+        dict id -> gain, where a gain of 0 or less means not relevant. None, NaN or
         ``pandas.NA`` means unknown.
     ranking : array or sequence of sequences of length n_queries
-        The ids found for each query, best first, none twice.
+        The ids found for each query, best first, without repetitions or padding.
     k : int, default=10
-        How many of them count, at least 1. A shorter ranking is taken as it is.
+        Length of the ranking to evaluate, at least 1. Shorter rankings are taken as they are.
 
     Returns
     -------
@@ -35,8 +35,9 @@ def ndcg_at_k(relevance, ranking, k=10):
     Raises
     ------
     ValueError
-        If the lengths differ, an id is ranked twice, a ranking is no sequence of ids, a gain
-        is no finite number, or `k` is no whole number of at least 1.
+        If the lengths differ, a ranking holds an id twice or is not a sequence of ids, the ids
+        of `relevance` and `ranking` have different types, a gain is not a finite number, or `k`
+        is not an integer of at least 1.
 
     References
     ----------
@@ -53,19 +54,20 @@ def ndcg_at_k(relevance, ranking, k=10):
 
 
 def recall_at_k(relevance, ranking, k=10):
-    """Share of the relevant documents that are among the top `k`.
+    """Share of the relevant documents among the top `k`.
 
-    The gains' sizes do not matter. trec_eval's ``recall``.
+    Only the sign of a gain counts. The same as trec_eval's ``recall``.
 
     Parameters
     ----------
     relevance : sequence of length n_queries
-        What answers each query: an id, a collection of ids or a dict id -> gain, where a
-        gain of 0 or less means not relevant. None, NaN or ``pandas.NA`` means unknown.
+        The relevant documents of each query: an id, a collection of ids (gain 1 each) or a
+        dict id -> gain, where a gain of 0 or less means not relevant. None, NaN or
+        ``pandas.NA`` means unknown.
     ranking : array or sequence of sequences of length n_queries
-        The ids found for each query, best first, none twice.
+        The ids found for each query, best first, without repetitions or padding.
     k : int, default=10
-        How many of them count, at least 1.
+        Length of the ranking to evaluate, at least 1. Shorter rankings are taken as they are.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def recall_at_k(relevance, ranking, k=10):
     Raises
     ------
     ValueError
-        As `ndcg_at_k`.
+        As in `ndcg_at_k`.
 
     Examples
     --------
@@ -86,20 +88,22 @@ def recall_at_k(relevance, ranking, k=10):
     return _recall(gains_of(relevance, ranking, k), k)
 
 
-def mrr_at_k(relevance, ranking, k=10):
-    """Reciprocal rank of the first relevant document among the top `k`, else 0.
+def reciprocal_rank_at_k(relevance, ranking, k=10):
+    """Reciprocal rank of the first relevant document in the top `k`, or 0 if there is none.
 
-    The gains' sizes do not matter. trec_eval's ``recip_rank`` on the top `k`.
+    Its mean over queries is the mean reciprocal rank (MRR). Only the sign of a gain counts.
+    The same as trec_eval's ``recip_rank`` on the top `k`.
 
     Parameters
     ----------
     relevance : sequence of length n_queries
-        What answers each query: an id, a collection of ids or a dict id -> gain, where a
-        gain of 0 or less means not relevant. None, NaN or ``pandas.NA`` means unknown.
+        The relevant documents of each query: an id, a collection of ids (gain 1 each) or a
+        dict id -> gain, where a gain of 0 or less means not relevant. None, NaN or
+        ``pandas.NA`` means unknown.
     ranking : array or sequence of sequences of length n_queries
-        The ids found for each query, best first, none twice.
+        The ids found for each query, best first, without repetitions or padding.
     k : int, default=10
-        How many of them count, at least 1.
+        Length of the ranking to evaluate, at least 1. Shorter rankings are taken as they are.
 
     Returns
     -------
@@ -109,31 +113,32 @@ def mrr_at_k(relevance, ranking, k=10):
     Raises
     ------
     ValueError
-        As `ndcg_at_k`.
+        As in `ndcg_at_k`.
 
     Examples
     --------
-    >>> from gapremoval.metrics import mrr_at_k
-    >>> mrr_at_k(["b", "z"], [["a", "b"], ["a", "b"]])
+    >>> from gapremoval.metrics import reciprocal_rank_at_k
+    >>> reciprocal_rank_at_k(["b", "z"], [["a", "b"], ["a", "b"]])
     array([0.5, 0. ])
     """
-    return _mrr(gains_of(relevance, ranking, k), k)
+    return _reciprocal_rank(gains_of(relevance, ranking, k), k)
 
 
 def precision_at_k(relevance, ranking, k=10):
-    """Share of the top `k` that is relevant; a shorter ranking is still divided by `k`.
+    """Share of the top `k` that is relevant; shorter rankings are still divided by `k`.
 
-    The gains' sizes do not matter. trec_eval's ``P``.
+    Only the sign of a gain counts. The same as trec_eval's ``P``.
 
     Parameters
     ----------
     relevance : sequence of length n_queries
-        What answers each query: an id, a collection of ids or a dict id -> gain, where a
-        gain of 0 or less means not relevant. None, NaN or ``pandas.NA`` means unknown.
+        The relevant documents of each query: an id, a collection of ids (gain 1 each) or a
+        dict id -> gain, where a gain of 0 or less means not relevant. None, NaN or
+        ``pandas.NA`` means unknown.
     ranking : array or sequence of sequences of length n_queries
-        The ids found for each query, best first, none twice.
+        The ids found for each query, best first, without repetitions or padding.
     k : int, default=10
-        How many of them count, at least 1.
+        Length of the ranking to evaluate, at least 1. Shorter rankings are taken as they are.
 
     Returns
     -------
@@ -143,7 +148,7 @@ def precision_at_k(relevance, ranking, k=10):
     Raises
     ------
     ValueError
-        As `ndcg_at_k`.
+        As in `ndcg_at_k`.
 
     Examples
     --------
@@ -164,7 +169,7 @@ def _recall(gains, k):
     return gains.n_relevant * 0 + (gains.found > 0).sum(axis=1) / np.fmax(gains.n_relevant, 1)
 
 
-def _mrr(gains, k):
+def _reciprocal_rank(gains, k):
     ranks = np.arange(1, gains.found.shape[1] + 1)
     return gains.n_relevant * 0 + ((gains.found > 0) / ranks).max(axis=1)
 
@@ -173,43 +178,48 @@ def _precision(gains, k):
     return gains.n_relevant * 0 + (gains.found > 0).sum(axis=1) / k
 
 
-METRICS = {"ndcg": _ndcg, "recall": _recall, "mrr": _mrr, "precision": _precision}
+METRICS = {
+    "ndcg": _ndcg,
+    "recall": _recall,
+    "mrr": _reciprocal_rank,
+    "precision": _precision,
+}
 
 
 def get_ranking_metric(name):
-    """The metric and the cut-off that a name such as ``"ndcg@10"`` stands for.
+    """The metric and the cutoff of a name such as ``"ndcg@10"``.
 
     Returns
     -------
     metric : callable
-        ``metric(gains, k)`` gives a value a query, from `Gains`.
+        ``metric(gains, k)`` computes a value for each query from `Gains`.
     k : int
 
     Raises
     ------
     ValueError
-        If the name is not a known metric, ``@`` and a whole number of at least 1.
+        If the name is not a known metric, ``@`` and an integer of at least 1.
     """
     metric, _, k = str(name).partition("@")
     if metric not in METRICS or not k.isascii() or not k.isdigit() or int(k) < 1:
         raise ValueError(
-            f"{name!r} is no ranking metric: write one of {', '.join(METRICS)}, then @ and how "
-            "many ranks count, such as 'ndcg@10'."
+            f"{name!r} is not a ranking metric: write one of {', '.join(METRICS)}, then @ and the "
+            "length of the ranking, such as 'ndcg@10'."
         )
     return METRICS[metric], int(k)
 
 
 class Gains(NamedTuple):
-    """What the metrics are made of.
+    """Gains of found and of relevant documents, from which all metrics follow.
 
     Attributes
     ----------
     found : ndarray of shape (n_queries, width)
-        The gains of the documents ranked, 0 for what is not relevant; `width` is at most `k`.
+        The gains of the ranked documents, 0 where not relevant; `width` is at most `k`.
     ideal : ndarray of shape (n_queries, width)
         The largest gains of all relevant documents, descending.
     n_relevant : ndarray of shape (n_queries,)
-        How many are relevant; NaN where that is unknown.
+        The number of relevant documents; NaN where the relevance is unknown.
     """
 
     found: np.ndarray
@@ -218,7 +228,7 @@ class Gains(NamedTuple):
 
     @classmethod
     def before_a_search(cls, relevance, k, n_found):
-        """Those of queries that found nothing yet, and will find `n_found` documents at most."""
+        """The gains before anything is found, with room for `n_found` documents per query."""
         wanted = [
             sorted((g for g in (gains or {}).values() if g > 0), reverse=True)
             for gains in relevance
@@ -235,21 +245,22 @@ class Gains(NamedTuple):
 
 def gains_of(relevance, ranking, k):
     """The `Gains` of a ranking; parameters and errors as in `ndcg_at_k`."""
-    if not isinstance(k, Integral) or k < 1:
-        raise ValueError(f"k must be a whole number of at least 1; got {k!r}.")
+    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
+        raise ValueError(f"k must be an integer of at least 1; got {k!r}.")
     if isinstance(relevance, Mapping) or isinstance(ranking, Mapping):
         raise ValueError(
-            "relevance and ranking must be sequences with an entry a query; got a dict. Its "
-            "values in the order of the queries are such a sequence."
+            "relevance and ranking must be sequences with one entry per query; got a dict. Pass "
+            "its values in the order of the queries."
         )
     relevance = check_relevance(relevance)
     ranking = ranking.tolist() if hasattr(ranking, "tolist") else list(ranking)
     if len(relevance) != len(ranking):
         raise ValueError(
             f"There are {len(relevance)} relevances and {len(ranking)} rankings: give one of each "
-            "a query."
+            "per query."
         )
     tops = [_top(ranked, k, query) for query, ranked in enumerate(ranking)]
+    _check_types(relevance, tops)
     gains = Gains.before_a_search(relevance, k, max(map(len, tops), default=0))
     for query, (answers, top) in enumerate(zip(relevance, tops)):
         if answers is not None:
@@ -266,5 +277,20 @@ def _top(ranked, k, query):
         )
     top = list(ranked)[:k]
     if len(set(top)) < len(top):
-        raise ValueError(f"The ranking of query {query} holds an id twice: {top!r}.")
+        twice = next(x for x in top if top.count(x) > 1)
+        padding = " faiss pads short rankings with -1: leave those out." if twice == -1 else ""
+        raise ValueError(f"The ranking of query {query} holds {twice!r} more than once.{padding}")
     return top
+
+
+def _check_types(relevance, tops):
+    """Raise if the ids are strings on one side only: ``"3"`` and ``3`` never match."""
+    relevant = [x for gains in relevance for x in gains or ()]
+    found = [x for top in tops for x in top]
+    types = [{isinstance(x, str) for x in ids} for ids in (relevant, found)]
+    if relevant and found and types[0].isdisjoint(types[1]):
+        examples = (f"{ids[0]!r} ({type(ids[0]).__name__})" for ids in (relevant, found))
+        raise ValueError(
+            f"The ids have different types: {' in relevance, '.join(examples)} in ranking, so none "
+            "of them match. Convert one side."
+        )

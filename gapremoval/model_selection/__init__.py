@@ -1,4 +1,4 @@
-"""Tuning: a search over the fusion weight, folds over queries, and scorers by ranking metrics."""
+"""Tuning: a search over the fusion weight, folds over queries, and ranking scorers."""
 
 from ._fusion_weight_search import FusionWeightSearchCV
 from ._scorer import make_ranking_scorer

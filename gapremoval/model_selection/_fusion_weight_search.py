@@ -1,4 +1,4 @@
-"""FusionWeightSearchCV: tune how the parts of documents are weighed."""
+"""FusionWeightSearchCV: tune the weights of the parts of documents."""
 
 import time
 from numbers import Integral
@@ -25,27 +25,27 @@ from ._weight_scores import weight_scores
 
 
 class FusionWeightSearchCV(GridSearchCV):
-    """Search over the fusion weight by cross-validation, many times faster than a grid.
+    """Cross-validated search over the fusion weight, many times faster than a grid search.
 
-    It takes a whole pipeline, gives the scores of ``GridSearchCV`` and is used like it. The
-    steps before the retriever are fitted once a fold, not once a fold and weight, and one
-    product of the queries with the documents' parts serves all weights.
+    Takes a whole pipeline, returns the scores of ``GridSearchCV`` and is used like it. The
+    steps before the retriever are fitted once per fold, and one matrix product of the queries
+    with the parts of the documents serves all weights.
 
     Parameters
     ----------
     estimator : Pipeline or MixedModalityRetriever
-        Ends in a `MixedModalityRetriever`. It is cloned, never fitted.
+        A `MixedModalityRetriever`, or a pipeline that ends in one. It is cloned, not fitted.
     fusion_weights : sequence of float in [0, 1] or dict of str to float
         The candidates; see `MixedModalityRetriever`.
     cv : int, splitter or iterable of (train, test), default=None
-        None is ``QueryKFold()``, and an int the number of its folds. Every document must be
-        in every training set.
+        None is ``QueryKFold()``; an int is its number of folds. Every document must be in
+        every training set.
     scoring : callable, default=None
-        Made by `make_ranking_scorer`; None is the retriever's own, NDCG@10.
+        A scorer made by `make_ranking_scorer`; None is NDCG@10.
     refit : bool, default=True
-        Whether `estimator` is fitted to all rows with the best weight.
+        Whether to fit a clone of `estimator` on all rows with the best weight.
     n_jobs : int, default=None
-        Number of folds that are scored at once; None is one, -1 as many as there are
+        Number of folds that are scored in parallel. None is one; -1 is the number of
         processors.
     verbose : int, default=0
         Above 0, a line is printed for each fold.
@@ -53,21 +53,21 @@ class FusionWeightSearchCV(GridSearchCV):
     Attributes
     ----------
     cv_results_ : dict of str to ndarray
-        As of ``GridSearchCV``, a row a weight: ``params``, ``param_<name>``,
+        As in ``GridSearchCV``, with an entry per weight: ``params``, ``param_<name>``,
         ``split<i>_test_score``, ``mean_test_score``, ``std_test_score``,
-        ``rank_test_score``. Times are not in it, since the weights share the work.
+        ``rank_test_score``. It has no times, because the weights share the work.
     best_index_ : int
-        The best row; the first of several with the same mean.
+        Index of the best weight; the first one if several have the same mean score.
     best_params_ : dict
         The best weight under its name, for ``estimator.set_params(**best_params_)``.
     best_score_ : float
-        Its mean score.
+        Mean score of the best weight.
     best_estimator_ : estimator
-        What was fitted to all rows. Only with ``refit=True``.
+        The estimator fitted on all rows. Only with ``refit=True``.
     refit_time_ : float
-        Seconds that took. Only with ``refit=True``.
+        Seconds to fit it. Only with ``refit=True``.
     scorer_ : callable
-        What scored.
+        The scorer.
     n_splits_ : int
         Number of folds.
     n_features_in_ : int
@@ -75,24 +75,25 @@ class FusionWeightSearchCV(GridSearchCV):
 
     See Also
     --------
-    QueryKFold : The folds.
+    QueryKFold : The default folds.
     make_ranking_scorer : Other metrics.
     sklearn.model_selection.GridSearchCV : Searches over other parameters as well.
 
     Notes
     -----
-    Ranks are those of an exact search, near-ties included, so the scores equal those of
-    ``GridSearchCV`` with the same folds. A score calibration learns anew for each weight, from
-    scores that come from the same product; where it compares scores that differ by rounding
-    alone, it may differ from what a grid learns by as much.
+    Rankings are exact, ties included, so the scores equal those of ``GridSearchCV`` with the
+    same folds. A score calibration is learned anew for each weight, from scores of the same
+    matrix product; where it depends on scores that differ by rounding only, it may differ
+    from that of a grid search by as much.
 
-    The retriever is fitted once a fold and weight, to rows that the steps before it have
-    transformed once, where the score calibration does not fold (see `MixedModalityRetriever.fold`),
-    where a fold tests on document rows as well, and where the products with the rows that teach
-    would take more than 1 GiB. An error is raised, never turned into NaN.
+    In three cases the retriever is fitted once per fold and weight instead: the ranking of the
+    score calibration is not a scale and an offset per document (see
+    `MixedModalityRetriever.fold`), a fold tests on document rows as well, or the products with
+    the rows that the score calibration learns from would take more than 1 GiB. Errors are
+    always raised, never turned into NaN.
 
-    The products are made in numpy, on the host, whatever the rows are, and weights are scored
-    in as many threads as ``OMP_NUM_THREADS`` and the processors allow, at most four.
+    The products are computed in numpy, on the host. Weights are scored in as many threads as
+    ``OMP_NUM_THREADS`` and the processors allow, at most four.
 
     Examples
     --------
@@ -141,17 +142,17 @@ class FusionWeightSearchCV(GridSearchCV):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, **params):
-        """Score every weight in every fold, and fit with the best.
+        """Score every weight in every fold, and fit with the best one.
 
         Parameters
         ----------
         X : EmbeddingArray, list of items or array of shape (n_rows, n_features)
             Documents and judged queries, as the estimator takes them.
         y : sequence of length n_rows
-            The ids of documents, the relevance of queries.
+            The ids of documents and the relevance of queries.
         **params : dict of str to object
-            What is routed to the estimator, the folds and the scorer, such as `modality`
-            and `sample_weight`; needs ``enable_metadata_routing=True``.
+            Metadata for the estimator, the folds and the scorer, such as `modality` and
+            `sample_weight`. Needs ``enable_metadata_routing=True``.
 
         Returns
         -------
@@ -160,8 +161,8 @@ class FusionWeightSearchCV(GridSearchCV):
         Raises
         ------
         ValueError
-            If `fusion_weights` is empty or holds what is no weight, `scoring` is no ranking
-            scorer, or a fold cannot be fitted or scored.
+            If `fusion_weights` is empty or malformed, `scoring` is not a ranking scorer, or a
+            fold cannot be fitted or scored.
         TypeError
             If `estimator` does not end in a `MixedModalityRetriever`.
         """
@@ -174,7 +175,7 @@ class FusionWeightSearchCV(GridSearchCV):
                 "make_ranking_scorer('recall@5'). GridSearchCV takes any other."
             )
         if y is None:
-            raise ValueError("The search needs y: the ids of documents, the relevance of queries.")
+            raise ValueError("fit needs y: the ids of documents and the relevance of queries.")
         path = _path_to_retriever(self.estimator)
         if params and not get_config()["enable_metadata_routing"]:
             raise ValueError(
@@ -214,7 +215,7 @@ class FusionWeightSearchCV(GridSearchCV):
         return self
 
     def get_metadata_routing(self):
-        """Where metadata goes: to the estimator, the scorer and the folds.
+        """Metadata routing to the estimator, the scorer and the folds.
 
         Returns
         -------
@@ -231,21 +232,21 @@ class FusionWeightSearchCV(GridSearchCV):
 
 
 def _path_to_retriever(estimator):
-    """The names of the last steps, one within the other, of which the last is the retriever."""
+    """The names of the last steps of nested pipelines, down to the retriever."""
     path = []
     while isinstance(estimator, Pipeline):
         name, estimator = estimator.steps[-1]
         path.append(name)
     if not isinstance(estimator, MixedModalityRetriever):
         raise TypeError(
-            "FusionWeightSearchCV tunes a MixedModalityRetriever or a pipeline that ends in one; "
-            f"this ends in {estimator!r}."
+            "FusionWeightSearchCV tunes a MixedModalityRetriever, or a pipeline that ends in one; "
+            f"got one that ends in {estimator!r}."
         )
     return path
 
 
 def _score_fold(estimator, path, weights, scoring, rows, fold, fit_params, score_params, named):
-    """The score of each weight in a fold."""
+    """The score of each weight in one fold."""
     start, n_rows = time.perf_counter(), len(rows[1])
     (X, y), (X_test, y_test) = ([_taken(part, at) for part in rows] for at in fold)
     fit_params, score_params = (
@@ -291,13 +292,13 @@ def _taken(entries, rows):
 
 
 def _of_rows(value, rows, n_rows):
-    """Those entries of some metadata that belong to some rows; all of what has none a row."""
+    """The entries of some metadata for some rows; unchanged if it has no entry per row."""
     is_one = isinstance(value, str) or not hasattr(value, "__len__") or len(value) != n_rows
     return value if is_one else _taken(value, rows)
 
 
 def _routed(estimator, path, method, params):
-    """What of some metadata reaches the retriever at the end of pipelines."""
+    """The part of some metadata that reaches the retriever at the end of nested pipelines."""
     for name in path:
         params = process_routing(estimator, method, **params)[name][method]
         estimator = estimator.named_steps[name]

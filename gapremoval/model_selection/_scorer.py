@@ -1,4 +1,4 @@
-"""Scorers for cross-validation by any ranking metric."""
+"""make_ranking_scorer: scorers for cross-validation by any ranking metric."""
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
@@ -9,15 +9,15 @@ from ..metrics._ranking import get_ranking_metric
 
 
 class _RankingScorer(BaseEstimator):
-    """A scorer that ranks as many documents as its metric asks for."""
+    """A scorer that ranks as many documents as its metric needs."""
 
-    # make_scorer would route no metadata to the pipeline; a plain function gets none.
+    # Scorers made by make_scorer route no metadata to predict, and plain functions get none.
     __metadata_request__score = {"modality": True, "estimator": UNUSED}
 
     def __init__(self, metric):
         self.metric = metric
 
-    # scikit-learn reads the request only where there is a method of this name.
+    # scikit-learn reads the metadata request only if there is a method of this name.
     def score(self, estimator, X, y, sample_weight=None, *, modality=None):
         steps, retriever = split_steps(estimator)
         tags = None if modality is None else Tags.encode(modality, len(X))
@@ -28,27 +28,27 @@ class _RankingScorer(BaseEstimator):
 
 
 def make_ranking_scorer(metric):
-    """A scorer for ``scoring=`` of GridSearchCV, cross_validate and the like.
+    """A scorer for the parameter ``scoring`` of GridSearchCV, cross_validate and others.
 
-    It takes whole pipelines and asks the retriever for as many documents as the metric
-    counts, whatever its `n_neighbors`. Use it with ``cv=QueryKFold()``.
+    It scores whole pipelines, with as many documents per query as the metric needs, whatever
+    the `n_neighbors` of the retriever. Use it with ``cv=QueryKFold()``.
 
     Parameters
     ----------
     metric : str
-        ``"ndcg"``, ``"recall"``, ``"mrr"`` or ``"precision"``, then ``@`` and how many
-        ranks count: ``"recall@5"``.
+        ``"ndcg"``, ``"recall"``, ``"mrr"`` (mean reciprocal rank) or ``"precision"``, then ``@``
+        and the length of the ranking: ``"recall@5"``.
 
     Returns
     -------
     callable
-        ``scorer(estimator, X, y, sample_weight=None, *, modality=None)`` gives the mean
+        ``scorer(estimator, X, y, sample_weight=None, *, modality=None)`` returns the mean
         over the judged queries.
 
     Raises
     ------
     ValueError
-        If the metric is not known.
+        If the metric is unknown.
 
     Examples
     --------

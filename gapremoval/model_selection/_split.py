@@ -26,8 +26,8 @@ class QueryKFold(BaseCrossValidator):
 
     See Also
     --------
-    FusionWeightSearchCV : Has these folds by default.
-    make_ranking_scorer : Scores by another metric than NDCG@10.
+    FusionWeightSearchCV : Uses this splitter by default.
+    make_ranking_scorer : Other metrics than NDCG@10.
 
     Examples
     --------
@@ -55,11 +55,11 @@ class QueryKFold(BaseCrossValidator):
         Parameters
         ----------
         X : EmbeddingArray, list of items or array of shape (n_rows, n_features)
-            Documents and queries; items that ask are wrapped in `Query`.
+            Documents and queries; raw items that are queries are wrapped in `Query`.
         y, groups : object, default=None
             Ignored.
         modality : str or sequence of str of shape (n_rows,), default=None
-            The rows' modalities, where `X` does not carry them.
+            The modality of each row, if `X` does not carry it.
 
         Yields
         ------
@@ -69,20 +69,20 @@ class QueryKFold(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If `X` carries no modality and none is given, or holds no query, or fewer
-            queries than folds, or `n_splits` is below 2.
+            If `X` carries no modality and none is given, there are fewer queries than folds,
+            or `n_splits` is below 2.
         """
         tags = read_modality(X, modality)
         if tags is None or not tags.is_query.any():
             raise ValueError(
-                "QueryKFold found no query among the rows. Tag the rows that ask as "
-                "'query:text' (or wrap the items in Query) and give their answers in y."
+                "QueryKFold found no query among the rows. Tag query rows as 'query:text' (or wrap "
+                "the items in Query) and give their relevant documents in y."
                 + (f" These rows carry no modality at all. {HOW_TO_TAG}" if tags is None else "")
             )
         documents, queries = np.flatnonzero(~tags.is_query), np.flatnonzero(tags.is_query)
         if not isinstance(self.n_splits, Integral) or not 2 <= self.n_splits <= len(queries):
             raise ValueError(
-                f"n_splits={self.n_splits!r} must be a whole number, at least 2 and at most the "
+                f"n_splits={self.n_splits!r} must be an integer, at least 2 and at most the "
                 f"number of queries, {len(queries)}."
             )
         folds = KFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
@@ -90,7 +90,7 @@ class QueryKFold(BaseCrossValidator):
             yield np.concatenate([documents, queries[learn]]), queries[test]
 
     def get_n_splits(self, X=None, y=None, groups=None, *, modality=None):
-        """Number of folds.
+        """The number of folds.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Fusion: rows that share an id become one document vector."""
+"""Fusion: the rows of a document become one vector."""
 
 from collections.abc import Mapping
 from numbers import Real
@@ -13,7 +13,7 @@ from .._array_api import (
     is_mapped,
     namespace_and_device,
     row_blocks,
-    row_products,
+    row_lengths,
     take_rows,
     to_double,
     to_numpy,
@@ -22,23 +22,23 @@ from .._array_api import (
 from .._validation import compute_dtype
 from .._warnings import shown, warn
 
-# No two photos have marks that differ by less, and rounding changes none by more.
+# A tolerance above the rounding of marks, and below the differences between different rows.
 SAME_MARK = 1e-3
 
 
 class Documents(NamedTuple):
-    """Fused documents, to make an index of or to add to one.
+    """Fused documents, ready to be indexed.
 
     Attributes
     ----------
     ids : ndarray of int64 or object of shape (n_documents,)
-        In the order of their first rows.
+        Document ids in the order of their first rows.
     made_of : ndarray of float64 of shape (n_documents, 2)
-        The marks of each document's rows, added up: those of another set of rows differ.
+        The sum of the marks of each document's rows, which differs for other sets of rows.
     segments : dict of (str, bool) to tuple of ndarray of int and array
-        By modality, sorted, and whether they have a direction: the numbers of documents, by
-        their ids, ascending; and their vectors, of unit length or zero. Those that lie in a
-        memory-mapped file may be float16, and of unit length but for their rounding.
+        By modality, sorted, and by whether the documents have a direction: their indices in
+        `ids`, ascending, and their vectors, of unit length or zero. Vectors in a memory-mapped
+        file may be float16, with unit length up to rounding.
     """
 
     ids: np.ndarray
@@ -47,12 +47,12 @@ class Documents(NamedTuple):
 
     @property
     def directed(self):
-        """Numbers and vectors of the documents that have a direction: a dict by modality."""
+        """Indices and vectors of the documents with a direction: a dict by modality."""
         return {name: found for (name, is_so), found in self.segments.items() if is_so}
 
     @property
     def undirected(self):
-        """The numbers of documents of length zero, ascending."""
+        """The indices of documents of length zero, ascending."""
         found = [number for (_, is_so), (number, _) in self.segments.items() if not is_so]
         return np.sort(np.concatenate([np.empty(0, dtype=int), *found]))
 
@@ -65,7 +65,7 @@ def fuse_documents(rows, ids, document, fusion_weight):
     rows : Rows
     ids : ndarray of shape (n_documents,)
     document : ndarray of int of shape (n_rows,)
-        The document of each row, as a place in `ids`; each has a row.
+        The document of each row, as an index into `ids`; every document has a row.
     fusion_weight : float or dict of str to float
         See `modality_weights`.
 
@@ -94,10 +94,10 @@ def fuse_documents(rows, ids, document, fusion_weight):
 
 
 def _can_stay(values, lengths, document, n_documents):
-    """Whether rows lie in a memory-mapped file just as documents are searched.
+    """Whether memory-mapped rows can be searched as they are, without a copy.
 
-    They are one a document, in their order, one after the other, and of unit length but for the
-    rounding of their dtype.
+    They are one row per document, in the order of the documents, contiguous, and of unit length
+    up to the rounding of their dtype.
     """
     if not is_mapped(values) or values.dtype.kind != "f" or len(document) != n_documents:
         return False
@@ -106,7 +106,7 @@ def _can_stay(values, lengths, document, n_documents):
 
 
 def marks_of(rows, document, n_documents):
-    """Marks that tell what rows a document is made of: their scores with two random vectors.
+    """Marks of documents, which tell their rows apart: inner products with two random vectors.
 
     Parameters
     ----------
@@ -127,13 +127,13 @@ def marks_of(rows, document, n_documents):
         for some in row_blocks(values):
             block = xp.astype(values[some, ...], dtype, copy=False)
             marks[some] = to_numpy(xp.matmul(block, random))
-    # Unit rows have scores of about 1, so a row more or less shows by the constant.
+    # The products of unit rows are about 1, so the constant 10 shows the number of rows.
     marks = 10 + marks / np.where(lengths > 0, lengths, 1)[:, None]
     return np.stack([np.bincount(document, mark, n_documents) for mark in marks.T], axis=1)
 
 
 def warn_of_unlike_lengths(lengths, tags, document):
-    """Parts are not normalized before they are fused, so a longer one drowns a shorter."""
+    """Warn if the parts of documents have very different lengths, which fusion does not change."""
     kinds = np.unique(document * len(tags.names) + tags.codes) // len(tags.names)
     n_modalities = np.bincount(kinds)
     fused = (n_modalities[document] > 1) & (lengths > 0)
@@ -143,8 +143,8 @@ def warn_of_unlike_lengths(lengths, tags, document):
     if means and max(means.values()) > 2 * min(means.values()):
         listed = ", ".join(f"{name!r} {mean:.3g}" for name, mean in means.items())
         warn(
-            f"Parts of documents have mean lengths {listed}: the longer drowns the shorter when "
-            "they are fused. Bring rows to unit length first, as ModalityGapRemover does.",
+            f"Parts of documents have mean lengths {listed}: the longer part dominates the fused "
+            "vector. Scale rows to unit length first, as ModalityGapRemover does.",
         )
 
 
@@ -152,46 +152,46 @@ def warn_of_zero_length(ids):
     if ids:
         warn(
             f"{len(ids)} document{'s have' if len(ids) > 1 else ' has'} length zero and so no "
-            f"direction: {shown(ids)}. Such come after all others, with score 0.",
+            f"direction: {shown(ids)}. They are ranked after all others, with score 0.",
         )
 
 
 def check_fusion_weight(fusion_weight):
-    """Return `fusion_weight` if it is a share or a dict of relative weights, else raise."""
+    """Return `fusion_weight`; raise unless it is a share or a dict of relative weights."""
     weights = fusion_weight.values() if isinstance(fusion_weight, Mapping) else [fusion_weight]
     for weight in weights:
         if not isinstance(weight, Real) or not 0 <= weight < np.inf:
             raise ValueError(f"A fusion weight is a finite number of at least 0; got {weight!r}.")
     if not isinstance(fusion_weight, Mapping) and fusion_weight > 1:
         raise ValueError(
-            f"fusion_weight={fusion_weight!r}: a single number is the text's share, from 0 to 1; "
-            "a dict modality -> weight gives relative weights."
+            f"fusion_weight={fusion_weight!r}: a single number is the weight of the text, from 0 "
+            "to 1; a dict modality -> weight gives relative weights."
         )
     return fusion_weight
 
 
 def modality_weights(present, names, fusion_weight):
-    """The weight of each modality in each document; a document's weights add up to 1.
+    """The weight of each modality in each document; the weights of a document sum to 1.
 
     Parameters
     ----------
     present : ndarray of bool of shape (n_documents, n_modalities)
-        Which modalities each document has.
+        The modalities of each document.
     names : sequence of str
-        The modalities.
+        The names of the modalities.
     fusion_weight : float or dict of str to float
-        A float `a` gives the text `a` and shares ``1 - a`` equally between the others that
-        are present; a dict gives relative weights.
+        A float `a` is the weight of text; the other modalities of a document share ``1 - a``
+        equally. A dict gives relative weights.
 
     Returns
     -------
     ndarray of float64 of shape (n_documents, n_modalities)
-        Equal weights where all are 0.
+        Equal weights if all are 0.
 
     Raises
     ------
     ValueError
-        If a document of several modalities has one that the dict leaves out.
+        If the dict has no weight for a modality of a document of several modalities.
     """
     if isinstance(fusion_weight, Mapping):
         fused = present[present.sum(axis=1) > 1].any(axis=0)
@@ -199,7 +199,7 @@ def modality_weights(present, names, fusion_weight):
         if missing:
             raise ValueError(
                 f"fusion_weight has no weight for {', '.join(map(repr, missing))}, which "
-                "documents of several modalities have; it names "
+                "documents of several modalities have; it has weights for "
                 f"{', '.join(map(repr, fusion_weight))}."
             )
         given = np.array([float(fusion_weight.get(name, 1)) for name in names])
@@ -215,12 +215,12 @@ def modality_weights(present, names, fusion_weight):
 
 
 def modalities_of(tags, document, n_documents):
-    """The modalities of documents, by those of their rows.
+    """The modality of each document, from the modalities of its rows.
 
     Parameters
     ----------
     tags : Tags
-        The rows' modalities.
+        The modalities of the rows.
     document : ndarray of int of shape (n_rows,)
         The document of each row, below `n_documents`; every document has a row.
     n_documents : int
@@ -228,9 +228,9 @@ def modalities_of(tags, document, n_documents):
     Returns
     -------
     names : tuple of str
-        Sorted; the names of several modalities are sorted and joined by ``+``.
+        Sorted; several modalities are sorted and joined by ``+``.
     codes : ndarray of int of shape (n_documents,)
-        Which of `names` each document has.
+        The modality of each document, as an index into `names`.
     """
     present = np.zeros((n_documents, len(tags.names)), dtype=bool)
     present[document, tags.codes] = True
@@ -244,15 +244,15 @@ def modalities_of(tags, document, n_documents):
 
 
 def fuse_rows(values, tags, document, n_documents, fusion_weight):
-    """Average a document's rows of one modality, weight its modalities, scale it to length one.
+    """Average the rows of each modality of a document, add them by weight, scale to unit length.
 
-    Five photos of a document weigh as much as one. Parts are not normalised. Sums are made
+    Five photos of a document weigh as much as one. Parts are not normalized. Sums are computed
     in float64 and in a fixed order, so they do not depend on the array library.
 
     Parameters
     ----------
     values : array of real numbers of shape (n_rows, n_features)
-        Of any library that follows the array API standard.
+        Rows of any library that follows the array API standard.
     tags : Tags
         Their modalities.
     document : ndarray of int of shape (n_rows,)
@@ -264,9 +264,9 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
     Returns
     -------
     vectors : array of shape (n_documents, n_features), float32 or float64
-        Of unit length, or zero, where `values` lies.
+        Of unit length or zero, on the device of `values`.
     has_direction : ndarray of bool of shape (n_documents,)
-        Which are not zero.
+        Whether a vector is not zero.
     """
     order = np.argsort(document, kind="stable")
     start = np.searchsorted(document[order], np.arange(n_documents + 1))
@@ -289,8 +289,8 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
         rows = order[start[block.start] : start[block.stop]]
         fused, smallest = to_double(take_rows(values, as_slice(rows)), values), 0
         if is_sum:
-            # What parts that cancel out leave is a rounding error, whose direction means nothing.
-            longest = np.sqrt(to_numpy(row_products(fused, fused)))
+            # Parts that cancel out leave a rounding error, which has no meaningful direction.
+            longest = to_numpy(row_lengths(fused))
             smallest = np.maximum.reduceat(longest, start[block] - start[block.start])
             smallest *= 8 * rounding
             fused = _sum_runs(fused, row_weights[rows], document[rows])
@@ -302,14 +302,14 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
 
 
 def _sum_runs(rows, weights, run):
-    """The weighted sum of each run of rows; adds neighbours until each run is one row."""
+    """The weighted sum of each run of rows, by adding neighbors until each run is one row."""
     rows = rows * beside(weights, rows)[:, None]
     while len(run) > 1 and (same := run[1:] == run[:-1]).any():
         first = np.concatenate([[True], ~same])
         at = np.arange(len(run)) - np.flatnonzero(first)[np.cumsum(first) - 1]
         even = np.flatnonzero(at % 2 == 0)
         paired = np.append(same, False)[even]
-        # Adding zero to a row without a partner changes nothing.
+        # A row without a partner gets zero added.
         partner = take_rows(rows, np.minimum(even + 1, len(run) - 1))
         partner = partner * beside(paired.astype(np.float64), rows)[:, None]
         rows, run = take_rows(rows, even) + partner, run[even]

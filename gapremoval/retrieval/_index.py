@@ -13,9 +13,9 @@ from ._snapshot import Segment
 class Index:
     """The documents of one retriever, which come and go. One thread at a time changes it.
 
-    A change writes only where no snapshot reads, beyond the rows that they count, and is seen
-    all at once, when `now` is replaced. So readers need no lock, and an interrupt or an error
-    leaves the snapshot before or the one after.
+    A change makes a new snapshot, and writes only where no snapshot reads, beyond the rows of
+    its columns. Searches see it when `publish` replaces `now`. So readers need no lock, and an
+    interrupt or an error leaves the snapshot before or the one after.
 
     Attributes
     ----------
@@ -24,9 +24,9 @@ class Index:
 
     def __init__(self, now):
         self.now = now
-        # By segment and column, an array with room whose first rows are the column.
+        # By segment and column, the column and an array with room for more that begins with it.
         self._room = {}
-        # By id, the position. It may hold more than there is: `find` compares.
+        # The position of each id; None where the table is to be made anew.
         self._positions = None
 
     def copy(self):
@@ -39,19 +39,24 @@ class Index:
     def __setstate__(self, state):
         self.__init__(state["now"])
 
-    def add(self, documents, statistics, **state):
-        """Add Documents with new ids, and replace what is given of the snapshot's `state`.
+    def changed(self, documents, statistics, gone=()):
+        """The snapshot with new documents and without others, which no search sees yet.
 
         Parameters
         ----------
         documents : Documents
+            Those that come.
         statistics : dict of str to ndarray of shape (n_directed, n_statistics)
             By query modality, in the order of ``documents.directed``.
-        **state : dict of str to object
-            Attributes of the snapshot.
+        gone : ndarray of int, default=()
+            Positions of those that go.
+
+        Returns
+        -------
+        Snapshot
         """
         now, start = self.now, 0
-        segments = dict(now.segments)
+        segments = without(now, gone) if len(gone) else dict(now.segments)
         for key, (number, vectors) in documents.segments.items():
             before = segments.get(key)
             if before is not None or not is_mapped(vectors):
@@ -67,11 +72,8 @@ class Index:
                 more |= {name: values[rows] for name, values in statistics.items()}
                 start = rows.stop
             segments[key] = self._appended(key, before, more)
-        if self._positions is not None:
-            positions = now.next_position + np.arange(len(documents.ids))
-            self._positions.update(zip(documents.ids.tolist(), positions.tolist()))
         next_position = now.next_position + len(documents.ids)
-        self.now = replace(now, segments=segments, next_position=next_position, **state)
+        return replace(now, segments=segments, next_position=next_position)
 
     def _appended(self, key, before, more):
         """A segment, or None, with more rows."""
@@ -79,12 +81,33 @@ class Index:
             return Segment(more)
         columns, live = {}, before.live
         for name, rows in more.items():
-            columns[name], self._room[key, name] = appended(
-                before.columns[name], rows, self._room.get((key, name))
-            )
+            column, room = self._room.get((key, name), (None, None))
+            # After an error or an interrupt the room may be that of a column nobody has seen.
+            room = room if column is before.columns[name] else None
+            columns[name], room = appended(before.columns[name], rows, room)
+            self._room[key, name] = columns[name], room
         if live is not None:
             live = np.concatenate([live, np.ones(len(more["position"]), dtype=bool)])
         return Segment(columns, live)
+
+    def publish(self, now, new=(), gone=()):
+        """Replace the snapshot that searches see.
+
+        Parameters
+        ----------
+        now : Snapshot
+        new, gone : sequence of ids
+            Of the documents that came, in the order of their positions, and of those that went.
+        """
+        # An interrupt leaves no table rather than one that disagrees with the snapshot.
+        table, self._positions = self._positions, None
+        self.now = now
+        self._room = {at: room for at, room in self._room.items() if room[0] is now.column(*at)}
+        if table is not None:
+            for x in gone:
+                del table[x]
+            table.update(zip(new, range(now.next_position - len(new), now.next_position)))
+            self._positions = table
 
     def remove(self, ids):
         """Remove documents: their rows are passed over, until a quarter of a segment is such.
@@ -105,46 +128,22 @@ class Index:
         positions = self.find(ids)
         if (positions < 0).any():
             check_known(ids, self.now.ids, what="call to remove")
-        number, row = self.now.rows_of(positions)
-        segments = dict(self.now.segments)
-        for i, (key, segment) in enumerate(self.now.segments.items()):
-            if (mine := row[number == i]).size:
-                live = np.ones(len(segment), bool) if segment.live is None else segment.live.copy()
-                live[mine] = False
-                segments[key] = shrunk = Segment(segment.columns, live)
-                if 4 * shrunk.n_live < 3 * len(segment):
-                    for column in segment.columns:
-                        self._room.pop((key, column), None)
-                    segments[key] = compacted(shrunk)
-                if not shrunk.n_live:
-                    del segments[key]
-        self.now = replace(self.now, segments=segments)
-        for x in ids:
-            self._positions.pop(x, None)
+        self.publish(replace(self.now, segments=without(self.now, positions)), gone=ids)
 
     def find(self, ids):
         """The positions of some ids, -1 for those that are not there."""
         if self._positions is None:
-            now = self.now
-            self._positions = dict(zip(now.ids.tolist(), now.positions.tolist()))
-        positions = np.array([self._positions.get(x, -1) for x in ids], dtype=np.int64)
-        # An interrupt can leave more in the table than there is.
-        number, row = self.now.rows_of(positions)
-        for i, segment in enumerate(self.now.segments.values()):
-            for at in np.flatnonzero(number == i).tolist():
-                there = segment.live is None or segment.live[row[at]]
-                if not there or segment.columns["id"][row[at]] != ids[at]:
-                    number[at] = -1
-        return np.where(number < 0, -1, positions)
+            self._positions = dict(zip(self.now.ids.tolist(), self.now.positions.tolist()))
+        return np.array([self._positions.get(x, -1) for x in ids], dtype=np.int64)
 
-    def check_new(self, ids):
-        """Raise if documents with some ids cannot be added.
+    def find_known(self, ids, replace):
+        """The ids among those of new documents that are there, and their positions.
 
         Raises
         ------
         ValueError
-            If they are strings and the others are not, or the other way round, or some are
-            there.
+            If new ids are strings and the others are not, or the other way round, or some are
+            there without `replace`.
         """
         new, have = ids.tolist(), [s.columns["id"][:1] for s in self.now.segments.values()]
         if have and kind_of_ids(have[0]) != kind_of_ids(ids):
@@ -152,12 +151,30 @@ class Index:
                 f"The new ids are of another type ({new[0]!r}) than those of the corpus "
                 f"({have[0].tolist()[0]!r}): use the same type."
             )
-        known = [new[i] for i in np.flatnonzero(self.find(new) >= 0).tolist()]
-        if known:
+        positions = self.find(new)
+        known = [x for x, position in zip(new, positions.tolist()) if position >= 0]
+        if known and not replace:
             raise ValueError(
                 f"{len(known)} of the new documents are already in the corpus: {shown(known)}. "
                 "Remove them first; all parts of a document come in one call."
             )
+        return known, positions[positions >= 0]
+
+
+def without(snapshot, positions):
+    """The segments of a snapshot without the documents at some positions."""
+    number, row = snapshot.rows_of(positions)
+    segments = dict(snapshot.segments)
+    for i, (key, segment) in enumerate(snapshot.segments.items()):
+        if (rows := row[number == i]).size:
+            live = np.ones(len(segment), bool) if segment.live is None else segment.live.copy()
+            live[rows] = False
+            segments[key] = shrunk = Segment(segment.columns, live)
+            if 4 * shrunk.n_live < 3 * len(segment):
+                segments[key] = compacted(shrunk)
+            if not shrunk.n_live:
+                del segments[key]
+    return segments
 
 
 def appended(rows, more, room=None):

@@ -1,37 +1,40 @@
-"""SearchResult: what a search found, as arrays, as a table, as a page in a notebook."""
+"""SearchResult: the documents that a search found, as arrays, a table, records or HTML."""
 
-from dataclasses import dataclass
-from html import escape
+import math
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from .._optional import import_optional
+from .._optional import html_templates, import_optional
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchResult:
     """The best documents for each query, best first.
 
+    ``found[2]`` and ``found[10:20]`` are the results of these queries alone, ``len(found)`` is
+    the number of queries, and iterating gives the result of one query after the other.
+
     Attributes
     ----------
     ids : ndarray of shape (n_queries, n_found)
-        Ids of the documents. `n_found` is the number asked for, or the number of documents
-        that could be found, if there are fewer.
+        Ids of the documents. `n_found` is the number of documents asked for, or the number
+        that the search could choose from, if that is smaller.
     scores : ndarray of float64 of shape (n_queries, n_found)
-        Cosine similarity, in [-1, 1], or the score that a score calibration makes of it.
+        Cosine similarities, in [-1, 1]; with a score calibration, calibrated scores.
     modalities : ndarray of str of shape (n_queries, n_found)
-        The documents' modalities, such as ``"image+text"``.
+        Modalities of the documents, such as ``"image+text"``.
     probabilities : ndarray of float64 of shape (n_queries, n_found) or None
-        The probability that a document answers the query, *given that one of the documents
-        searched does*, in [0, 1]; over all of these they add up to 1. A question that
-        nothing answers can therefore show a high one: see `evidence`. None without a score
-        calibration that estimates them; NaN for queries of a modality that taught it
-        nothing, or without direction.
+        Probability that a document answers the query, *given that one of the documents
+        searched does*, in [0, 1]. Over all documents searched they add up to 1, so a query
+        that nothing answers can show a high one: see `evidence`. None without a score
+        calibration that estimates probabilities; NaN for a query modality from which it
+        learned nothing, and for queries of length zero.
     evidence : ndarray of float64 of shape (n_queries,) or None
         How strongly each query is answered at all, in nats: the mean of the best document's
-        log odds and its lead over the next ten, in all and of its own modality. It falls
-        when nothing answers; what is low depends on the corpus, so compare it with that of
-        questions whose answers you know. None and NaN as for `probabilities`.
+        log odds and its lead over the next ten, in all and of its own modality. Evidence is
+        low where nothing answers. What is low depends on the corpus: compare with queries
+        whose answers you know. None and NaN as for `probabilities`.
 
     Examples
     --------
@@ -43,9 +46,11 @@ class SearchResult:
     SearchResult(1 query x 2 documents)
     query 0: 'b' 0.800 image, 'a' 0.600 image
     >>> found.to_frame()
-       query  rank id  score  probability modality
-    0      0     1  b    0.8          NaN    image
-    1      0     2  a    0.6          NaN    image
+       query  rank id  score  probability modality  evidence
+    0      0     1  b    0.8          NaN    image       NaN
+    1      0     2  a    0.6          NaN    image       NaN
+    >>> found.to_records()[0]["id"]
+    'b'
     """
 
     ids: np.ndarray
@@ -55,17 +60,32 @@ class SearchResult:
     evidence: np.ndarray | None = None
 
     def __len__(self):
-        """The number of queries."""
+        """Number of queries."""
         return len(self.ids)
 
+    def __getitem__(self, queries):
+        """Result of some queries: an integer, a slice, a mask or an array of integers.
+
+        All arrays keep their number of dimensions: an integer gives the result of one query.
+        """
+        rows = np.atleast_1d(np.arange(len(self))[queries])
+        if rows.ndim != 1:
+            raise IndexError("A SearchResult is indexed by query: found[3], found[:10].")
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: x[rows] for name, x in arrays.items() if x is not None})
+
+    def __iter__(self):
+        return (self[query] for query in range(len(self)))
+
     def to_frame(self):
-        """The result as a table, one row a document found.
+        """The result as a table with one row per document found.
 
         Returns
         -------
         pandas.DataFrame
-            With the columns query (row number of the query), rank (from 1), id, score,
-            probability (NaN where there is none) and modality.
+            Columns query (row number of the query), rank (from 1), id, score, probability,
+            modality and evidence (of the query); NaN where there is no probability or no
+            evidence.
 
         Raises
         ------
@@ -73,49 +93,66 @@ class SearchResult:
             If pandas is not installed (extra ``pandas``).
         """
         pandas = import_optional("pandas", extra="pandas", purpose="SearchResult.to_frame")
+        return pandas.DataFrame(self._columns())
+
+    def to_records(self):
+        """The result as a list of dicts that ``json.dumps`` takes, one per document found.
+
+        Returns
+        -------
+        list of dict
+            With the names of `to_frame`'s columns. Values are of Python's own types: an id
+            that is neither a number nor a str (a ``Path``, a date) becomes its ``str``, NaN
+            becomes None.
+        """
+        columns = self._columns()
+        return [dict(zip(columns, map(_plain, row))) for row in zip(*columns.values())]
+
+    def _columns(self):
+        """The columns of the table: arrays of length n_queries * n_found by name."""
         n_queries, n_found = self.ids.shape
-        nothing = np.full(self.ids.shape, np.nan)
-        probabilities = nothing if self.probabilities is None else self.probabilities
-        return pandas.DataFrame(
-            {
-                "query": np.repeat(np.arange(n_queries), n_found),
-                "rank": np.tile(np.arange(1, n_found + 1), n_queries),
-                "id": self.ids.ravel(),
-                "score": self.scores.ravel(),
-                "probability": probabilities.ravel(),
-                "modality": self.modalities.ravel(),
-            }
-        )
+        probabilities = np.nan if self.probabilities is None else self.probabilities
+        evidence = np.nan if self.evidence is None else self.evidence[:, None]
+        return {
+            "query": np.repeat(np.arange(n_queries), n_found),
+            "rank": np.tile(np.arange(1, n_found + 1), n_queries),
+            "id": self.ids.ravel(),
+            "score": self.scores.ravel(),
+            "probability": np.broadcast_to(probabilities, self.ids.shape).ravel(),
+            "modality": self.modalities.ravel(),
+            "evidence": np.broadcast_to(evidence, self.ids.shape).ravel(),
+        }
 
     def __repr__(self):
         n_queries, n_found = self.ids.shape
         noun = "query" if n_queries == 1 else "queries"
         lines = [f"SearchResult({n_queries} {noun} x {n_found} documents)"]
-        for query in range(min(n_queries, 5)):
-            found = [
-                f"{id_!r} {score:.3f} {modality}"
-                for id_, score, modality in list(self._rows(query))[:3]
-            ]
-            lines.append(f"query {query}: {', '.join(found)}{', ...' if n_found > 3 else ''}")
+        for number, one in enumerate(self[:5]):
+            rows = zip(one.ids[0, :3].tolist(), one.scores[0], one.modalities[0])
+            best = [f"{id_!r} {score:.3f} {modality}" for id_, score, modality in rows]
+            lines.append(f"query {number}: {', '.join(best)}{', ...' if n_found > 3 else ''}")
         return "\n".join(lines + ["..."] * (n_queries > 5))
 
     def _repr_html_(self):
-        """The first ten queries as a table."""
-        odds = {} if self.probabilities is None else {"probability": self.probabilities}
-        shown = {"id": self.ids, "score": self.scores, **odds, "modality": self.modalities}
-        head = "".join(f"<th>{name}</th>" for name in ("query", "rank", *shown))
-        rows = []
-        for query in range(min(len(self), 10)):
-            found = zip(*(values[query].tolist() for values in shown.values()))
-            for rank, cells in enumerate(found, 1):
-                id_, *numbers, modality = cells
-                cells = (query, rank, escape(str(id_)), *(f"{x:.3f}" for x in numbers), modality)
-                filled = "".join(f"<td>{cell}</td>" for cell in cells)
-                rows.append(f"<tr>{filled}</tr>")
-        more = f"<p>and {len(self) - 10} more queries</p>" if len(self) > 10 else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+        """The first ten queries as a table; without jinja2 a notebook shows the text."""
+        try:
+            template = html_templates("gapremoval.retrieval").get_template("search_result.html")
+        except ImportError:
+            return None
+        columns = self[:10]._columns()
+        for name in ("probability", "evidence"):
+            if np.isnan(columns[name]).all():
+                del columns[name]
+        for name in {"score", "probability", "evidence"} & columns.keys():
+            columns[name] = [f"{number:.3f}" for number in columns[name]]
+        rows = [map(str, row) for row in zip(*columns.values())]
+        return template.render(names=columns, rows=rows, n_more=max(len(self) - 10, 0))
 
-    def _rows(self, query):
-        return zip(
-            self.ids[query].tolist(), self.scores[query].tolist(), self.modalities[query].tolist()
-        )
+
+def _plain(value):
+    """A value of a table as JSON knows it."""
+    if isinstance(value, np.bool_ | np.integer | np.floating):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int) else str(value)

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import as_slice, namespace_and_device
-from .._base import ModalityEstimator
+from .._base import GapEstimator
 from .._modality import as_query, is_query
 from .._relevance import check_ids, check_y, group_ids
 from .._validation import check_rows, compute_dtype
@@ -32,7 +32,7 @@ from ._scoring import score_queries
 from ._snapshot import Snapshot
 
 
-class MixedModalityRetriever(ModalityEstimator):
+class MixedModalityRetriever(GapEstimator):
     """Exact search over documents that are images, texts, or both.
 
     Rows that share an id are the parts of one document and are fused into one vector;
@@ -195,11 +195,19 @@ class MixedModalityRetriever(ModalityEstimator):
         ValueError
             As `fit`; besides, if an id is already there.
         """
+        return self._add_documents(X, y, modality)
+
+    def _add_documents(self, X, y, modality, replace=False):
+        """Add documents as `partial_fit` does; with `replace`, those already there give way.
+
+        They give way in one step: a search sees either all of the old ones or all of the new,
+        and an error or an interrupt leaves the corpus as it was.
+        """
         with self._writing:
             if not hasattr(self, "_index"):
                 return self.fit(X, y, modality=modality)
             rows = check_rows(self, X, modality, known=self.modalities_)
-            self._add(self._index, rows, y)
+            self._add(self._index, rows, y, replace)
         return self
 
     def remove(self, ids):
@@ -454,7 +462,7 @@ class MixedModalityRetriever(ModalityEstimator):
         self._add(index, rows, y)
         return index
 
-    def _add(self, index, rows, y):
+    def _add(self, index, rows, y, replaces=False):
         """Add the documents among checked rows to an index; in an empty one the others teach."""
         check_fusion_weight(self.fusion_weight)
         now, tags, at = index.now, rows.tags, np.flatnonzero(~rows.tags.is_query)
@@ -467,11 +475,10 @@ class MixedModalityRetriever(ModalityEstimator):
             "n_rows_seen": seen,
         }
         if not len(at):
-            index.now = replace(now, **state)
+            index.publish(replace(now, **state))
             return
         ids, document = group_ids(self._document_ids(y, at, now.n_rows_seen))
-        if not is_first:
-            index.check_new(ids)
+        known, gone = index.find_known(ids, replaces) if not is_first else ([], ())
         added = fuse_documents(mine, ids, document, self.fusion_weight)
         warn_of_zero_length(ids[added.undirected].tolist())
         statistics, calibration, banks = {}, copy(now.calibration), now.banks
@@ -482,7 +489,9 @@ class MixedModalityRetriever(ModalityEstimator):
             banks = make_banks(rows, of_row, y, ids, self.fusion_weight)
         if calibration is not None:
             statistics = calibration.learn(teaching_scores(banks, added))
-        index.add(added, statistics, calibration=calibration, banks=banks, **state)
+        now = index.changed(added, statistics, gone)
+        now = replace(now, calibration=calibration, banks=banks, **state)
+        index.publish(now, ids.tolist(), known)
 
     def _document_ids(self, y, at, seen):
         """The ids of the rows `at`: those in `y`, or row numbers that go on from `seen`."""
@@ -499,7 +508,7 @@ class MixedModalityRetriever(ModalityEstimator):
         if not hasattr(self, "_index"):
             check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        if not isinstance(k, Integral) or k < 1:
+        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
         documents = self._index.now
         rows = check_rows(self, X, modality, known=documents.modalities)

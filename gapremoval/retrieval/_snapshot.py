@@ -91,6 +91,10 @@ class Snapshot:
         """The segments of documents that have a direction: a dict by modality."""
         return {name: self.segments[name, True] for name, is_so in sorted(self.segments) if is_so}
 
+    def column(self, key, name):
+        """A column of the segment of a key, or None if there is none."""
+        return self.segments[key].columns.get(name) if key in self.segments else None
+
     @cached_property
     def cache(self):
         """What was computed from this snapshot when it was asked for."""

@@ -1,4 +1,4 @@
-"""Exact top k by inner product: rough scores block by block, the best scored again exactly."""
+"""Exact top k by inner product: approximate scores in blocks, the best rescored in float64."""
 
 from collections import deque
 from typing import NamedTuple
@@ -18,50 +18,59 @@ from .._array_api import (
 )
 from .._threads import in_threads
 
-# Twice what a matrix product of unit vectors may be off: 5e-6 in float32 (no more than 1e-6 was
-# seen), 2**-10 where torch was told to multiply in TF32, 2**-7 in bfloat16.
+# Twice the error bound of a matrix product of unit vectors: 5e-6 in float32 (at most 1e-6 was
+# observed), 2**-10 where torch multiplies in TF32, 2**-7 in bfloat16.
 MARGINS = (1e-5, 2**-9, 2**-6)
 
-# More than a float64 product of unit vectors may be off, both ways.
+# An upper bound of the error of a float64 product of unit vectors, in both directions.
 DOUBLE_MARGIN = 1e-12
 
-# Below every finite score, and above that of a document that is not live.
+# Below every finite score, and above the score of a document that is not live.
 LOWEST = -3e38
 
 
 class Steps(NamedTuple):
-    """How much is looked at in a step: queries, and for these scores and numbers of documents.
+    """The sizes of the steps of a search.
 
-    Pairs are numbers of documents that are multiplied exactly at once.
+    Attributes
+    ----------
+    queries : int
+        Queries per step.
+    scores, numbers : int
+        Scores per block, and numbers (documents times features) that are read for them.
+    pairs : int
+        Numbers of documents that are multiplied exactly at once.
+    few_scores : int
+        Searches of at most this many scores, in numpy, take a path of fewer steps.
+    worth_threads : int
+        Threads start when at least this many numbers are read; 16 queries count twice as much
+        as one.
+    groups, groups_of_k : int
+        The scores of a block are split into this many groups, or this many times k, whose
+        maxima give a lower bound for the k-th score.
+    crowd, crowded_block : int
+        More than this many times k candidates per query are a crowd: they are narrowed down
+        before they are scored exactly, in blocks of this many documents.
     """
 
     queries: int
     scores: int
     numbers: int
     pairs: int
+    few_scores: int = 2**15
+    worth_threads: int = 2**24
+    groups: int = 256
+    groups_of_k: int = 4
+    crowd: int = 4
+    crowded_block: int = 8192
 
 
-# A block of numpy fits a cache, also where float16 is widened. An accelerator wants few and
+# In numpy, a block fits a cache, also where float16 is widened. An accelerator wants few and
 # large steps: scores of 1 GiB in float32.
 IN_NUMPY = Steps(256, 2**19, 2**24, 2**16)
 IN_HALF = IN_NUMPY._replace(numbers=2**20)
 ON_HOST = Steps(256, 2**21, 2**22, 2**20)
 ON_ACCELERATOR = Steps(2048, 2**28, 2**40, 2**24)
-
-# Searches of so few scores, in numpy, have a way of fewer steps.
-FEW_SCORES = 2**15
-
-# Where very many are near the last place, blocks are cut to so many documents.
-CROWDED_BLOCK = 8192
-
-# Threads pay where as many numbers are read; 16 queries take twice as long as one.
-WORTH_THREADS = 2**24
-
-# So many groups of documents, or so many times k, give a floor under the k-th score.
-N_GROUPS, GROUPS_OF_K = 256, 4
-
-# More candidates than so many times k for each query are a crowd, which is looked at closer.
-CROWD = 4
 
 
 class TopK(NamedTuple):
@@ -74,7 +83,7 @@ class TopK(NamedTuple):
     rows : ndarray of int of shape (n_queries, k)
         Rows of the documents; equal scores in ascending order.
     log_sums : ndarray of float64 of shape (n_queries,) or None
-        The logarithm of the sum of ``exp(slope * score)`` over all live documents, to about 1e-5.
+        The logarithm of the sum of ``exp(slope * score)`` over all live documents, within 1e-5.
     """
 
     scores: np.ndarray
@@ -82,34 +91,36 @@ class TopK(NamedTuple):
     log_sums: np.ndarray | None
 
 
-def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=None):
+def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=None, steps=None):
     """The `k` best documents for each query: exact, and the same for any block size.
 
-    Whatever comes within 1e-5 of the k-th score in a matrix product is scored again in float64,
-    row by row, and sorted by (-score, row). So equal documents come in the order of their rows,
-    and a query's answer does not depend on the other queries, on the array library or on the
-    device. All is computed where the documents lie; on MPS, which has no float64, candidates
-    are scored again on the host.
+    Every document within 1e-5 of the k-th score of a matrix product is rescored in float64, row
+    by row, and sorted by (-score, row). Equal documents are therefore in the order of their rows,
+    and the answer to a query does not depend on the other queries, on the array library or on the
+    device. Everything is computed on the device of the documents; candidates on MPS, which has
+    no float64, are rescored on the host.
 
     In numpy, searches that take longer than a few milliseconds run in as many threads as BLAS
-    may use. One query starts no threads of BLAS unless it reads much memory.
+    may use. A single query starts no BLAS threads unless it reads much memory.
 
     Parameters
     ----------
     queries : array of shape (n_queries, n_features), floating
-        Of any length but zero, and of any library.
+        Of any length but zero, from any array library.
     documents : array of shape (n_documents, n_features), float32 or float64
-        Of unit length; of any library that follows the array API standard. In numpy float16
-        too, which is multiplied in float32, and memory-mapped files, read block by block.
+        Unit rows, from any library that follows the array API standard. In numpy also float16,
+        which is multiplied in float32, and memory-mapped files, which are read in blocks.
     k : int
         At least 1 and at most the number of live documents.
     live : ndarray of bool of shape (n_documents,), default=None
-        Which documents there are; the others are neither found nor summed up. All by default.
+        Mask of the documents to search; all by default.
     scale, offset : ndarray of float64 of shape (n_documents,), default=None
-        Makes a score ``scale * inner product + offset``.
+        A score is ``scale * inner product + offset``.
     slope : float, default=None
-        If given, exponentials of the scores are summed up as well, which costs about a
-        tenth of the product.
+        If given, the exponentials of ``slope * score`` are summed as well, which costs about
+        a tenth of the product.
+    steps : Steps, default=None
+        The sizes of the steps; by default those that suit the device of the documents.
 
     Returns
     -------
@@ -123,22 +134,22 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
         largest = max(float(np.max(scale) + np.max(np.abs(offset))), 1.0)
     if live is not None:
         shift = np.where(live, 0.0 if shift is None else shift, -np.inf)
-    lines = scale, offset, shift
+    score_map = scale, offset, shift
     if not is_numpy:
-        lines = [None if line is None else to_double(line, documents) for line in lines]
+        score_map = [None if x is None else to_double(x, documents) for x in score_map]
     scores, rows = np.empty((n_queries, k)), np.empty((n_queries, k), dtype=np.intp)
     log_sums = None if slope is None else np.empty(n_queries)
-    steps = _steps(documents)
+    steps = steps or _steps(documents)
     for start in range(0, n_queries, steps.queries):
         block = slice(start, start + steps.queries)
         unit = unit_queries(to_double(queries[block, ...], documents))
-        is_short = is_numpy and unit.shape[0] * documents.shape[0] <= FEW_SCORES
+        is_short = is_numpy and unit.shape[0] * documents.shape[0] <= steps.few_scores
         for margin in MARGINS:
             margin *= largest
-            found = is_short and _best_of_few(unit, documents, k, margin, lines, slope)
+            found = is_short and _best_of_few(unit, documents, k, margin, score_map, slope, steps)
             if not found:
-                found = _Search(unit, documents, k, margin, live, lines, slope).best()
-            # A library that was told to multiply in lower precision is found out here.
+                found = _Search(unit, documents, k, margin, live, score_map, slope, steps).best()
+            # Detects a library that multiplies in lower precision.
             if found[2] <= margin / 2:
                 break
         if not is_numpy:
@@ -150,36 +161,37 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
 
 
 class _Search:
-    """A block of queries, and what the threads share.
+    """The search of a block of queries, shared by the threads.
 
     Attributes
     ----------
     floor : array of shape (n_queries,)
-        At least k documents score as much, roughly or exactly. What another thread overwrites
-        is a floor as well, only a lower one.
+        A lower bound of the k-th score, approximate or exact. Threads may overwrite it with each
+        other's bound, which is valid as well, only lower.
     double_floor : array of float64 of shape (n_queries,) or None
-        At least k documents score as much in a float64 product.
+        A lower bound of the k-th score of a float64 product.
     sums : dict of int to array of float64 of shape (n_queries,)
-        Log sums of each block, by its first row.
+        The log sums of each block, by its first row.
     """
 
-    def __init__(self, queries, documents, k, margin, live, lines, slope):
+    def __init__(self, queries, documents, k, margin, live, score_map, slope, steps):
         self.xp, self.in_numpy = array_namespace(documents), isinstance(documents, np.ndarray)
         is_half = self.in_numpy and documents.dtype == np.float16
         self.queries, self.documents, self.k, self.margin = queries, documents, k, margin
         self.cast = beside(queries, documents, np.float32 if is_half else documents.dtype)
         is_one, n_read = queries.shape[0] == 1, documents.shape[0] * documents.shape[1]
-        self.by_dots = self.in_numpy and is_one and (is_half or n_read <= WORTH_THREADS)
-        self.scale, self.offset, self.shift = lines
-        self.slope, self.sums = slope, {}
+        self.by_dots = self.in_numpy and is_one and (is_half or n_read <= steps.worth_threads)
+        self.scale, self.offset, self.shift = score_map
+        self.slope, self.sums, self.steps = slope, {}, steps
         self.floor, self.double_floor, self.is_new = 0 * self.cast[:, 0] + LOWEST, None, True
-        self.crowd = CROWD * k * queries.shape[0]
-        (n_queries, n_features), n, steps = queries.shape, documents.shape[0], _steps(documents)
-        size = min(steps.scores // n_queries, steps.numbers // n_features)
-        size = max(size, GROUPS_OF_K * k)
+        self.n_groups = max(steps.groups, steps.groups_of_k * k)
+        self.crowd = steps.crowd * k * queries.shape[0]
+        (n_queries, n_features), n = queries.shape, documents.shape[0]
+        smallest = steps.groups_of_k * k
+        size = max(min(steps.scores // n_queries, steps.numbers // n_features), smallest)
         if n > size:
-            # Of even sizes, and as many for each of two or four threads.
-            size = max(-(-n // (4 * -(-n // (4 * size)))), GROUPS_OF_K * k)
+            # Blocks of equal size, and equally many for each of two or four threads.
+            size = max(-(-n // (4 * -(-n // (4 * size)))), smallest)
         self.size = size = min(size, n)
         blocks = (slice(start, min(start + size, n)) for start in range(0, n, size))
         self.blocks = deque(rows for rows in blocks if live is None or live[rows].any())
@@ -191,19 +203,23 @@ class _Search:
         -------
         rows, scores : array of shape (n_queries, k)
         error : float
-            The largest difference between a rough score and the exact one.
+            The largest difference between an approximate score and the exact one.
         log_sums : array of shape (n_queries,) or None
         """
         n_queries, n_features = self.queries.shape
         reads = self.documents.shape[0] * n_features * (1 + n_queries / 16)
         try:
-            # The threads of BLAS read the documents for one query, where there are many.
-            if self.in_numpy and reads > WORTH_THREADS and (n_queries > 1 or self.by_dots):
+            # One query over many documents is left to the threads of BLAS.
+            if (
+                self.in_numpy
+                and reads > self.steps.worth_threads
+                and (n_queries > 1 or self.by_dots)
+            ):
                 found = in_threads(self.scan, uses_blas=not self.by_dots)
             else:
                 found = [self.scan()]
         finally:
-            self.blocks.clear()  # Threads end soon after an interrupt.
+            self.blocks.clear()  # After an interrupt, the threads end soon.
         found = [one for one in found if one.waiting]
         query, row, score = found[0].waiting[0]
         if len(found) > 1:
@@ -215,12 +231,12 @@ class _Search:
         return self.xp.reshape(row, shape), self.xp.reshape(score, shape), error, log_sums
 
     def scan(self):
-        """Look at block after block until none is left, and keep the best."""
+        """Process blocks until none is left, and keep the best documents."""
         found = _Candidates(self)
         while self.blocks:
             try:
                 rows = self.blocks.popleft()
-            except IndexError:  # Another thread took the last.
+            except IndexError:  # Another thread took the last block.
                 break
             rough = found.rough_scores(rows)
             found.look(rough, rows)
@@ -231,7 +247,7 @@ class _Search:
         return found
 
     def near(self, rough):
-        """Which scores may be among the k best."""
+        """Mask of the scores that may be among the k best."""
         return rough >= (self.floor - self.margin)[:, None]
 
     def is_crowded(self, near):
@@ -263,14 +279,14 @@ class _Search:
 
 
 class _Candidates:
-    """What one thread found: documents that may be among the best.
+    """The documents that may be among the best, as found by one thread.
 
     Attributes
     ----------
     waiting : list of tuple of array
-        Query, row of the document, and rough score; after `settle` the exact one.
+        Query, document row and approximate score; after `settle` the exact score.
     errors : list of array of shape ()
-        The largest differences seen between rough scores and exact ones.
+        The largest differences between approximate and exact scores.
     """
 
     def __init__(self, search):
@@ -282,7 +298,7 @@ class _Candidates:
                 self.wide = np.empty((search.size, documents.shape[1]), cast.dtype)
 
     def rough_scores(self, rows):
-        """Scores of a slice of the documents, as far as a product in their precision goes."""
+        """Approximate scores of a slice of the documents, by a product in their precision."""
         search = self.search
         block, out = search.documents[rows, ...], None
         if search.in_numpy:
@@ -291,21 +307,22 @@ class _Candidates:
             if block.dtype != search.cast.dtype:
                 block = _widened(block, self.wide[: shape[1]])
         rough = _products(search.cast, block, search.by_dots, out)
-        return _on_lines(rough, search.scale, search.shift, rows)
+        return _scaled_scores(rough, search.scale, search.shift, rows)
 
     def look(self, rough, rows):
-        """Take on the documents of a slice that may be among the best."""
+        """Collect the documents of a slice that may be among the best."""
         search, xp, n = self.search, self.search.xp, rough.shape[1]
         near = search.near(rough)
         if search.is_new or search.is_crowded(near):
             if n >= search.k:
-                search.raise_floor(_floor_under(rough, search.k))
+                search.raise_floor(_floor_under(rough, search.k, search.n_groups))
                 near = search.near(rough)
             for leave in (self._first_of_equal, self._near_in_double):
                 if search.is_crowded(near):
-                    if n > CROWDED_BLOCK:
-                        for start in range(0, n, CROWDED_BLOCK):
-                            part = slice(start, min(start + CROWDED_BLOCK, n))
+                    step = search.steps.crowded_block
+                    if n > step:
+                        for start in range(0, n, step):
+                            part = slice(start, min(start + step, n))
                             where = slice(rows.start + part.start, rows.start + part.stop)
                             self.look(rough[:, part], where)
                         return
@@ -320,7 +337,7 @@ class _Candidates:
                 self.settle()
 
     def _tighten(self):
-        """Raise the floor to the k-th best rough scores, and leave what is near."""
+        """Raise the floor to the k-th best approximate scores, and keep only what is near."""
         self.waiting = [self._near_floor()]
         if self.waiting[0][0].shape[0]:
             self.search.raise_floor(self.search.ranked(*self.waiting[0])[-1])
@@ -328,22 +345,22 @@ class _Candidates:
         self.n_waiting = self.waiting[0][0].shape[0]
 
     def settle(self):
-        """Score those that wait exactly, and keep the best."""
+        """Score the waiting candidates exactly, and keep the best."""
         search, xp = self.search, self.search.xp
         query, row, rough = self._near_floor()
         if not query.shape[0]:
             self.waiting = []
             return
         query, row = beside(query, search.queries), beside(row, search.queries)
-        exact = inner_products(search.queries, query, search.documents, row)
-        exact = _on_lines(exact, search.scale, search.offset, row)
+        exact = inner_products(search.queries, query, search.documents, row, search.steps)
+        exact = _scaled_scores(exact, search.scale, search.offset, row)
         self.errors.append(xp.max(xp.abs(exact - to_double(rough, search.queries))))
         *best, floor = search.ranked(query, row, exact)
         search.raise_floor(floor)
         self.waiting, self.n_waiting = [tuple(best)], best[0].shape[0]
 
     def _near_floor(self):
-        """Those that wait and may be among the best, of all blocks."""
+        """The waiting candidates of all blocks that may still be among the best."""
         query, row, score = self.waiting[0]
         if len(self.waiting) > 1:
             query, row, score = map(self.search.xp.concat, zip(*self.waiting))
@@ -351,11 +368,11 @@ class _Candidates:
         return query[near], row[near], score[near]
 
     def _first_of_equal(self, near, rough, rows):
-        """Leave the first k of equal documents: no other can be among the best."""
+        """Keep the first k of equal documents: no other can be among the best."""
         search, xp = self.search, self.search.xp
         column, at = _columns(near)
-        # Equal documents have almost always equal scores, and so come in the order of their rows;
-        # where not, fewer are dropped.
+        # Equal documents almost always have equal scores and so are in the order of their rows;
+        # where they are not, fewer are dropped.
         crowded = int(xp.argmax(xp.count_nonzero(near, axis=1)))
         order = xp.argsort(rough[crowded, :][column], stable=True)
         row = column[order] + rows.start
@@ -372,15 +389,15 @@ class _Candidates:
         return near & keep[xp.argsort(order)][at]
 
     def _near_in_double(self, near, rough, rows):
-        """Leave what is near the k-th score in a float64 product."""
+        """Keep what is near the k-th score of a float64 product."""
         search, xp = self.search, self.search.xp
         column, at = _columns(near)
         row, scores = column + rows.start, []
-        for some in _blocks_of_pairs(row, search.documents):
+        for some in _blocks_of_pairs(row, search.documents, search.steps):
             vectors = to_double(xp.take(search.documents, row[some], axis=0), search.queries)
             scores.append(_products(search.queries, vectors, search.by_dots))
         row, scores = beside(row, search.queries), xp.concat(scores, axis=1)
-        scores = _on_lines(scores, search.scale, search.offset, row)
+        scores = _scaled_scores(scores, search.scale, search.offset, row)
         floor = kth_largest(scores, search.k)
         if search.double_floor is not None:
             floor = xp.maximum(floor, search.double_floor)
@@ -391,14 +408,14 @@ class _Candidates:
         return near & xp.take(is_near, at, axis=1)
 
 
-def _best_of_few(queries, documents, k, margin, lines, slope):
-    """As `_Search.best`, in numpy and in few steps; None where very many are near the k-th score.
+def _best_of_few(queries, documents, k, margin, score_map, slope, steps):
+    """`_Search.best` in numpy, in few steps; None if very many scores are near the k-th.
 
     Returns
     -------
     rows, scores, error, log_sums
     """
-    (scale, offset, shift), n_queries = lines, queries.shape[0]
+    (scale, offset, shift), n_queries = score_map, queries.shape[0]
     if documents.dtype == np.float16:
         documents = documents.astype(np.float32)
     cast = queries.astype(documents.dtype, copy=False)
@@ -409,7 +426,7 @@ def _best_of_few(queries, documents, k, margin, lines, slope):
         rough += shift
     floor = kth_largest(rough, k) - margin
     query, row = (rough >= floor[:, None]).nonzero()
-    if row.size > CROWD * k * n_queries:
+    if row.size > steps.crowd * k * n_queries:
         return None
     exact = inner_products(queries, query, documents, row)
     if scale is not None:
@@ -422,14 +439,14 @@ def _best_of_few(queries, documents, k, margin, lines, slope):
     return row[best], exact[best], error, log_sums
 
 
-def inner_products(queries, query, documents, row):
-    """Float64 inner products of the given pairs, each computed the same way everywhere."""
+def inner_products(queries, query, documents, row, steps=None):
+    """Float64 inner products of the given pairs, to the same digits everywhere."""
     if isinstance(documents, np.ndarray) and row.size * documents.shape[1] <= IN_NUMPY.pairs:
         return row_sums(documents[row].astype(np.float64) * queries[query])
     xp, place = namespace_and_device(queries)
     products = xp.empty(query.shape[0], dtype=xp.float64, device=place)
     row = beside(row, documents)
-    for some in _blocks_of_pairs(row, documents):
+    for some in _blocks_of_pairs(row, documents, steps or _steps(documents)):
         pairs = to_double(xp.take(documents, row[some], axis=0), queries)
         products[some] = row_sums(pairs * xp.take(queries, query[some], axis=0))
     return products
@@ -438,28 +455,28 @@ def inner_products(queries, query, documents, row):
 def unit_queries(queries):
     """Queries in float64 at unit length, to the same digits in every library."""
     xp = array_namespace(queries)
-    # Squares of what is at most one neither overflow nor vanish.
+    # Squares of numbers of at most one do not overflow.
     queries = queries / xp.max(xp.abs(queries), axis=1)[:, None]
     squares = row_sums(queries * queries)
     # The square roots of torch on the CPU differ in the last digit.
     return queries / beside(np.sqrt(to_numpy(squares)), squares)[:, None]
 
 
-def _blocks_of_pairs(row, documents):
-    """Slices that cut some documents into blocks."""
-    step = max(_steps(documents).pairs // documents.shape[1], 1)
+def _blocks_of_pairs(row, documents, steps):
+    """Slices that split some documents into blocks."""
+    step = max(steps.pairs // documents.shape[1], 1)
     return [slice(i, i + step) for i in range(0, row.shape[0], step)]
 
 
 def _steps(documents):
-    """The steps that suit where some documents lie."""
+    """The steps for the device and dtype of some documents."""
     if isinstance(documents, np.ndarray):
         return IN_HALF if documents.dtype == np.float16 else IN_NUMPY
     return ON_ACCELERATOR if is_on_accelerator(documents) else ON_HOST
 
 
-def _on_lines(scores, scale, offset, rows):
-    """Scores of some documents on their lines, in place."""
+def _scaled_scores(scores, scale, offset, rows):
+    """Apply the scale and offset of some documents to their scores, in place."""
     if scale is not None:
         scores *= beside(scale[rows], scores, scores.dtype)
     if offset is not None:
@@ -468,7 +485,7 @@ def _on_lines(scores, scale, offset, rows):
 
 
 def _products(queries, documents, by_dots, out=None):
-    """Inner products in the precision of a library; in numpy by dots BLAS starts no threads."""
+    """Inner products in the precision of the library; `by_dots` starts no BLAS threads."""
     xp = array_namespace(queries)
     if not isinstance(queries, np.ndarray):
         return xp.matmul(queries, xp.matrix_transpose(documents))
@@ -477,12 +494,11 @@ def _products(queries, documents, by_dots, out=None):
     return np.matmul(queries, documents.T, out=out)
 
 
-def _floor_under(rough, k):
-    """What at least k documents reach in each row of scores."""
-    xp, n_groups = array_namespace(rough), max(N_GROUPS, GROUPS_OF_K * k)
-    n_queries, n = rough.shape
+def _floor_under(rough, k, n_groups):
+    """A score that at least k documents reach, in each row of scores."""
+    xp, (n_queries, n) = array_namespace(rough), rough.shape
     if n > 2 * n_groups:
-        # The maxima of groups are scores of unlike documents, and fewer to sort.
+        # The maxima of the groups are scores of different documents, and fewer to sort.
         rest = n % n_groups
         whole = xp.reshape(rough[:, : n - rest], (n_queries, -1, n_groups))
         maxima = xp.max(whole, axis=1)
@@ -492,7 +508,7 @@ def _floor_under(rough, k):
 
 
 def _columns(mask):
-    """The columns where a mask is true at all, and the place of each column among them."""
+    """The columns in which a mask is true anywhere, and each column's index among them."""
     xp = array_namespace(mask)
     some = xp.any(mask, axis=0)
     at = xp.cumulative_sum(xp.astype(some, xp.int64)) - 1
@@ -500,7 +516,7 @@ def _columns(mask):
 
 
 def _log_sums(rough, slope, queries):
-    """The logarithm of each row's sum of ``exp(slope * score)``; the scores are overwritten."""
+    """The logarithm of each row's sum of ``exp(slope * score)``. Overwrites the scores."""
     xp = array_namespace(rough)
     largest = xp.max(rough, axis=1)
     rough -= largest[:, None]
@@ -510,8 +526,8 @@ def _log_sums(rough, slope, queries):
 
 
 def _widened(narrow, out):
-    """Write rows of float16, all finite, in float32: five times as fast as a cast."""
-    # Sign, exponent and fraction go to their places; the exponent then counts from elsewhere.
+    """Convert finite float16 rows to float32, five times as fast as a cast."""
+    # Shift sign, exponent and fraction to their float32 bits, then correct the exponent's bias.
     bits = out.view(np.int32)
     np.left_shift(narrow.view(np.int16), 13, out=bits, dtype=np.int32)
     bits &= np.int32(-0x70000001)

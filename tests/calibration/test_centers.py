@@ -71,7 +71,7 @@ def test_a_modality_that_only_the_prior_knows_is_corrected_by_it():
 
 def test_a_query_whose_mean_is_only_the_priors_is_warned_of():
     remover = ModalityGapRemover(prior={"text": PRIOR_TEXT}).fit(rows(image=[IMAGE] * 3))
-    with pytest.warns(UserWarning, match="mean of 'query:text' is the prior's alone"):
+    with pytest.warns(UserWarning, match="center of 'query:text' comes from the prior alone"):
         remover.transform(EmbeddingArray(ASKED[None], "query:text"))
 
 

@@ -115,7 +115,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, X, remover, error, older):
 
 def test_batches_of_different_kinds_are_refused(tmp_path, X, remover):
     wide = EmbeddingArray(X.values.astype("f8"), X.modality)
-    with pytest.raises(ValueError, match="Batch 1 became float64 of 5 .* first float32 of 5"):
+    with pytest.raises(ValueError, match="Batch 1 has dtype float64 .* first one float32"):
         save_transformed(remover, [X, wide], tmp_path / "Z.npy")
     assert not list(tmp_path.iterdir())
 

@@ -14,6 +14,7 @@ pytest.importorskip("typer")
 pytest.importorskip("open_clip")
 
 from gapremoval import CLIPEncoder, EmbeddingArray, Query
+from gapremoval._files import replacing
 from gapremoval.cli._index_file import IndexFile
 from gapremoval.cli._indexing import learn_question
 from gapremoval.cli._searching import ask
@@ -86,10 +87,31 @@ def test_what_is_broken_foreign_or_hidden_is_left_out_and_told(run, photos):
     for name in ("broken.jpg", "cut.png", "latin.txt", "gone.jpg"):
         assert sum(f"left out: {name}: " in line for line in lines) == 1
     assert (
-        "gapremoval: 4 files were not taken: 1 .cr2, 1 .docx, 1 .o (broken link), 1 .txt (blank)."
+        "gapremoval: 4 files were left out: 1 .cr2, 1 .docx, 1 .o (broken link), 1 .txt (blank)."
     ) in lines
     assert lines[-1] == "gapremoval: 80 files (40 image, 40 text) in index.gap"
     assert len(lines) == 6
+
+
+def test_a_picture_and_its_note_are_one_document_however_systems_spell_their_name(
+    run, tmp_path, scenes
+):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    scenes.images[0].save(folder / f"{composed}.png")
+    (folder / f"{decomposed}.txt").write_text(scenes.captions[0][0])
+    if len(os.listdir(folder)) < 2 or (folder / f"{composed}.txt").exists():
+        pytest.skip("the file system composes names")
+    assert run("index", folder, "--model", "pocket").code == 0
+    assert IndexFile.load("index.gap").documents == [[0, 1]]
+    assert "image+text" in run("search", "index.gap", scenes.captions[0][1]).out
+    scenes.images[1].save(folder / f"{decomposed}.png")
+    told = run("index", folder, "--model", "pocket").err
+    assert (
+        f"warning: Names that differ in their Unicode form alone are one document: '{composed}"
+        in told
+    )
 
 
 def test_heic_is_counted_with_what_it_takes_to_read_it(run, photos, monkeypatch):
@@ -102,7 +124,7 @@ def test_heic_is_counted_with_what_it_takes_to_read_it(run, photos, monkeypatch)
         (photos / f"IMG_{i}.HEIC").write_bytes(HEIC)
     done = run("index", photos, "--model", "pocket")
     assert done.code == 3
-    assert "3 files were not taken: 3 .heic (pip install pillow-heif)." in done.err
+    assert "3 files were left out: 3 .heic (pip install pillow-heif)." in done.err
     assert len(done.err.splitlines()) == 2
 
 
@@ -276,11 +298,18 @@ def test_permissions_and_links_of_an_index_are_kept(run, photos, tmp_path):
 
 
 def test_what_a_killed_run_left_is_cleared_away(run, photos, tmp_path):
-    (tmp_path / ".index.gap.12345678.part").write_bytes(b"half")
-    (tmp_path / ".other.gap.12345678.part").write_bytes(b"another's")
+    for name in ("index.gap", "index", "other.gap"):
+        before = {*tmp_path.glob("*.part")}
+        with replacing(tmp_path / name):
+            (partial,) = {*tmp_path.glob("*.part")} - before
+        partial.write_bytes(b"half")  # as a killed writer leaves it
+        (tmp_path / name).unlink()
+    assert len(list(tmp_path.glob("*.part"))) == 3
     assert run("index", photos, "--model", "pocket").code == 0
-    hidden = [name for name in os.listdir(tmp_path) if name.startswith(".")]
-    assert hidden == [".other.gap.12345678.part"]
+    left = sorted(path.name for path in tmp_path.glob("*.part"))
+    assert [name.rsplit(".", 3)[0] for name in left] == [".index", ".other.gap"]
+    assert run("index", photos, "--model", "pocket", "--out", "index").code == 0
+    assert len(list(tmp_path.glob("*.part"))) == 1
 
 
 @pytest.mark.parametrize("damage", [None, b"no database"])
@@ -307,7 +336,7 @@ def test_an_empty_folder_name_is_refused(run, photos):
     assert "FOLDER is empty" in done.err
 
 
-def test_what_was_learnt_is_kept_by_a_second_run_and_bound_to_the_model(run, photos, network):
+def test_what_was_learned_is_kept_by_a_second_run_and_bound_to_the_model(run, photos, network):
     run("index", photos, "--model", "pocket")
     run(
         "search",
@@ -315,25 +344,25 @@ def test_what_was_learnt_is_kept_by_a_second_run_and_bound_to_the_model(run, pho
         "a small red star in the middle on a plain grey background",
         "--learn",
     )
-    learnt = IndexFile.load("index.gap").learnt
-    assert learnt.modality.tolist() == ["query:text"]
+    learned = IndexFile.load("index.gap").learned
+    assert learned.modality.tolist() == ["query:text"]
     (photos / "scene 0.png").unlink()
     run("index", photos, "--model", "pocket")
-    assert np.array_equal(IndexFile.load("index.gap").learnt.values, learnt.values)
+    assert np.array_equal(IndexFile.load("index.gap").learned.values, learned.values)
     done = run("index", photos, "--model", network("another"))
     assert done.code == 1
     assert "holds 1 past questions, encoded by 'pocket'" in done.err
-    assert len(IndexFile.load("index.gap").learnt) == 1
+    assert len(IndexFile.load("index.gap").learned) == 1
 
 
-def test_questions_learnt_at_once_are_all_kept(run, photos):
+def test_questions_learned_at_once_are_all_kept(run, photos):
     run("index", photos, "--model", "pocket")
     index = IndexFile.load("index.gap")
     questions = [index.files[i : i + 1] for i in range(8)]
     questions = [EmbeddingArray(rows.values, "query:text") for rows in questions]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda rows: learn_question(Path("index.gap"), rows), questions))
-    kept = IndexFile.load("index.gap").learnt.values
+    kept = IndexFile.load("index.gap").learned.values
     assert len(kept) == 8
     assert set(map(bytes, kept)) == set(map(bytes, index.files.values[:8]))
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapremoval import EmbeddingArray
-from gapremoval.cli._index_file import MOST_LEARNT, IndexFile
+from gapremoval.cli._index_file import MOST_LEARNED, IndexFile
 
 
 def is_part(name):
@@ -26,7 +26,7 @@ names = st.lists(
 ).map(lambda files: list(dict.fromkeys("/".join(way) + suffix for way, suffix in files)))
 
 
-def make(files, n_captions=2, n_learnt=3):
+def make(files, n_captions=2, n_learned=3):
     rng = np.random.default_rng(0)
 
     def rows(n, modality):
@@ -40,14 +40,14 @@ def make(files, n_captions=2, n_learnt=3):
         files,
         rows(len(files), kinds),
         rows(n_captions, "query:text"),
-        rows(n_learnt, "query:image"),
+        rows(n_learned, "query:image"),
     )
 
 
 @given(names, st.integers(0, 3), st.integers(0, 3))
-def test_what_was_saved_comes_back(tmp_path_factory, files, n_captions, n_learnt):
+def test_what_was_saved_comes_back(tmp_path_factory, files, n_captions, n_learned):
     path = tmp_path_factory.mktemp("index") / "index.gap"
-    saved = make(files, n_captions, n_learnt)
+    saved = make(files, n_captions, n_learned)
     saved.save(path)
     assert_same(IndexFile.load(path), saved)
 
@@ -64,15 +64,15 @@ def test_files_that_differ_in_the_suffix_are_one_document():
 
 
 def test_no_more_past_questions_are_kept_than_can_teach():
-    index = make(["x.jpg"], n_learnt=0)
-    rows = EmbeddingArray(np.arange(4.0 * (MOST_LEARNT + 5)).reshape(-1, 4), "query:text")
-    assert np.array_equal(index.with_learnt(rows).learnt.values, rows.values[5:])
+    index = make(["x.jpg"], n_learned=0)
+    rows = EmbeddingArray(np.arange(4.0 * (MOST_LEARNED + 5)).reshape(-1, 4), "query:text")
+    assert np.array_equal(index.with_learned(rows).learned.values, rows.values[5:])
 
 
 def assert_same(loaded, saved):
     for name in ("model", "fingerprint", "folder", "names", "version"):
         assert getattr(loaded, name) == getattr(saved, name)
-    for name in ("files", "captions", "learnt"):
+    for name in ("files", "captions", "learned"):
         before, after = getattr(saved, name), getattr(loaded, name)
         assert (before.modality == after.modality).all()
         assert np.array_equal(before.values, after.values)

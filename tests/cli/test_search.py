@@ -21,12 +21,6 @@ from gapremoval.cli._searching import ask
 from gapremoval.datasets import load_ordinary_captions
 
 
-@pytest.fixture
-def indexed(run, photos):
-    assert run("index", photos, "--model", "pocket").code == 0
-    return photos
-
-
 def files(done):
     """The paths of a JSON answer, best first."""
     results = json.loads(done.out)["results"]
@@ -116,7 +110,7 @@ def test_a_lone_picture_is_found_among_pictures_and_the_warning_says_so(run, pho
     scenes.images[0].save(photos / "alone.png")
     done = run("index", photos, "--model", "pocket")
     assert done.code == 0
-    assert "warning: a lone image is its own mean: --only image finds it." in done.err
+    assert "warning: a single image is its own mean: --only image finds it." in done.err
     found = files(run("search", "index.gap", "a ring", "--only", "image", "--json"))
     assert found == [[str(photos / "alone.png")]]
 
@@ -178,11 +172,11 @@ def test_only_what_is_learnt_changes_an_answer_and_it_makes_answers_better(run, 
     assert run("search", "index.gap", question).out == before
     assert run("search", "index.gap", question, "--learn").out == before
     assert run("search", "index.gap", question).out != before
-    learnt = IndexFile.load("index.gap").learnt
+    learnt = IndexFile.load("index.gap").learned
     assert np.array_equal(learnt.values, encoder.transform([Query(question)]).values)
-    assert "0 ordinary captions, 1 learnt" in run("info", "index.gap").out
+    assert "0 ordinary captions, 1 learned" in run("info", "index.gap").out
     asked = [Query(captions[2]) for captions in scenes.captions]
-    taught = index.with_learnt(encoder.transform(asked))
+    taught = index.with_learned(encoder.transform(asked))
     assert quality(taught) >= quality(index)
 
 
@@ -207,10 +201,10 @@ def test_the_drift_of_questions_tells_them_from_the_notes(run, indexed, scenes):
     elsewhere = [Query(caption) for caption in load_ordinary_captions()]
     drifts = []
     for asked in (alike, elsewhere):
-        index.with_learnt(encoder.transform(asked)).save("index.gap")
+        index.with_learned(encoder.transform(asked)).save("index.gap")
         told = run("info", "index.gap").out
         found = re.search(
-            r"^drift +learnt questions ([\d.]+) standard errors off texts$", told, re.M
+            r"^drift +learned questions ([\d.]+) standard errors off texts$", told, re.M
         )
         drifts.append(float(found[1]))
     assert drifts[0] < 1.5
@@ -241,23 +235,50 @@ def test_an_index_is_refused_with_other_weights(run, photos, network, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name a TEXT or an --image"),
+        ([], "Name a TEXT or an --image"),
         ([" "], "TEXT is blank"),
-        (["--image", "absent.png"], "there is no picture 'absent.png'"),
+        (["--image", "absent.png"], "There is no picture 'absent.png'"),
         (["photos/scene 0.png"], "did you mean --image photos/scene 0.png?"),
         (["x", "-n", "0"], "-n"),
         (["x", "-n", "many"], "-n"),
         (["x", "--nonsense"], "--nonsense"),
         (["caf\udce9"], "TEXT is not UTF-8"),
-        (["--image", "photos"], "there is no picture 'photos'"),
-        (["--image", ""], "there is no picture ''"),
+        (["--image", "photos"], "There is no picture 'photos'"),
+        (["--image", ""], "There is no picture ''"),
         (["x", "--only", "audio"], "--only"),
+        (["x", "--only", "\x1b[31m"], "\\x1b[31m"),
+        (["x", "--\x1b[31m"], "--\\x1b[31m"),
+        (["x", "y\x1b[31m"], "y\\x1b[31m"),
+        (["--image", "\x1b[31m\n.png"], "There is no picture '\\x1b[31m\\n.png'"),
     ],
 )
 def test_wrong_use_is_exit_code_2_and_a_line_that_mends_it(run, indexed, arguments, message):
     done = run("search", "index.gap", *arguments)
     assert (done.code, done.out) == (2, "")
     assert message in done.err
+    assert len(done.err.splitlines()) == 1
+    assert done.err.endswith("See 'gapremoval search --help'.\n")
+    assert "\x1b" not in done.err
+
+
+def test_a_picture_whose_name_commands_the_terminal_is_told_escaped(run, indexed):
+    name = "red\x1b[31m\u202egnp.png"
+    (indexed / "scene 0.png").rename(name)
+    done = run("search", "index.gap", name)
+    assert (done.code, done.out) == (2, "")
+    assert "TEXT names a picture: did you mean --image red\\x1b[31m\\u202egnp.png?" in done.err
+    Path(name).unlink()
+    done = run("search", "index.gap", name)
+    assert done.code == 0
+    assert done.err.startswith("gapremoval: warning: did you mean --image red\\x1b[31m")
+    assert not {"\x1b", "\u202e"} & {*done.err}
+
+
+def test_without_a_command_the_help_is_shown(run):
+    done = run()
+    assert done.code == 0
+    assert done.out == run("--help").out
+    assert run("no\x1bsense").err.startswith("gapremoval: error: No such command 'no\\x1bsense'")
 
 
 def test_a_text_like_the_name_of_a_picture_that_is_not_there_is_a_text_with_a_warning(run, indexed):

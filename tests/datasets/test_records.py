@@ -38,7 +38,7 @@ records_and_items = st.lists(
 )
 
 
-@pytest.mark.parametrize("table", [list, iter, pd.DataFrame])
+@pytest.mark.parametrize("table", [list, iter, pd.DataFrame], ids=["list", "iter", "pandas"])
 @given(records_and_items)
 def test_every_item_has_the_id_of_its_record_and_the_order_is_kept(table, drawn):
     records = [{"text": text, "image": image} for (text, _), (image, _) in drawn]
@@ -142,6 +142,49 @@ def test_images_given_as_strings_become_paths_and_texts_stay_strings():
     assert items == ["shoe.jpg", Path("a.jpg"), Path("b.jpg"), Path("a.jpg")]
     assert [isinstance(item, Path) for item in items] == [False, True, True, True]
     assert ids == [0] * 4
+
+
+def polars_frame(records):
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame(records, strict=False)
+
+
+def arrow_table(records):
+    return pytest.importorskip("pyarrow").Table.from_pylist(records)
+
+
+def arrow_frame(records):
+    pytest.importorskip("pyarrow")
+    return pd.DataFrame(records).convert_dtypes(dtype_backend="pyarrow")
+
+
+def nullable_frame(records):
+    return pd.DataFrame(records).convert_dtypes()
+
+
+TABLES = [pd.DataFrame, nullable_frame, arrow_frame, polars_frame, arrow_table]
+cell = st.none() | st.sampled_from(["", " ", "a", "b.jpg"])
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
+@pytest.mark.parametrize("lists", [False, True])
+@given(
+    st.lists(
+        st.tuples(cell, cell).filter(lambda cells: any(x and x.strip() for x in cells)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_tables_of_all_kinds_give_the_items_of_their_records(table, lists, drawn):
+    wrap = (lambda x: None if x is None else [x, x]) if lists else (lambda x: x)
+    records = [
+        {"id": number, "text": wrap(text), "image": wrap(image)}
+        for number, (text, image) in enumerate(drawn, 5)
+    ]
+    items, ids = explode_documents(table(records))
+    assert (items, ids) == explode_documents(records)
+    without = [{name: record[name] for name in ("text", "image")} for record in records]
+    assert explode_documents(table(without)) == explode_documents(without)
 
 
 def test_pictures_are_passed_on_as_they_are():

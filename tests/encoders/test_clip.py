@@ -95,7 +95,7 @@ def test_tensors_stay_tensors():
     Z = tiny(output="torch").transform(["a", *pictures(2)])
     assert isinstance(Z.values, torch.Tensor)
     assert not Z.values.is_inference()
-    np.testing.assert_allclose(Z.numpy().values, tiny().transform(["a", *pictures(2)]).values)
+    np.testing.assert_allclose(Z.to_host().values, tiny().transform(["a", *pictures(2)]).values)
 
 
 def test_texts_that_are_cut_are_counted_in_one_warning():
@@ -278,7 +278,7 @@ def test_the_cache_knows_rows_by_their_content(encoded, tmp_path):
     np.testing.assert_array_equal(first.values, again.values[::-1])
     np.testing.assert_allclose(first.values, tiny().transform(items).values, atol=1e-6)
     tensors = tiny(memory=tmp_path / "cache", output="torch").transform(items)
-    np.testing.assert_array_equal(tensors.numpy().values, first.values)
+    np.testing.assert_array_equal(tensors.to_host().values, first.values)
 
 
 def test_a_changed_file_is_encoded_anew_and_a_moved_one_is_not(encoded, tmp_path):

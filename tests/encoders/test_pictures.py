@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile, ImageOps, ImageSequence
 
+from gapremoval._items import picture_suffixes
 from gapremoval.encoders._pictures import (
     UnreadablePicture,
     picture_content,
-    picture_suffixes,
     quiet_pillow,
     read_picture,
 )

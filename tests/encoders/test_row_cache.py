@@ -4,8 +4,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,12 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapremoval.encoders import _row_cache
-from gapremoval.encoders._row_cache import DAMAGED_FILE, FILE, LOCK_FILE, cached_rows
-
-filelock = pytest.importorskip("filelock")
+from gapremoval.encoders._row_cache import DAMAGED_FILE, FILE, cached_rows
 
 N_FEATURES = 24
+
+fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 def key_of(content):
@@ -59,8 +57,15 @@ class Encoder:
             time.sleep(self.seconds)
             yield chunk, truth([self.contents[position] for position in chunk])
 
-    def rows(self, memory):
-        return cached_rows(memory, [key_of(c) for c in self.contents], self, N_FEATURES)
+    def rows(self, memory, **kwargs):
+        return cached_rows(memory, [key_of(c) for c in self.contents], self, N_FEATURES, **kwargs)
+
+
+def start(function, *args):
+    """Start a process that calls a function."""
+    process = multiprocessing.get_context("fork").Process(target=function, args=args)
+    process.start()
+    return process
 
 
 def encoded(log):
@@ -138,7 +143,7 @@ def test_a_file_cut_off_anywhere_is_never_read_as_good_and_is_mended(tmp_path, f
     numbers = list(range(40))
     Encoder(numbers, os.devnull).rows(folder)
     content = (folder / FILE).read_bytes()
-    for size in [*range(0, 120, 7), *range(120, len(content), 641), len(content) - 1]:
+    for size in [*range(0, 120, 13), *range(120, len(content), 2477), len(content) - 1]:
         log = tmp_path / f"log{size}"
         (folder / FILE).write_bytes(content[:size])
         with warnings.catch_warnings(record=True) as caught:
@@ -154,10 +159,10 @@ def test_a_file_that_is_no_database_is_set_aside_with_one_warning(log, folder):
     folder.mkdir()
     (folder / FILE).write_text("photos " * 1000)
     (folder / f"{FILE}-journal").write_text("of something else")
-    with warns_once("damaged .*a new one is begun"):
+    with warns_once("damaged .*a new one is started"):
         Encoder([1, 2, 3, 4], log, chunk=1).rows(folder)
     assert (folder / DAMAGED_FILE).read_text().startswith("photos")
-    assert sorted(os.listdir(folder)) == sorted([FILE, DAMAGED_FILE, LOCK_FILE])
+    assert sorted(os.listdir(folder)) == sorted([FILE, DAMAGED_FILE])
     Encoder([4, 3, 2, 1], log).rows(folder)
     assert encoded(log) == [1, 2, 3, 4]
 
@@ -178,6 +183,7 @@ def test_a_file_damaged_over_and_over_is_given_up(log, folder):
             (folder / FILE).write_text("photos " * 1000)
             yield chunk, truth(chunk)
 
+    folder.mkdir()
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
         rows = cached_rows(folder, [key_of(n) for n in range(8)], encode, N_FEATURES)
@@ -225,15 +231,15 @@ def test_rows_of_another_length_are_encoded_anew(folder):
     def narrow(positions):
         yield positions, np.ones((len(positions), 4))
 
-    assert cached_rows(folder, ["a", "b"], narrow).shape == (2, 4)
-    assert cached_rows(folder, [b"b", b"a"], None).shape == (2, 4)
+    assert cached_rows(folder, ["a", "b"], narrow, 4).shape == (2, 4)
+    assert cached_rows(folder, [b"b", b"a"], None, 4).shape == (2, 4)
 
     def wide(positions):
         yield positions, np.ones((len(positions), 5))
 
     assert cached_rows(folder, ["a", "b"], wide, 5).shape == (2, 5)
-    with pytest.raises(ValueError, match="rows have 4 features, others 5"):
-        cached_rows(folder, ["a", "c"], narrow)
+    with pytest.raises(ValueError, match=r"Expected rows of shape \(1, 5\), got \(1, 4\)"):
+        cached_rows(folder, ["a", "c"], narrow, 5)
 
 
 def test_shorter_rows_of_before_are_read_where_their_length_is_named(folder):
@@ -243,7 +249,7 @@ def test_shorter_rows_of_before_are_read_where_their_length_is_named(folder):
     def wide(positions):
         yield positions, np.full((len(positions), 5), 2)
 
-    cached_rows(folder, ["a", "b"], narrow)
+    cached_rows(folder, ["a", "b"], narrow, 4)
     rows = cached_rows(folder, ["c", "a", "a"], wide, 5, 4)
     np.testing.assert_array_equal(rows[0], np.full(5, 2))
     np.testing.assert_array_equal(rows[1:], [[1, 1, 1, 1, np.nan]] * 2)
@@ -251,7 +257,7 @@ def test_shorter_rows_of_before_are_read_where_their_length_is_named(folder):
 
 def test_no_keys_need_no_folder(folder):
     assert cached_rows(folder, [], None, 7).shape == (0, 7)
-    assert cached_rows(None, [], None).shape == (0, 0)
+    assert cached_rows(None, [], None, 7).shape == (0, 7)
     assert not folder.exists()
 
 
@@ -265,7 +271,7 @@ def test_memory_may_be_a_string_a_path_or_a_joblib_memory(log, folder, monkeypat
         Encoder([1, 2, 1], log).rows(memory)
     assert encoded(log) == [1, 2] * 3
     assert sorted(tmp_path.rglob("*")) == before
-    with pytest.raises(TypeError, match="memory is a folder"):
+    with pytest.raises(TypeError, match="memory must be a folder"):
         Encoder([1], log).rows(3)
 
 
@@ -277,7 +283,7 @@ def test_rows_that_are_not_finite_are_refused_and_not_stored(value, is_cached, l
         yield [2, 1], np.array([truth([3])[0], np.full(N_FEATURES, value)])
 
     memory = folder if is_cached else None
-    with pytest.raises(ValueError, match=r"not finite are not kept: positions \[1\]"):
+    with pytest.raises(ValueError, match=r"not finite cannot be cached: positions \[1\]"):
         cached_rows(memory, [key_of(n) for n in [1, 2, 3]], encode, N_FEATURES)
     Encoder([1, 2, 3], log).rows(memory)
     assert encoded(log) == ([2, 3] if is_cached else [1, 2, 3])
@@ -304,13 +310,13 @@ def test_what_the_encoder_leaves_out_comes_back_as_nan_and_is_asked_for_again(is
 @pytest.mark.parametrize(
     ("chunks", "message"),
     [
-        ([([0, 2], np.ones((1, 2)))], r"2 positions came with rows of shape \(1, 2\)"),
-        ([([0, 2], np.ones(2))], r"2 positions came with rows of shape \(2,\)"),
-        ([([0, 1], np.ones((2, 2)))], "position 1 was not asked for"),
-        ([([0, 3], np.ones((2, 2)))], "position 3 was not asked for"),
-        ([([0, -1], np.ones((2, 2)))], "position -1 was not asked for"),
-        ([([0], np.ones((1, 2))), ([0], np.ones((1, 2)))], "came twice"),
-        ([([0], np.ones((1, 2))), ([2], np.ones((1, 3)))], "3 features, others 2"),
+        ([([0, 2], np.ones((1, 2)))], r"shape \(2, 2\), got \(1, 2\)"),
+        ([([0, 2], np.ones(2))], r"shape \(2, 2\), got \(2,\)"),
+        ([([0], np.ones((1, 2))), ([2], np.ones((1, 3)))], r"shape \(1, 2\), got \(1, 3\)"),
+        ([([0, 1], np.ones((2, 2)))], r"Positions \[1\] were not asked for"),
+        ([([0, 3], np.ones((2, 2)))], r"Positions \[3\] were not asked for"),
+        ([([0, -1], np.ones((2, 2)))], r"Positions \[-1\] were not asked for"),
+        ([([0], np.ones((1, 2))), ([0], np.ones((1, 2)))], r"\[0\] .*or yielded twice"),
     ],
 )
 def test_an_encoder_that_gives_other_rows_than_asked_is_an_error(chunks, message, folder):
@@ -319,7 +325,7 @@ def test_an_encoder_that_gives_other_rows_than_asked_is_an_error(chunks, message
         yield from chunks
 
     with pytest.raises(ValueError, match=message):
-        cached_rows(folder, ["a", "a", "b"], encode)
+        cached_rows(folder, ["a", "a", "b"], encode, 2)
 
 
 def test_an_interrupted_call_keeps_the_chunks_before(log, folder):
@@ -341,85 +347,95 @@ def test_threads_on_one_folder_encode_each_row_once(log, folder):
     assert sorted(encoded(log)) == list(range(20))
 
 
-def test_loky_workers_on_one_folder_encode_each_row_once(log, folder):
+@fork
+def test_processes_on_one_folder_get_the_right_rows_and_encode_none_twice_themselves(log, folder):
+    def encode(number):
+        own = list(range(number * 4, number * 4 + 24))
+        rows = Encoder(own, f"{log}{number}", seconds=0.02).rows(folder)
+        np.testing.assert_array_equal(rows, truth(own))
+
+    both = [start(encode, number) for number in range(3)]
+    for process in both:
+        process.join(60)
+        assert process.exitcode == 0
+    for number in range(3):
+        once = encoded(Path(f"{log}{number}"))
+        assert len(once) == len(set(once))
+    np.testing.assert_array_equal(Encoder(range(32), log).rows(folder), truth(range(32)))
+    assert encoded(log) == []
+
+
+def test_loky_workers_may_share_a_folder(log, folder):
     numbers = [list(range(start, start + 12)) for start in (0, 4, 8, 0)]
     rows = joblib.Parallel(n_jobs=2)(
-        joblib.delayed(Encoder(part, log, seconds=0.05).rows)(folder) for part in numbers
+        joblib.delayed(Encoder(part, log).rows)(folder) for part in numbers
     )
     for part, part_rows in zip(numbers, rows):
         np.testing.assert_array_equal(part_rows, truth(part))
-    assert sorted(encoded(log)) == list(range(20))
+    assert set(encoded(log)) == set(range(20))
 
 
-def script(text, folder, log):
-    """Start a python process with this module's names at hand."""
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-Werror",
-            "-c",
-            f"import sys; sys.path[:0] = {sys.path!r}\n"
-            "from test_row_cache import *\n"
-            "folder, log = Path(sys.argv[1]), Path(sys.argv[2])\n" + text,
-            str(folder),
-            str(log),
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@fork
+def test_many_processes_may_begin_a_cache_at_once(folder, log):
+    def encode(number):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for content in range(number, number + 3):
+                Encoder([content], os.devnull).rows(folder)
+
+    processes = [start(encode, number) for number in range(12)]
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    Encoder(range(14), log).rows(folder)
+    assert encoded(log) == []
 
 
-def test_two_python_processes_on_one_folder_encode_each_row_once(log, folder):
-    text = "Encoder(list(range(30)), log, seconds=0.05).rows(folder)"
-    both = [script(text, folder, log) for _ in range(2)]
-    for process in both:
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
-    assert sorted(encoded(log)) == list(range(30))
-
-
-def test_a_killed_process_gives_up_its_turn(log, folder):
-    first = script("Encoder(list(range(9)), log, chunk=2, seconds=60).rows(folder)", folder, log)
+@fork
+def test_a_killed_process_holds_nobody_up(log, folder):
+    first = start(Encoder(list(range(9)), log, chunk=2, seconds=60).rows, folder)
     while len(encoded(log)) < 2:
-        assert first.poll() is None, first.stderr.read()
+        assert first.is_alive()
         time.sleep(0.02)
     first.kill()
-    first.communicate()
+    first.join()
     np.testing.assert_array_equal(Encoder(range(9), log).rows(folder), truth(range(9)))
     assert encoded(log) == [0, 1, *range(9)]  # the two were under way
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@fork
 @pytest.mark.parametrize("steps", [5, 60, 250, 1000, 2500])
-def test_a_process_killed_in_the_middle_of_a_write_leaves_nothing_wrong(steps, log, folder):
-    # With a cache of one page sqlite writes into the file long before the transaction ends.
-    text = f"""
-Encoder([0, 1, 2], log).rows(folder)
-connect = sqlite3.connect
-def connect_and_die(*args, **kwargs):
-    connection = connect(*args, **kwargs)
-    connection.execute("PRAGMA cache_size = 1")
-    with closing(connect(folder / FILE)) as other:
-        (n_rows,) = other.execute("SELECT count(*) FROM rows").fetchone()
-    if n_rows > 3:
-        connection.set_progress_handler(lambda: os.kill(os.getpid(), signal.SIGKILL), {steps})
-    return connection
-sqlite3.connect = connect_and_die
-Encoder(list(range(3, 1000)), log, chunk=400).rows(folder)
-"""
-    process = script(text, folder, log)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, errors
+def test_a_process_killed_in_the_middle_of_a_write_leaves_nothing_wrong(
+    steps, log, folder, monkeypatch
+):
+    connect = sqlite3.connect
+
+    # With a cache of one page sqlite writes to the disk long before the transaction ends.
+    def connect_and_die(*args, **kwargs):
+        connection = connect(*args, **kwargs)
+        connection.execute("PRAGMA cache_size = 1")
+        (n_rows,) = connection.execute("SELECT count(*) FROM rows").fetchone()
+        if n_rows > 3:
+            connection.set_progress_handler(lambda: os.kill(os.getpid(), signal.SIGKILL), steps)
+        return connection
+
+    def encode():
+        monkeypatch.setattr(sqlite3, "connect", connect_and_die)
+        Encoder(list(range(3, 1000)), log, chunk=400).rows(folder)
+
+    Encoder([0, 1, 2], os.devnull).rows(folder)
+    process = start(encode)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     if steps > 1000:
-        assert (folder / f"{FILE}-journal").exists()
+        assert (folder / f"{FILE}-wal").stat().st_size > 2 * 16384
     log.unlink()
     np.testing.assert_array_equal(Encoder(range(1000), log).rows(folder), truth(range(1000)))
     assert encoded(log) == list(range(403, 1000))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@fork
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_cache_in_use_works_in_a_child_process(method, log, folder):
     Encoder([1, 2], log).rows(folder)
     busy = Encoder([3, 4, 5], log, chunk=1, seconds=0.3)
@@ -432,12 +448,14 @@ def test_a_cache_in_use_works_in_a_child_process(method, log, folder):
     thread.join()
     for part, part_rows in zip(parts, rows):
         np.testing.assert_array_equal(part_rows, truth(part))
-    assert sorted(encoded(log)) == [1, 2, 3, 4, 5, 6]
+    assert set(encoded(log)) == {1, 2, 3, 4, 5, 6}
+    Encoder([1, 2, 3, 4, 5, 6], folder.with_name("other")).rows(folder)
+    assert encoded(folder.with_name("other")) == []
 
 
 def test_a_folder_under_a_file_warns_once_and_encodes(log, tmp_path):
     (tmp_path / "file").write_text("")
-    with warns_once("cannot be used .*encoded and not kept"):
+    with warns_once("cannot be used .*encoded and not stored"):
         rows = Encoder([1, 2, 1, 3, 4], log, chunk=1).rows(tmp_path / "file" / "cache")
     np.testing.assert_array_equal(rows, truth([1, 2, 1, 3, 4]))
     assert encoded(log) == [1, 2, 3, 4]
@@ -460,45 +478,46 @@ def test_a_database_that_cannot_be_opened_warns_once_and_encodes(
     assert encoded(log) == [1, 2, 3] * 2
 
 
-def test_a_folder_that_may_only_be_read_is_read(log, folder, monkeypatch):
-    def open_to_read(path, **kwargs):
-        return connect(f"{Path(path).as_uri()}?mode=ro", uri=True, **kwargs)
+@pytest.fixture
+def without_permission():
+    """Call a function in a process that may not write everywhere, as root may."""
 
-    Encoder([1, 2], log).rows(folder)
-    connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", open_to_read)
-    np.testing.assert_array_equal(Encoder([2, 1], log).rows(folder), truth([2, 1]))
-    with warns_once("attempt to write a readonly database"):
-        rows = Encoder([1, 2, 3, 4], log, chunk=1).rows(folder)
-    np.testing.assert_array_equal(rows, truth([1, 2, 3, 4]))
-    assert encoded(log) == [1, 2, 3, 4]
+    def call(function):
+        def without_rights():
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            function()
+
+        process = start(without_rights)
+        process.join(60)
+        assert process.exitcode == 0
+
+    return call
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no permissions to take away")
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write")
-def test_a_folder_without_permission_to_write_is_read(log, folder):
-    Encoder([1, 2], log).rows(folder)
-    (folder / LOCK_FILE).unlink()
-    folder.chmod(0o555)
-    try:
-        Encoder([1, 2], log).rows(folder)
-        with warns_once("cannot be used"):
-            Encoder([1, 2, 3], log).rows(folder)
-    finally:
+@fork
+@pytest.mark.parametrize("is_filled", [True, False])
+def test_a_folder_without_permission_to_write_is_read(is_filled, without_permission):
+    with tempfile.TemporaryDirectory() as outer:  # below a folder that others may enter
+        os.chmod(outer, 0o755)
+        folder = Path(outer, "caf\u00e9 100% #1")
+        folder.mkdir()
+        if is_filled:
+            Encoder([1, 2], os.devnull).rows(folder)
+        folder.chmod(0o555)
+
+        def read():
+            log = Path(tempfile.mkdtemp(), "log")
+            if is_filled:
+                np.testing.assert_array_equal(Encoder([2, 1], log).rows(folder), truth([2, 1]))
+                assert encoded(log) == []
+            with warns_once("cannot be used"):
+                rows = Encoder([1, 2, 3, 4], log, chunk=1).rows(folder)
+            np.testing.assert_array_equal(rows, truth([1, 2, 3, 4]))
+            assert encoded(log) == ([3, 4] if is_filled else [1, 2, 3, 4])
+
+        without_permission(read)
         folder.chmod(0o755)
-    assert encoded(log) == [1, 2, 3]
-
-
-def test_a_lock_that_is_refused_warns_once_and_encodes(log, folder, monkeypatch):
-    def refuse(self, *args, **kwargs):
-        raise PermissionError("no lock here")
-
-    Encoder([1, 2], log).rows(folder)
-    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
-    with warns_once("no lock here"):
-        rows = Encoder([1, 2, 3], log, chunk=1).rows(folder)
-    np.testing.assert_array_equal(rows, truth([1, 2, 3]))
-    assert encoded(log) == [1, 2, 3]
 
 
 def test_a_full_disk_warns_once_and_keeps_what_was_stored(log, folder, monkeypatch):
@@ -522,16 +541,29 @@ def test_a_full_disk_warns_once_and_keeps_what_was_stored(log, folder, monkeypat
     assert again[0] > 0
 
 
-def test_a_database_locked_by_others_warns_once_and_encodes(log, folder, monkeypatch):
-    monkeypatch.setattr(_row_cache, "BUSY_SECONDS", 0.1)
+def test_a_database_locked_by_others_is_read_and_warns_once(log, folder):
     Encoder([1, 2], log).rows(folder)
     with closing(sqlite3.connect(folder / FILE)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         with warns_once("database is locked"):
-            rows = Encoder([1, 2, 3], log, chunk=1).rows(folder)
-        np.testing.assert_array_equal(rows, truth([1, 2, 3]))
+            rows = Encoder([1, 2, 3, 4], log, chunk=1).rows(folder, _busy_seconds=0.1)
+        np.testing.assert_array_equal(rows, truth([1, 2, 3, 4]))
     Encoder([1, 2, 3], log).rows(folder)
-    assert encoded(log) == [1, 2, 1, 2, 3, 3]
+    assert encoded(log) == [1, 2, 3, 4, 3]
+
+
+@fork
+def test_a_short_lock_of_another_process_is_waited_for(log, folder):
+    Encoder([1], log).rows(folder)
+    connection = sqlite3.connect(folder / FILE, check_same_thread=False)
+    with closing(connection):
+        connection.execute("BEGIN EXCLUSIVE")
+        unlocking = threading.Timer(0.3, connection.rollback)
+        unlocking.start()
+        Encoder([1, 2], log).rows(folder)
+        unlocking.join()
+    Encoder([1, 2], log).rows(folder)
+    assert encoded(log) == [1, 2]
 
 
 def test_a_folder_removed_between_calls_is_made_anew(log, folder):
@@ -554,17 +586,22 @@ def test_a_folder_removed_during_a_call_is_made_anew(log, folder):
     assert encoded(log) == [1]
 
 
-def test_without_filelock_an_error_says_what_to_install(log, folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "filelock", None)
-    np.testing.assert_array_equal(Encoder([1, 2], log).rows(None), truth([1, 2]))
-    with pytest.raises(ImportError, match=r"pip install 'gapremoval\[clip\]'"):
-        Encoder([1, 2], log).rows(folder)
-
-
 def test_a_call_that_finds_all_its_rows_waits_for_nobody(log, folder):
     Encoder([1, 2], log).rows(folder)
-    with filelock.FileLock(folder / LOCK_FILE):
-        np.testing.assert_array_equal(Encoder([2, 1], log).rows(folder), truth([2, 1]))
+    is_encoding, may_end = threading.Event(), threading.Event()
+
+    def encode(positions):
+        is_encoding.set()
+        may_end.wait(60)
+        yield positions, truth([3])
+
+    busy = threading.Thread(target=cached_rows, args=[folder, [key_of(3)], encode, N_FEATURES])
+    busy.start()
+    is_encoding.wait(60)
+    np.testing.assert_array_equal(Encoder([2, 1], log).rows(folder), truth([2, 1]))
+    may_end.set()
+    busy.join()
+    assert encoded(log) == [1, 2]
 
 
 def test_many_keys_take_few_queries_and_little_memory(folder):

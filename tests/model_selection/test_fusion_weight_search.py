@@ -562,7 +562,7 @@ def test_a_scoring_that_ranks_nothing_is_an_error(corpus, scoring):
 
 @pytest.mark.parametrize("estimator", [PCA(), make_pipeline(PCA()), ModalityGapRemover()])
 def test_what_ends_in_no_retriever_is_an_error(corpus, estimator):
-    with pytest.raises(TypeError, match="MixedModalityRetriever or a pipeline that ends in one"):
+    with pytest.raises(TypeError, match="MixedModalityRetriever, or a pipeline that ends in one"):
         FusionWeightSearchCV(estimator, SHARES).fit(*corpus)
 
 

@@ -20,12 +20,12 @@ from gapremoval import (
     search,
 )
 from gapremoval.datasets import make_mixed_modality
-from gapremoval.metrics import mrr_at_k, ndcg_at_k, precision_at_k, recall_at_k
+from gapremoval.metrics import ndcg_at_k, precision_at_k, recall_at_k, reciprocal_rank_at_k
 
 METRICS = {
     "ndcg": ndcg_at_k,
     "recall": recall_at_k,
-    "mrr": mrr_at_k,
+    "mrr": reciprocal_rank_at_k,
     "precision": precision_at_k,
 }
 
@@ -174,7 +174,7 @@ def test_queries_without_known_answer_are_left_out(corpus, pipe):
 def test_weights_weigh_the_queries(corpus, pipe):
     Q, answers = queries_of(corpus)
     scorer = make_ranking_scorer("mrr@10")
-    values = mrr_at_k(answers, search(pipe, Q, 10).ids, 10)
+    values = reciprocal_rank_at_k(answers, search(pipe, Q, 10).ids, 10)
     weights = np.random.default_rng(0).random(60)
     want = np.average(values, weights=weights)
     assert scorer(pipe, Q, answers, sample_weight=weights) == pytest.approx(want)

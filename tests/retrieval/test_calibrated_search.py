@@ -89,10 +89,10 @@ def test_neither_batch_nor_order_nor_block_size_matters(seed, dtype, blocks):
     want, queries = fitted(seed, dtype)
     whole = want.search(queries)
     with pytest.MonkeyPatch.context() as patch:
-        steps = _top_k.Steps(blocks[0], blocks[1], blocks[1], blocks[2])
+        steps = _top_k.Steps(
+            blocks[0], blocks[1], blocks[1], blocks[2], few_scores=0, groups=blocks[2]
+        )
         patch.setattr(_top_k, "_steps", lambda documents: steps)
-        patch.setattr(_top_k, "FEW_SCORES", 0)
-        patch.setattr(_top_k, "N_GROUPS", blocks[2])
         assert_same_results(whole, want.search(queries))
         patch.setattr(_teaching, "BLOCK_SCORES", blocks[0])
         patch.setattr(_teaching, "BLOCK_DOCUMENTS", blocks[1])

@@ -68,7 +68,7 @@ def test_documents_come_and_go_and_pickles_hold_numpy(device):
 def test_the_recommended_pipeline_takes_half_precision(device):
     X, y, queries = rows_and_queries(0)
     pipe, half = make_search_pipeline(), tensors(X, device, torch.float16)
-    want = pipe.fit(half.numpy(), y)[-1].search(pipe[:-1].transform(queries))
+    want = pipe.fit(half.to_host(), y)[-1].search(pipe[:-1].transform(queries))
     found = pipe.fit(half, y)[-1].search(pipe[:-1].transform(queries))
     np.testing.assert_allclose(found.scores, want.scores, atol=0.1)
     np.testing.assert_allclose(found.probabilities, want.probabilities, atol=0.05)

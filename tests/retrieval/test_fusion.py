@@ -76,7 +76,7 @@ def test_weights_that_are_all_zero_count_as_equal():
 
 
 def test_a_modality_without_a_weight_is_named():
-    with pytest.raises(ValueError, match="no weight for 'image'.*it names 'text'"):
+    with pytest.raises(ValueError, match="no weight for 'image'.*it has weights for 'text'"):
         fused([("text", TEXT), ("image", IMAGE)], {"text": 1})
 
 

@@ -41,6 +41,13 @@ def add(retriever, first, tags, per_document=1, name="new"):
     return retriever.partial_fit(EmbeddingArray(ROWS[first : first + len(tags)], tags), ids)
 
 
+def replace(retriever, ids):
+    """Replace documents by one row each, and add those that are not there."""
+    tags = ["text", "image", "audio"] * len(ids)
+    X = EmbeddingArray(ROWS[100 : 100 + len(ids)], tags[: len(ids)])
+    return retriever._add_documents(X, ids, None, replace=True)
+
+
 CHANGES = {
     "fit": lambda r: fit(r, 60, 20),
     "add one": lambda r: add(r, 100, ["text"]),
@@ -48,6 +55,9 @@ CHANGES = {
     "add parts": lambda r: add(r, 100, ["text", "image"] * 6, 2),
     "add a modality": lambda r: add(r, 100, ["audio", "audio"]),
     "add to its room": lambda r: add(r, 60, ["text"] * 90),
+    "replace one": lambda r: replace(r, ["d3"]),
+    "replace several": lambda r: replace(r, ["d0", "new", f"d{N_DOCUMENTS}", "d1", "d5"]),
+    "replace most": lambda r: replace(r, [f"d{i}" for i in range(34)]),
     "remove one": lambda r: r.remove("d3"),
     "remove several": lambda r: r.remove(["d0", "d1", "d5", f"d{N_DOCUMENTS}"]),
     "remove most": lambda r: r.remove([f"d{i}" for i in range(34)]),
@@ -141,13 +151,15 @@ def test_an_interrupted_change_took_place_or_did_not(calibration, name):
     fresh = pickle.dumps(fit(MixedModalityRetriever(score_calibration=calibration)))
     # Every line of one change of each method; the others execute most of the same lines.
     most = 40
-    if name in ("add several", "remove several"):
+    if name in ("add several", "replace several", "remove several"):
         most = 100 if calibration else 10_000
     assert_all_or_nothing(lambda: pickle.loads(fresh), CHANGES[name], most)
 
 
 @calibrations
-@pytest.mark.parametrize("name", ["add several", "add to its room", "remove most"])
+@pytest.mark.parametrize(
+    "name", ["add several", "add to its room", "replace several", "remove most"]
+)
 def test_so_it_is_after_other_changes(calibration, name):
     fresh = pickle.dumps(fit(MixedModalityRetriever(score_calibration=calibration)))
 

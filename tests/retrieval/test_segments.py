@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
-from gapremoval.retrieval._fusion import Documents
 from gapremoval.retrieval._index import Index, appended, compacted
 from gapremoval.retrieval._snapshot import Segment, Snapshot
 
@@ -106,20 +105,22 @@ def test_compaction_keeps_order_and_every_column():
 # Ids.
 
 
-def test_a_table_of_ids_that_holds_too_much_misleads_nobody():
-    index = Index(Snapshot(np.empty((0, 3)), {("text", True): segment_of(3)}, 9))
-    assert index.find([0, 2]).tolist() == [0, 6]
-    # What an interrupt between the table and the snapshot leaves.
-    index._positions.update({"lost": 3, 77: 9, 2: 6})
-    assert index.find(["lost", 77, 2]).tolist() == [-1, -1, 6]
-    with pytest.raises(ValueError, match="names 1 unknown document: 77"):
-        index.remove([77])
-    segments = {("text", True): (np.array([0]), np.eye(1, 3))}
-    new = Documents(np.array([77]), np.zeros((1, 2)), segments)
-    index.check_new(new.ids)
-    index.add(new, {})
-    assert index.now.ids.tolist() == [0, 1, 2, 77]
-    assert index.find([77]).tolist() == [9]
+def test_the_table_of_ids_follows_the_documents_and_is_made_anew_after_an_interrupt():
+    def check():
+        index = retriever._index
+        positions = index.now.positions.tolist()
+        assert index.find([*retriever.ids_.tolist(), "nobody"]).tolist() == [*positions, -1]
+
+    X = EmbeddingArray(np.eye(6), "text")
+    retriever = MixedModalityRetriever().fit(X[:3], [*"abc"])
+    check()
+    retriever.partial_fit(X[3:5], [*"de"]).remove("b")
+    check()
+    retriever._add_documents(X[:3], [*"dbf"], None, replace=True)
+    check()
+    assert retriever.ids_.tolist() == [*"acedbf"]
+    retriever._index._positions = None  # what an interrupt leaves
+    check()
 
 
 @pytest.mark.parametrize("new", [["a"], [1.5]])
@@ -183,7 +184,7 @@ def corpus(n=400):
 
 
 def rooms(retriever):
-    return {key: room.ctypes.data for key, room in retriever._index._room.items()}
+    return {key: room.ctypes.data for key, (_, room) in retriever._index._room.items()}
 
 
 @pytest.mark.parametrize(
@@ -203,8 +204,8 @@ def test_copies_pickles_and_hashes_leave_the_room_of_the_original(use):
         assert not np.isin(-4, other.ids_)
         assert not any(
             np.shares_memory(room, mine)
-            for room in other._index._room.values()
-            for mine in retriever._index._room.values()
+            for _, room in other._index._room.values()
+            for _, mine in retriever._index._room.values()
         )
 
 

@@ -36,25 +36,26 @@ def brute_force(queries, documents, k):
 
 @contextmanager
 def cut_otherwise(data):
-    """Blocks, groups, bounds and a number of threads drawn at random."""
+    """Steps, with blocks, groups and bounds drawn at random, and a number of threads."""
     size, n_threads = st.integers(1, 50), data.draw(st.sampled_from([0, 1, 2, 7]))
 
     def in_threads(work, uses_blas):
         with ThreadPoolExecutor(n_threads) as pool:
             return list(pool.map(lambda _: work(), range(n_threads)))
 
+    numbers = st.integers(1, 300)
+    steps = _top_k.Steps(
+        *(data.draw(x) for x in (size, numbers, numbers, numbers)),
+        few_scores=data.draw(st.sampled_from([0, 2**15])),
+        worth_threads=0 if n_threads else np.inf,
+        groups=data.draw(size),
+        groups_of_k=data.draw(st.sampled_from([1, 4])),
+        crowd=data.draw(st.sampled_from([1, 2, 4])),
+        crowded_block=data.draw(size),
+    )
     with pytest.MonkeyPatch.context() as patch:
-        numbers = st.integers(1, 300)
-        steps = _top_k.Steps(*(data.draw(x) for x in (size, numbers, numbers, numbers)))
-        patch.setattr(_top_k, "_steps", lambda documents: steps)
-        for name in ("N_GROUPS", "CROWDED_BLOCK"):
-            patch.setattr(_top_k, name, data.draw(size, label=name))
-        patch.setattr(_top_k, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
-        patch.setattr(_top_k, "GROUPS_OF_K", data.draw(st.sampled_from([1, 4])))
-        patch.setattr(_top_k, "WORTH_THREADS", 0 if n_threads else np.inf)
         patch.setattr(_top_k, "in_threads", in_threads)
-        patch.setattr(_top_k, "FEW_SCORES", data.draw(st.sampled_from([0, 2**15])))
-        yield
+        yield steps
 
 
 def near_ties(rng, n_rows, n_features, dtype):
@@ -94,8 +95,8 @@ def test_no_block_size_and_no_thread_changes_a_digit(
     queries = unit_rows(rng, n_queries, 7, dtype)
     k = min(data.draw(st.sampled_from([1, 5, 40])), n_documents)
     want = top_k(queries, documents, k)
-    with cut_otherwise(data):
-        got = top_k(queries, documents, k)
+    with cut_otherwise(data) as steps:
+        got = top_k(queries, documents, k, steps=steps)
     np.testing.assert_array_equal(want[0], got[0])
     np.testing.assert_array_equal(want[1], got[1])
 
@@ -111,8 +112,8 @@ def test_documents_a_millionth_apart_are_told_apart(seed, n_documents, dtype, da
     rng = np.random.default_rng(seed)
     documents = near_ties(rng, n_documents, 7, dtype)
     queries = near_ties(rng, 5, 7, dtype)
-    with cut_otherwise(data):
-        scores, indices, _ = top_k(queries, documents, k)
+    with cut_otherwise(data) as steps:
+        scores, indices, _ = top_k(queries, documents, k, steps=steps)
     want_scores, want_indices = brute_force(queries, documents, k)
     np.testing.assert_allclose(scores, want_scores, atol=1e-15)
     np.testing.assert_array_equal(indices, want_indices)
@@ -178,12 +179,11 @@ def crowds(name, n_documents=40_000, n_features=24):
         "equal at the last place",
     ],
 )
-def test_crowds_near_the_last_place_are_resolved(name, threads, monkeypatch):
-    if threads:
-        monkeypatch.setattr(_top_k, "WORTH_THREADS", 0)
+def test_crowds_near_the_last_place_are_resolved(name, threads):
+    steps = _top_k.IN_NUMPY._replace(worth_threads=0 if threads else np.inf)
     queries, documents = crowds(name)
     for k in (1, 10):
-        got = top_k(queries, documents, k)
+        got = top_k(queries, documents, k, steps=steps)
         # Each score is rounded once more, as two orders of addition differ in the last digit.
         scores = np.round(unit(queries) @ documents.astype(float).T, 14)
         order = np.lexsort((np.broadcast_to(np.arange(40_000), scores.shape), -scores))[:, :k]
@@ -206,8 +206,8 @@ def test_equal_documents_with_unlike_lines_are_told_apart(
         "offset": rng.choice([0.0, 1e-8], n_documents),
     }
     want = top_k(queries, documents, k, **lines)
-    with cut_otherwise(data):
-        got = top_k(queries, documents, k, **lines)
+    with cut_otherwise(data) as steps:
+        got = top_k(queries, documents, k, **lines, steps=steps)
     np.testing.assert_array_equal(want.scores, got.scores)
     np.testing.assert_array_equal(want.rows, got.rows)
     scores = unit(queries) @ documents.astype(float).T * lines["scale"] + lines["offset"]
@@ -253,8 +253,8 @@ def test_scales_and_offsets_are_those_of_brute_force(
     offset = rng.normal(size=n_distinct)[distinct]
     queries = unit_rows(rng, n_queries, 7, dtype)
     lines = {"scale": scale, "offset": offset}
-    with cut_otherwise(data):
-        got = top_k(queries, documents, k, slope=slope, **lines)
+    with cut_otherwise(data) as steps:
+        got = top_k(queries, documents, k, slope=slope, **lines, steps=steps)
     scores, order, log_sums = brute_force_lines(queries, documents, scale, offset, slope)
     np.testing.assert_allclose(got.scores, scores[:, :k], atol=2e-12)
     np.testing.assert_array_equal(got.rows, order[:, :k])
@@ -284,8 +284,8 @@ def test_only_live_documents_are_found_and_summed_up(
             "offset": rng.normal(size=n_documents),
         }
         given_alive = {name: line[live] for name, line in given_lines.items()}
-    with cut_otherwise(data):
-        got = top_k(queries, documents, k, live=live, slope=2.0, **given_lines)
+    with cut_otherwise(data) as steps:
+        got = top_k(queries, documents, k, live=live, slope=2.0, **given_lines, steps=steps)
     want = top_k(queries, documents[live], k, slope=2.0, **given_alive)
     np.testing.assert_array_equal(got.scores, want.scores)
     np.testing.assert_array_equal(got.rows, np.flatnonzero(live)[want.rows])

@@ -84,13 +84,13 @@ def test_no_batch_and_no_block_size_changes_a_digit(device, seed, n_distinct, da
     )
     want = top_k(asked, documents, 5)
     blocks, numbers = st.integers(1, 300), st.integers(1, 3000)
-    steps = _top_k.Steps(*(data.draw(x) for x in (blocks, numbers, numbers, numbers)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_top_k, "_steps", lambda documents: steps)
-        for name in ("N_GROUPS", "CROWDED_BLOCK"):
-            patch.setattr(_top_k, name, data.draw(blocks))
-        patch.setattr(_top_k, "CROWD", data.draw(st.sampled_from([1, 2, 4])))
-        got = top_k(asked, documents, 5)
+    steps = _top_k.Steps(
+        *(data.draw(x) for x in (blocks, numbers, numbers, numbers)),
+        groups=data.draw(blocks),
+        crowd=data.draw(st.sampled_from([1, 2, 4])),
+        crowded_block=data.draw(blocks),
+    )
+    got = top_k(asked, documents, 5, steps=steps)
     np.testing.assert_array_equal(want[0], got[0])
     np.testing.assert_array_equal(want[1], got[1])
 
@@ -147,14 +147,15 @@ def test_half_precision_is_searched_in_single_precision(device):
     X, ids, queries = corpus(n_documents=500)
     for dtype in (torch.float16, torch.bfloat16):
         half, asked = tensors(X, device, dtype), tensors(queries, device, dtype)
-        one = MixedModalityRetriever().fit(half.numpy(), ids)
+        one = MixedModalityRetriever().fit(half.to_host(), ids)
         other = MixedModalityRetriever().fit(half, ids)
-        assert_same_answers(one, other, asked.numpy(), asked)
+        assert_same_answers(one, other, asked.to_host(), asked)
         assert other._index.now.like.dtype == torch.float32
 
 
 def test_a_product_in_lower_precision_changes_no_answer(monkeypatch):
-    monkeypatch.setattr(_top_k, "N_GROUPS", 4000)
+    steps = _top_k.ON_HOST._replace(groups=4000)
+    monkeypatch.setattr(_top_k, "_steps", lambda documents: steps)
     X, _, queries = corpus(n_documents=4000, n_features=64, n_queries=50)
     one, other = (MixedModalityRetriever(50).fit(rows) for rows in (X, tensors(X)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -180,9 +181,9 @@ def test_very_many_documents_near_the_last_place_are_not_all_scored_exactly(name
     queries = rng.normal(size=(20, 24))
     n_pairs, inner_products = [], _top_k.inner_products
 
-    def counted(queries, query, documents, row):
+    def counted(queries, query, documents, row, steps):
         n_pairs.append(len(query))
-        return inner_products(queries, query, documents, row)
+        return inner_products(queries, query, documents, row, steps)
 
     monkeypatch.setattr(_top_k, "inner_products", counted)
     want = top_k(queries, rows, 10)
@@ -262,7 +263,7 @@ def test_a_pipeline_fitted_on_tensors_is_loaded_where_there_is_no_torch(device):
     pipe.fit(tensors(X, device), ids)
     want = pipe.predict(tensors(queries, device))
     again = pickle.loads(pickle.dumps(pipe))
-    np.testing.assert_array_equal(want, again.predict(tensors(queries, device).numpy()))
+    np.testing.assert_array_equal(want, again.predict(tensors(queries, device).to_host()))
     np.testing.assert_array_equal(want, search(again, queries.values, modality="text").ids)
     asked = pickle.dumps((pipe, tensors(queries, device)))
     run = subprocess.run(

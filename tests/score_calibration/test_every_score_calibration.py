@@ -160,7 +160,7 @@ def test_documents_of_length_zero_come_last(make_corpus, calibration):
 
 
 @every
-@pytest.mark.filterwarnings("ignore:The mean of .* is the prior's alone:UserWarning")
+@pytest.mark.filterwarnings("ignore:The center of .* comes from the prior alone:UserWarning")
 @pytest.mark.parametrize(
     "file", ["flickr8k_clip_vitb32", "coco_clip_vitb16", "products_clip_vitb32"]
 )

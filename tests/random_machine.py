@@ -7,7 +7,7 @@ calibration, the scores are compared with the folded vectors, whose directions a
 and whose scale may not change while a document is there. The threads are those of
 threaded_machine.py.
 
-usage: python benchmarks/random_machine.py [--operations 20000] [--threaded 20000] [--seed 0]
+usage: python tests/random_machine.py [--operations 20000] [--threaded 20000] [--seed 0]
 
 Prints what was done, and what was found; the exit code is 1 if anything was.
 """

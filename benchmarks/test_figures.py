@@ -1,5 +1,9 @@
-"""The figures of the score calibrations on real CLIP embeddings, on thinned protocols."""
+"""The figures of the score calibrations on real CLIP embeddings, on thinned protocols.
 
+usage: make figures
+"""
+
+import _tests  # noqa: F401
 import numpy as np
 import pytest
 from answered import measure_answered, measure_probability
@@ -8,12 +12,15 @@ from few_queries import judge_pairs, measure_one_modality, measure_teaching
 from foreign_documents import MEANS, PRODUCTS, measure_borrowed, measure_two_domains
 from mixed_corpora import SETTINGS
 from pair_corpora import PAIR_FILES, pair_corpora
+from real_data import load_real
 from score_methods import OURS, each, standard_error
 
+pytestmark = pytest.mark.figures
 
-@pytest.fixture(autouse=True, scope="module")
-def files(real):
-    return {name: real(file) for name, file in PAIR_FILES.items()}
+
+@pytest.fixture(scope="module")
+def files():
+    return {name: load_real(file) for name, file in PAIR_FILES.items()}
 
 
 def test_no_other_score_calibration_is_better_in_the_mean_of_the_settings():

@@ -1,6 +1,6 @@
 """Does the library reach the numbers of an independent implementation on real CLIP rows?
 
-usage: python benchmarks/reference_numbers.py
+usage: python tests/reference_numbers.py
 """
 
 import warnings
