@@ -3,7 +3,6 @@
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -56,7 +55,8 @@ class Forward:
             half = "bfloat16" if is_cuda and self.torch.cuda.is_bf16_supported() else "float16"
             precision = half if is_cuda else "float32"
         self.precision = precision
-        self.least_edge = REDUCING_GAP * np.max(model.network.visual.preprocess_cfg["size"])
+        least_edge = REDUCING_GAP * np.max(model.network.visual.preprocess_cfg["size"])
+        self.reading = {"least_edge": least_edge, "stop": self.stopped, "then": model.preprocess}
         self.wrong, self.cut = {}, set()
         self.told_of_memory = False
         self.n_overflowed = 0
@@ -115,17 +115,11 @@ class Forward:
 
     def _prepared(self, pictures):
         """Yield a position and a tensor for each picture; at most one batch is read ahead."""
-
-        prepare = partial(
-            read_picture,
-            least_edge=self.least_edge,
-            stop=self.stopped,
-            then=self.model.preprocess,
-        )
         items, waiting = iter(pictures.items()), deque()
         while True:
             for position, picture in islice(items, max(self.batch_size - len(waiting), 0)):
-                waiting.append((position, self.pool.submit(prepare, picture)))
+                future = self.pool.submit(read_picture, picture, **self.reading)
+                waiting.append((position, future))
             if not waiting:
                 return
             position, future = waiting.popleft()

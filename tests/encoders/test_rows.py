@@ -111,6 +111,12 @@ def test_a_query_whose_parts_are_of_another_kind_is_named(query):
         read(["a", query])
 
 
+def test_texts_of_other_string_types_are_plain_texts_in_queries_too():
+    for row in read([np.str_("a"), Query(text=np.str_("a")), Query(np.str_("a"))]):
+        assert row.parts == [("text", "a")]
+        assert type(row.parts[0][1]) is str
+
+
 def test_no_items_are_refused():
     with pytest.raises(ValueError, match="no items"):
         read([])
