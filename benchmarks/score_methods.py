@@ -19,7 +19,6 @@ from gapremoval.metrics import ndcg_at_k
 from gapremoval.score_calibration import (
     CSLS,
     NearestNeighborNormalization,
-    PriorOdds,
     PseudoPositiveZ,
     QBNorm,
     ReciprocalRankFusion,
@@ -35,7 +34,6 @@ CALIBRATORS = [
     CSLS(),
     QBNorm(),
     ReciprocalRankFusion(),
-    PriorOdds(),
 ]
 
 # GR is the gap removed, without a score calibration. The last is the recommended pipeline.

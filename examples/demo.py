@@ -1,15 +1,16 @@
-"""See the modality gap disappear: search a mixed corpus raw, without the gap, and as recommended.
+"""Search a mixed corpus raw, with the modality gap removed, and as recommended.
 
 usage: python examples/demo.py [FILE.npz] [--picture PICTURE.png]
 
 Without a file it does the whole job from pixels, with the pocket model that comes with the
-library: drawn scenes, a third each known by a picture, by a caption and by both, are asked for in
-other words, and demo.html shows what is found. A file holds the embeddings of your own:
-`text` (n, d) or, with several texts an item, (n, k, d); `image` (n, d); and optionally
-`extra` (m, d), images that answer nothing. With one text an item, half of the items are
-text documents and half are image documents, and each asks with its other part. With
-several, a third each are text, image and image+text documents, and the texts after the
-first ask.
+library. The corpus is drawn scenes, a third each as image, caption and both. The queries describe
+them in other words, and demo.html shows what is found.
+
+A file has your own embeddings: `text` (n, d) or, with several texts an item, (n, k, d); `image`
+(n, d); and optionally `extra` (m, d), images that answer nothing. With one text an item, half of
+the items are text documents and half are image documents, and the other part of each is the query.
+With several, a third each are text, image and image+text documents, and the texts after the first
+are the queries.
 """
 
 import argparse
@@ -42,7 +43,7 @@ N_ON_PAGE, PAGE = 12, "demo.html"
 
 
 def make_corpus():
-    """Scenes that the pocket model has not seen: the parts of each document, and questions."""
+    """Scenes that the pocket model has not seen: the parts of each document, and the queries."""
     scenes = make_scenes(N_SCENES, random_state=SEED)
     contents, questions = {}, []
     for i, (image, captions) in enumerate(zip(scenes.images, scenes.captions)):
@@ -52,7 +53,7 @@ def make_corpus():
 
 
 def encode(contents, questions):
-    """Tagged rows of documents and questions and, for each, its id or its answer's."""
+    """Tagged rows of documents and queries and, for each row, its id or that of its answer."""
     items = [item for parts in contents.values() for item in parts]
     ids = [id_ for id_, parts in contents.items() for _ in parts]
     X = CLIPEncoder("pocket").transform([*items, *map(Query, questions)])
@@ -129,8 +130,7 @@ def print_results(pipelines, queries, answers, ndcg, kind):
     """The top five of two queries: the one that gained most and the one that lost most."""
     before, *_, after = ndcg.values()
     for query, what in ((np.argmax(after - before), "most"), (np.argmin(after - before), "least")):
-        asks = queries.modality[query].removeprefix("query:")
-        print(f"\nQuery {query} gains the {what}. It asks by its {asks}; the right answer is")
+        print(f"\nQuery {query} ({queries.modality[query]}) gains the {what}. The right answer is")
         print(f"{answers[query]} ({kind[query]}).")
         for name, pipe in pipelines.items():
             found = search(pipe, queries[query : query + 1], 5)
@@ -167,30 +167,30 @@ def draw(X, Z, table, path):
 
 
 def write_page(pipelines, queries, answers, contents, questions, table, picture):
-    """The first questions, with what is found before and after."""
+    """The first queries, with what is found before and after."""
     first, *_, last = pipelines
     found = {name: search(pipelines[name], queries[:N_ON_PAGE], 5) for name in (first, last)}
     rows = {name: [f"{table[name][pipe]:.2f}" for pipe in found] for name in ("all", "image")}
     what = (
-        f"The corpus: {len(contents)} drawn scenes, a third each known by a picture, by a caption, "
-        "and by both. For each scene a question asks, in other words than its caption."
+        f"The corpus: {len(contents)} drawn scenes, a third each as image, caption and both. "
+        "For each scene there is a query, in other words than its caption."
     )
     gap = (
-        "The gap: CLIP-like encoders put pictures and texts into two separate clouds. So the "
-        "raw search finds texts, right or wrong, before any picture that stands alone. Once each "
-        "modality's mean is subtracted the clouds are one, and pictures are found; the "
-        "recommended search also makes the scores of pictures and texts comparable."
+        "The gap: CLIP-like encoders place images and texts in two separate clouds. So the raw "
+        "search ranks texts, right or wrong, before any image. Subtracting each modality's mean "
+        "makes the clouds one, and images are found. The recommended search also makes the scores "
+        "of images and texts comparable."
     )
     figures = (
         f"The outcome: NDCG@10, 1 at best, rises from {rows['all'][0]} to {rows['all'][1]} over "
-        f"all questions, and from {rows['image'][0]} to {rows['image'][1]} where a picture answers."
+        f"all queries, and from {rows['image'][0]} to {rows['image'][1]} where an image answers."
     )
     page = results_page(
         questions[:N_ON_PAGE],
         found,
         contents,
         answers=answers[:N_ON_PAGE],
-        title="Pictures and texts, searched before and after the gap is removed",
+        title="Images and texts, searched before and after the gap is removed",
         introduction=[what, gap, figures, Path(picture)],
     )
     Path(PAGE).write_text(page, encoding="utf-8")
@@ -211,7 +211,7 @@ def main():
 
     is_query = np.char.startswith(X.modality, "query:")
     queries, answers = X[is_query], y[is_query]
-    unjudged = np.where(is_query, None, y)  # nothing is learnt from the answers
+    unjudged = np.where(is_query, None, y)  # nothing is learned from the answers
     pipelines = {
         "raw": make_pipeline(MixedModalityRetriever()),
         "gap removed": make_pipeline(ModalityGapRemover(), MixedModalityRetriever()),

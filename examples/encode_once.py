@@ -35,18 +35,19 @@ def main():
     ids_file = arguments.out.with_suffix(".ids.json")
 
     items, ids = read_folder(arguments.folder)
-    # Questions have a mean of their own; without texts it comes from these.
+    # The queries' mean is learned from these, so that a folder without notes can be searched by
+    # texts.
     captions = load_ordinary_captions()
     items, ids = items + [Query(q) for q in captions], ids + [None] * len(captions)
     encoder = CLIPEncoder(arguments.model, verbose=True)
     encoder.transform(items).save(arguments.out)
     ids_file.write_text(json.dumps(ids))
 
-    # From here on another program, which needs the encoder for raw questions only.
+    # From here on it may be another program, which needs the encoder for raw queries only.
     X, ids = EmbeddingArray.load(arguments.out), json.loads(ids_file.read_text())
     pipe = make_pipeline(ModalityGapRemover(), MixedModalityRetriever()).fit(X, ids)
-    questions = encoder.transform(["a red bicycle in snow", "two dogs"])
-    print(X, search(pipe, questions, 3, modality="text"), sep="\n")
+    queries = encoder.transform(["a red bicycle in snow", "two dogs"])
+    print(X, search(pipe, queries, 3), sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 Encode once in a grid search
 ============================
 
-A grid search fits the pipeline for each candidate and each fold, and the encoder with it. You
-learn what ``memory=`` does about that: each text and picture goes through the network once, and
-later only what is new does. How often the network runs is counted here, and the seconds are those
-of this run.
+A grid search fits the whole pipeline, with its encoder, for each candidate and each fold. With
+``memory=`` each text and image goes through the network once, and later only new ones do. This
+example counts how many rows are encoded; the seconds are those of this run.
 
-It runs offline on the pocket model, which knows drawn scenes of coloured shapes. That network is
+It runs offline on the pocket model, which knows drawn scenes of colored shapes. That network is
 tiny; a real one takes far longer for a row.
 """
 
@@ -26,23 +25,23 @@ from gapremoval.datasets import make_scenes
 # Items
 # -----
 #
-# Each document is a picture and a note. Each is asked for twice: in other words, and by its own
-# note, which is a content that has been there before.
+# Each document is an image and a note. Two queries search for it: one in other words, and its own
+# note, which is a content that was encoded before.
 
 scenes = make_scenes(30, random_state=5)
 notes = [captions[0] for captions in scenes.captions]
-asked = [captions[1] for captions in scenes.captions] + notes
-items = scenes.images + notes + [Query(text) for text in asked]
+queries = [captions[1] for captions in scenes.captions] + notes
+items = scenes.images + notes + [Query(text) for text in queries]
 ids = [*range(30)] * 4
-n_distinct = len(scenes.images) + len({*notes, *asked})
+n_distinct = len(scenes.images) + len({*notes, *queries})
 print(f"{len(items)} items, {n_distinct} distinct contents")
 
 # %%
 # Count what is encoded
 # ---------------------
 #
-# Every picture enters the network through one convolution and every text through one embedding
-# of its tokens. A hook of torch sees them pass.
+# Every image enters the network through one convolution and every text through one embedding of
+# its tokens. A hook of torch counts them.
 
 encoded = []  # the length of each batch
 
@@ -56,7 +55,7 @@ hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
 
 
 def measure(encoder):
-    """Rows that went through the network in a grid search, and its seconds."""
+    """Number of rows encoded in a grid search, and its seconds."""
     encoded.clear()
     pipe = make_pipeline(encoder, ModalityGapRemover(), MixedModalityRetriever())
     grid = {"mixedmodalityretriever__fusion_weight": [0.3, 0.5, 0.7]}
@@ -71,7 +70,7 @@ def measure(encoder):
 # ----------------
 #
 # The grid has three candidates and two folds, and the best candidate is fitted once more. The
-# network is loaded beforehand, so that neither run pays for it.
+# network is loaded before, so that its loading is not measured.
 
 CLIPEncoder("pocket").transform(scenes.images[:1] + notes[:1])
 folder = tempfile.TemporaryDirectory()
@@ -100,13 +99,12 @@ plt.show()
 # The corpus grows
 # ----------------
 #
-# The folder is asked by content, not by place in the list. Of a longer list only the new items are
-# encoded.
+# The cache goes by content, not by position. Of a longer list only the new items are encoded.
 
 new = make_scenes(10, random_state=6).images
 encoded.clear()
 CLIPEncoder("pocket", memory=folder.name).transform(new + items)
-print(f"{len(new)} new pictures among {len(new + items)} items: {sum(encoded)} rows encoded")
+print(f"{len(new)} new images among {len(new + items)} items: {sum(encoded)} rows encoded")
 
 hook.remove()
 folder.cleanup()

@@ -1,12 +1,12 @@
 """
-Documents of a picture and a note
-=================================
+Documents of an image and a note
+================================
 
-A document may have several parts, and ``fusion_weight`` says how much its text counts against its
-picture. You learn how to build such documents, how NDCG@10 depends on the weight with and without
-the modality gap, how to choose the weight by cross-validation, and which one to start with.
+A document may have several parts, and ``fusion_weight`` is the weight of its text. This example
+builds such documents, shows how NDCG@10 depends on the weight with and without the modality gap,
+chooses the weight by cross-validation, and says which weight to start with.
 
-It runs offline on the pocket model, which knows drawn scenes of coloured shapes.
+It runs offline on the pocket model, which knows drawn scenes of colored shapes.
 """
 
 import matplotlib.pyplot as plt
@@ -29,9 +29,9 @@ from gapremoval.datasets import make_scenes
 # An album
 # --------
 #
-# A third of the pages have a picture, a third a note, and a third have both. Where a page has
-# both, the note tells of something that its picture does not show. So neither part can stand in
-# for the other, and the weight matters.
+# A third of the pages have an image, a third a note, and a third have both. If a page has both, its
+# note describes something that its image does not show. So neither part can replace the other, and
+# the weight matters.
 
 scenes = make_scenes(180, random_state=2)
 pages = []
@@ -45,22 +45,22 @@ for i in range(90):
 items, ids = explode_documents(pages)
 
 # %%
-# Questions ask about each picture and each note in other words. The answer is the id of the page.
+# Queries describe each image and each note in other words. The answer is the id of the page.
 
-questions, answers = [], []
+queries, answers = [], []
 for i, page in enumerate(pages):
     for part, scene in (("image", i), ("text", 90 + i)):
         if part in page:
-            questions.append(Query(scenes.captions[scene][1]))
+            queries.append(Query(scenes.captions[scene][1]))
             answers.append(page["id"])
 
 # %%
 # Encode once
 # -----------
 #
-# The weight joins embeddings, so the encoder need not run again for each weight.
+# The weight mixes embeddings, so the encoder need not run again for each weight.
 
-X = CLIPEncoder("pocket").transform(items + questions)
+X = CLIPEncoder("pocket").transform(items + queries)
 y = ids + answers
 print(X)
 
@@ -68,7 +68,7 @@ print(X)
 # The curve
 # ---------
 #
-# ``QueryKFold`` folds the questions and keeps all documents; other splitters would hide
+# ``QueryKFold`` splits the queries and keeps all documents; other splitters would remove
 # the documents that are to be found. ``error_score="raise"`` turns a failure into an error and not
 # into a NaN among the scores.
 
@@ -89,8 +89,8 @@ gain = curves["gap removed"] - curves["raw"]
 print(f"removing the gap gains {gain.min():.3f} to {gain.max():.3f}")
 
 # %%
-# With weight 0 a page with both parts is its picture, with weight 1 its note. Either end forgets
-# half of the page. Raw, no weight brings back what the gap costs.
+# With weight 0 a page with both parts is only its image, with weight 1 only its note. Without
+# removing the gap, no weight gives as good a ranking.
 
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 styles = {"raw": ("#ee6677", "--", "s"), "gap removed": ("#228833", "-", "o")}
@@ -107,8 +107,8 @@ for name, (color, line, marker) in styles.items():
     )
 axes.axvline(0.5, color="#bbbbbb", linestyle=":", zorder=0)
 axes.set(
-    xlabel="fusion_weight: 0 is the picture alone, 1 the note alone",
-    ylabel="NDCG@10 (5 folds of questions)",
+    xlabel="fusion_weight: 0 is the image alone, 1 the note alone",
+    ylabel="NDCG@10 (5 folds of queries)",
     ylim=(0, 1.05),
 )
 axes.legend(frameon=False, loc="lower right")
@@ -116,16 +116,15 @@ axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# Start with 0.5, the default: it favours neither part while nothing is known of which one is asked
-# about. Tune it where you have judged questions, since they decide: here as many ask about pictures
-# as about notes.
+# Start with 0.5, the default, which favors neither part. Tune it if you have judged queries. They
+# decide: here as many search for images as for notes.
 #
 # Repeat a text
 # -------------
 #
-# Whoever copies a note into the search box should find its page. That is easy where the page is
-# its note. Where it has a picture as well, the picture pulls it away from the note, the more the
-# less the text weighs.
+# A user who copies a note into the search box should find its page. That is easy if the page is
+# only the note. An image moves the page away from its note, and the more so the less the text
+# weighs.
 
 notes = [page for page in pages if "text" in page]
 has_picture = np.array(["image" in page for page in notes])
@@ -147,7 +146,7 @@ axes.plot(weights, in_ten, color="#0077bb", marker="o", label="among the first t
 axes.plot(weights, first, color="#aa3377", marker="s", linestyle="--", label="first")
 axes.axvline(0.5, color="#bbbbbb", linestyle=":", zorder=0)
 axes.set(
-    xlabel="fusion_weight: 0 is the picture alone, 1 the note alone",
+    xlabel="fusion_weight: 0 is the image alone, 1 the note alone",
     ylabel="pages of both that are found\nby a copy of their note",
     ylim=(0, 1.05),
 )
@@ -156,5 +155,4 @@ axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# If copied texts are what you expect, weigh the text more, and look at the first curve for what
-# that costs.
+# If you expect copied texts, give the text more weight. The first curve shows what that costs.

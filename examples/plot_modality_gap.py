@@ -2,11 +2,11 @@
 What the modality gap looks like
 ================================
 
-A CLIP-like encoder puts pictures and texts into one space, but in two separate clouds. You learn
-to see this gap in your own embeddings, what removing it changes, and what it leaves: scores of
-pictures and of texts that still spread differently, which posterior odds make comparable.
+A CLIP-like encoder places images and texts in one space, but in two separate clouds. This example
+shows how to see the gap in your own embeddings, what removing it changes, and what it leaves: the
+scores of images and texts still differ in spread, and posterior odds make them comparable.
 
-It runs offline on the pocket model, which knows drawn scenes of coloured shapes.
+It runs offline on the pocket model, which knows drawn scenes of colored shapes.
 """
 
 import matplotlib.pyplot as plt
@@ -31,14 +31,14 @@ MARKERS = {"image": "o", "text": "s", "query:text": "x"}
 # Embeddings with tags
 # --------------------
 #
-# Half of the scenes are documents as pictures, half as texts; all are asked for in other words.
-# What the encoder returns knows the modality of each row.
+# Half of the scenes are documents as images, half as texts. The queries describe all of them in
+# other words. The encoder returns rows with their modality.
 
 n = 200
 scenes = make_scenes(n, random_state=3)
 documents = scenes.images[: n // 2] + [captions[0] for captions in scenes.captions[n // 2 :]]
-questions = [Query(captions[1]) for captions in scenes.captions]
-X = CLIPEncoder("pocket").transform(documents + questions)
+queries = [Query(captions[1]) for captions in scenes.captions]
+X = CLIPEncoder("pocket").transform(documents + queries)
 y = [*range(n), *[None] * n]
 print(X)
 
@@ -46,12 +46,12 @@ print(X)
 # Two clouds
 # ----------
 #
-# The distance of the two centroids measures the gap. All rows have length one, so it cannot be
-# more than two.
+# The distance of the two centroids measures the gap. All rows have unit length, so it is at most
+# two.
 
 
 def gap(X):
-    """Distance of the centroids of pictures and texts."""
+    """Distance of the centroids of images and texts."""
     image, text = (X.values[X.modality == m].mean(axis=0) for m in ("image", "text"))
     return np.linalg.norm(image - text)
 
@@ -61,7 +61,7 @@ print(f"distance of the centroids: raw {gap(X):.3f}, gap removed {gap(Z):.3f}")
 
 # %%
 # In the plane of the first two principal components the clouds do not touch. ``ModalityGapRemover``
-# takes off each row the mean of its modality, and brings it back to length one. Questions have a
+# subtracts from each row the mean of its modality, and rescales it to unit length. Queries have a
 # mean of their own.
 
 figure, panels = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
@@ -84,8 +84,8 @@ plt.show()
 # What it does to scores
 # ----------------------
 #
-# A search sees scores only. For each question we look at the score of its right answer, and at the
-# best score of a wrong one: the answer comes first where it scores higher.
+# A search ranks by scores. For each query, compare the score of its right answer with the best
+# score of a wrong one: the right answer is first if it scores higher.
 
 pipelines = {
     "raw": make_pipeline(MixedModalityRetriever()),
@@ -106,11 +106,11 @@ for name in pipelines:
     print(f"{name}: the right answer is first, {shares}")
 
 # %%
-# Raw, right answers that are pictures score below the best wrong ones. With the gap removed most
-# score above, yet right pictures still score lower than right texts, and some wrong answers reach
-# into them. Posterior odds divide a document's score by the spread of its wrong scores and add an
-# offset for its modality: right answers of both kinds then lie in one place. Their scores are no
-# cosines, so the last axis is another one.
+# Raw, right answers that are images score below the best wrong ones. With the gap removed most of
+# them score above, but right images still score lower than right texts, and overlap with wrong
+# answers. Posterior odds divide a document's score by the spread of its wrong scores and add an
+# offset for its modality, so right answers of both modalities have similar scores. These scores are
+# not cosines, so the last axis differs.
 
 figure, panels = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
 for axes, name in zip(panels, pipelines):
@@ -128,6 +128,6 @@ for axes, name in zip(panels, pipelines):
         )
     axes.set(title=name, xlabel="score" if name == "posterior odds" else "cosine")
     axes.spines[["top", "right"]].set_visible(False)
-panels[0].set_ylabel("questions")
+panels[0].set_ylabel("queries")
 panels[0].legend(frameon=False, fontsize="small")
 plt.show()

@@ -20,8 +20,8 @@ def as_rows(values):
     Returns
     -------
     object
-        A 2-D array for a column of vectors (a Series, an Arrow array, an array of objects);
-        anything else as it is.
+        An array for a column (a Series, an Arrow array): a 2-D one if it holds vectors.
+        Anything else unchanged.
 
     Raises
     ------
@@ -40,8 +40,10 @@ def as_rows(values):
     elif issparse(values):
         raise TypeError("Rows of embeddings are dense; got a sparse array. Use .toarray().")
     elif is_table(values):
-        first_row = np.asarray(values[:1], dtype=object).ravel()
-        if any(isinstance(cell, str) or np.ndim(cell) for cell in first_row):
+        head = np.asarray(values[:20])
+        if head.dtype.kind not in "fiub" and any(
+            isinstance(x, str) or np.ndim(x) for x in head.flat
+        ):
             raise ValueError(
                 "This table has columns that are not numbers. Columns of vectors become rows by\n"
                 f"    {FROM_FRAME}\n"
@@ -57,6 +59,7 @@ def as_rows(values):
                     rows = shown(np.flatnonzero(~has_vector).tolist())
                     raise ValueError(f"The column has no vector in row {rows}: drop such rows.")
                 return vectors
+            return cells
     return values
 
 

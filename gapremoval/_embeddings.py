@@ -3,8 +3,9 @@
 import numpy as np
 from array_api_compat import array_namespace
 from sklearn.utils import check_array
+from sklearn.utils.validation import _num_samples
 
-from ._array_api import check_precision, is_device_array, take_columns, take_rows, to_numpy
+from ._array_api import check_precision, is_device_array, take_rows, to_numpy
 from ._columns import as_rows, read_table
 from ._files import read_arrays, replacing
 from ._modality import Tags
@@ -155,7 +156,8 @@ class EmbeddingArray:
         Parameters
         ----------
         arrays : dict of str to array-like, or sequence of EmbeddingArray
-            The rows of each modality, by its name; or tagged rows.
+            The rows of each modality, by its name; or tagged rows. Arrays without rows, even
+            empty lists, change neither the number of features nor the dtype.
 
         Returns
         -------
@@ -170,7 +172,8 @@ class EmbeddingArray:
             If an element of a sequence is not an EmbeddingArray.
         """
         if isinstance(arrays, dict):
-            arrays = [cls(values, modality) for modality, values in arrays.items()]
+            filled = {name: rows for name, rows in arrays.items() if _num_samples(rows)} or arrays
+            arrays = [cls(rows, name) for name, rows in filled.items()]
         arrays = list(arrays)
         for array in arrays:
             if not isinstance(array, cls):
@@ -180,6 +183,7 @@ class EmbeddingArray:
                 )
         if not arrays:
             raise ValueError("concatenate needs at least one array.")
+        arrays = [array for array in arrays if len(array)] or arrays[:1]
         widths = sorted({array.shape[1] for array in arrays})
         if len(widths) > 1:
             raise ValueError(
@@ -358,6 +362,6 @@ class EmbeddingArray:
 def _select_columns(values, columns):
     """Apply the part of a key that follows its first entry, that of the rows."""
     columns = [column for column in columns if column is not Ellipsis]
-    if len(columns) == 1:
-        return take_columns(values, columns[0])
+    if len(columns) == 1 and isinstance(columns[0], slice | list | np.ndarray):
+        return take_rows(values, columns[0], axis=1)
     return values[(slice(None), *columns, ...)]

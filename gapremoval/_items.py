@@ -1,4 +1,4 @@
-"""Raw items: what is one, and what marks one as a query."""
+"""Raw items: texts, pictures, and the mark of queries."""
 
 import numbers
 import sys
@@ -13,7 +13,7 @@ NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
 def is_missing(value):
-    """Whether a cell is empty: None, NaN, NaT or ``pandas.NA``."""
+    """Whether a value is missing: None, NaN, NaT or ``pandas.NA``."""
     pandas = sys.modules.get("pandas")
     return (
         value is None
@@ -23,7 +23,7 @@ def is_missing(value):
 
 
 def is_picture(item):
-    """Whether this is one picture: a Path, a PIL image or a uint8 array (H, W, 3)."""
+    """Whether an item is a picture: a Path, a PIL image or a uint8 array (height, width, 3)."""
     if isinstance(item, np.ndarray):
         return item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3
     return isinstance(item, Path) or any(
@@ -55,23 +55,24 @@ def picture_suffixes():
 
 
 class Query:
-    """Marks a raw item as a query: something that asks, not something to be found.
+    """Mark a raw item as a query.
 
-    Encoders tag the row that they make of it ``query:text``, ``query:image``, or
-    ``query:image+text`` where both are given.
+    An encoder tags its row ``query:text`` or ``query:image`` in place of ``text`` or
+    ``image``. A query with a text and an image is one row, tagged ``query:image+text``.
 
     Parameters
     ----------
-    item : object, default=None
-        A text (str) or an image (``Path``, PIL image, uint8 array of shape (H, W, 3)).
-    text, image : object, default=None
-        In place of `item`: the text, the image, or both, which then make one row.
+    item : str or picture, default=None
+        A text, or a picture: a ``Path``, a PIL image or a uint8 array of shape
+        (height, width, 3).
+    text, image : str and picture, default=None
+        A text, a picture or both, in place of `item`.
 
     Raises
     ------
     TypeError
-        If nothing is given or is missing (None, NaN, ``pandas.NA``), or both `item` and a
-        keyword are.
+        If nothing is given or what is given is missing (None, NaN, ``pandas.NA``), or `item` is
+        given together with `text` or `image`.
 
     Examples
     --------
@@ -92,7 +93,7 @@ class Query:
                 "Query(image=...) or both keywords."
             )
         if item is not None and (text is not None or image is not None):
-            raise TypeError("A Query takes either one item or text= and image=, not both.")
+            raise TypeError("A Query takes one item, or text= and image=, not both.")
         self.item, self.text, self.image = item, text, image
 
     def __repr__(self):

@@ -1,4 +1,4 @@
-"""Optional dependencies: imported where used, with an error that names the extra."""
+"""Optional dependencies: imported on first use, with an error that names the extra."""
 
 import re
 from contextlib import suppress
@@ -7,12 +7,21 @@ from importlib import import_module
 
 
 def import_optional(module, *, extra, purpose):
-    """Import a module of an extra, or say which extra to install.
+    """Import a module that an extra installs.
+
+    Parameters
+    ----------
+    module : str
+        Full name of the module.
+    extra : str
+        Name of the extra.
+    purpose : str
+        What needs the module, for the message.
 
     Raises
     ------
     ImportError
-        If the module is not installed; the message holds the command that installs it.
+        If the module is not installed. The message has the command that installs it.
     """
     try:
         return import_module(module)
@@ -23,7 +32,7 @@ def import_optional(module, *, extra, purpose):
 
 
 def import_pillow():
-    """The module PIL.Image; it opens HEIC too where pillow-heif is installed.
+    """Import PIL.Image, which also opens HEIC files if pillow-heif is installed.
 
     Raises
     ------

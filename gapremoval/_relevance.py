@@ -1,4 +1,4 @@
-"""What ``y`` holds: the ids of documents and the relevance of queries."""
+"""Validation of ``y``: the ids of documents and the relevance of queries."""
 
 import numbers
 from collections.abc import Hashable, Iterable, Mapping, Set
@@ -13,26 +13,32 @@ SEVERAL = (list, tuple, set, frozenset, np.ndarray, Mapping)
 
 
 def check_y(y, n_rows):
-    """`y` as an array with an entry a row, whatever sequence it came in.
+    """Convert `y` to an array with one entry a row.
+
+    Parameters
+    ----------
+    y : sequence of length n_rows
+        A list, array, Series or the like; entries may themselves be lists or dicts.
+    n_rows : int
 
     Returns
     -------
     ndarray of shape (n_rows,)
-        Signed integers as they are; all else as objects.
+        Of signed integers if `y` was an array of such, else of objects.
 
     Raises
     ------
     ValueError
-        If it is no sequence, or has another length than the rows.
+        If `y` is not a sequence, or has not `n_rows` entries.
     """
     if hasattr(y, "__array__") and not hasattr(y, "tolist"):
         y = np.asarray(y)
     kind = y.dtype.kind if isinstance(y, np.ndarray) and y.ndim == 1 else ""
     if kind != "i":
-        # tolist() undoes what numpy makes of lists of equal length, a 2-D array; but of times
-        # in nanoseconds it makes integers.
+        # numpy makes a 2-D array of lists of equal length, and tolist() restores the lists. Of
+        # times in nanoseconds it would make integers.
         y = y.tolist() if hasattr(y, "tolist") and kind not in ("m", "M") else y
-        # The letters of a string, the keys of a dict and the order of a set are no entries.
+        # The letters of a string, keys of a dict and items of a set do not correspond to rows.
         if not isinstance(y, Iterable) or isinstance(y, (str, bytes, Mapping, Set)):
             raise ValueError(f"y must be a sequence with an entry a row; got {repr(y)[:60]}.")
         y = np.fromiter(y, dtype=object)
@@ -42,34 +48,34 @@ def check_y(y, n_rows):
 
 
 def check_ids(ids, rows):
-    """Document ids in their common type: an array of int64, or of objects.
+    """Validate document ids, and convert them to their common type.
 
-    Whole floats are integers: pandas turns integers into them where a column also holds
-    missing values.
+    Floats without a fraction become integers, since pandas stores integers as floats in a
+    column with missing values.
 
     Parameters
     ----------
     ids : ndarray of shape (n,)
-        One id a document row, from `check_y`.
+        The id of each document row, from `check_y`.
     rows : array of int of shape (n,)
-        Their row numbers, for the messages.
+        Their row numbers, for messages.
 
     Returns
     -------
     ndarray of shape (n,)
-        int64 where all ids are whole numbers in its range; else object: str for strings of
-        any class, int for whole numbers, other ids as they are.
+        Of int64 if all ids are integers in its range, else of objects: str for strings of any
+        class, int for integers, other ids unchanged.
 
     Raises
     ------
     ValueError
-        If an id is missing, unhashable or several (a list, set, dict), or strings are mixed
-        with others.
+        If an id is missing, is not hashable or is a collection, or strings are mixed with ids
+        of another type.
     """
     if ids.dtype.kind == "i":
         return ids.astype(np.int64)
     types = set(map(type, ids))
-    if types == {str}:  # the common cases, in which nothing is amiss
+    if types == {str}:  # the common case needs no further look
         return ids
     with suppress(OverflowError):  # beyond int64
         if types == {int}:
@@ -79,7 +85,7 @@ def check_ids(ids, rows):
             if not isinstance(x, Hashable) or isinstance(x, SEVERAL) or is_missing(x):
                 raise ValueError(
                     f"Row {row} is a document, and its id in y is {x!r}: a document's id is "
-                    "hashable: one string, number or the like, never None, NaN, a list, a tuple, "
+                    "hashable, such as a string or a number, and never None, NaN, a list, a tuple, "
                     "a set or a dict. Relevance belongs to queries: mark their rows by a modality "
                     "such as 'query:text', in an EmbeddingArray or as modality=."
                 )
@@ -92,7 +98,7 @@ def check_ids(ids, rows):
             f"Document ids mix strings with other types ({' and '.join(map(repr, examples))}): "
             "use one type, since '1' and 1 would be two documents."
         )
-    with suppress(OverflowError):  # infinite, or beyond int64
+    with suppress(OverflowError):  # infinity, or beyond int64
         if kind == "number" and (whole := [*map(int, ids)]) == ids.tolist():
             ids = np.fromiter(whole, dtype=object)
             return ids.astype(np.int64)
@@ -100,17 +106,17 @@ def check_ids(ids, rows):
 
 
 def kind_of_ids(ids):
-    """What checked ids are: "number", "string" or "other"."""
+    """The kind of validated ids: "number", "string" or "other"."""
     types = {int} if ids.dtype.kind == "i" else set(map(type, ids))
     if all(issubclass(x, str) for x in types):
         return "string"
-    # numpy's timedelta64 calls itself an integer.
+    # numpy registers timedelta64 as an integer.
     real = all(issubclass(x, numbers.Real) and x is not np.timedelta64 for x in types)
     return "number" if real else "other"
 
 
 def group_ids(ids):
-    """Distinct checked ids in the order of their first row, and each row's place among them."""
+    """Distinct validated ids, by first row, and the place of each row's id among them."""
     place = dict.fromkeys(ids.tolist())
     if len(place) == len(ids):
         return ids, np.arange(len(ids))
@@ -120,31 +126,35 @@ def group_ids(ids):
 
 
 def check_relevance(y):
-    """The relevance of queries as a dict id -> gain each, or None where it is unknown.
+    """Convert the relevance of queries to gains by document id.
 
     Parameters
     ----------
     y : iterable
-        For each query an id, a list, tuple, set or array of ids (gain 1 each), a dict
-        id -> gain, or None, NaN or ``pandas.NA``.
+        For each query an id, a list, tuple, set or array of ids (gain 1 each), or a dict of
+        gains by id; None, NaN or ``pandas.NA`` if its relevance is unknown.
+
+    Returns
+    -------
+    list of (dict of object to float, or None)
 
     Raises
     ------
     ValueError
-        If an id in a collection is missing or unhashable, or a gain is no finite number.
+        If an id in a collection is missing or not hashable, or a gain is not a finite number.
     """
     return [None if is_missing(answer) else _gains(answer, i) for i, answer in enumerate(y)]
 
 
 def _gains(answer, query):
-    """The gain of each id in the answer to a query."""
+    """The gains in the relevance of one query."""
     try:
         ids = answer if isinstance(answer, SEVERAL) else [answer]
         gains = answer if isinstance(answer, Mapping) else dict.fromkeys(ids, 1.0)
     except TypeError:
         raise ValueError(
             f"The relevance of query {query} holds something that is no id: {answer!r}. Give an "
-            "id, a flat list of ids, or a dict id -> gain."
+            "id, a flat list of ids, or a dict of gains by id."
         ) from None
     for document, gain in gains.items():
         if is_missing(document):
@@ -158,7 +168,7 @@ def _gains(answer, query):
 
 
 def check_known(ids, known, *, what, advice=""):
-    """Raise if some of `ids` are not in the corpus, saying how they differ from its own.
+    """Raise a ValueError if ids are not in the corpus, or are of another type than its ids.
 
     Parameters
     ----------
@@ -167,9 +177,9 @@ def check_known(ids, known, *, what, advice=""):
     known : ndarray of shape (n_documents,)
         The ids of the corpus.
     what : str
-        What names them, for the message: ``"relevance"``.
+        Where `ids` come from, for the message, such as ``"relevance"``.
     advice : str, default=""
-        How to mend it, where they are simply not there.
+        A sentence for the message about ids that are not there.
     """
     corpus = dict.fromkeys(known.tolist())
     unknown = [x for x in dict.fromkeys(ids) if x not in corpus]

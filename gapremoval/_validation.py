@@ -146,7 +146,7 @@ def _is_plainly_right(estimator, values):
 def _refuse_items(estimator, values):
     """Raise for raw texts and pictures, which an encoder turns into rows."""
     raw, first = str | bytes | Path | Query, values
-    if isinstance(values, list | tuple) or {"__array__", "__getitem__"} <= {*dir(values)}:
+    if isinstance(values, list | tuple) or getattr(values, "shape", ()):
         first = next(iter(np.asarray(values[:1], dtype=object).ravel()), None)
     if isinstance(first, raw):
         raise (TypeError if isinstance(values, raw) else ValueError)(

@@ -1,4 +1,4 @@
-"""Warnings that point at the user's own line, and lists in messages."""
+"""Warnings that point at the user's own code, and lists and hints in messages."""
 
 import sys
 import warnings
@@ -8,9 +8,9 @@ INSIDE = {"gapremoval", "sklearn", "joblib"}
 
 
 def warn(message):
-    """Issue a UserWarning at the nearest line outside of this library and scikit-learn.
+    """Issue a UserWarning that points at the caller of this library or of scikit-learn.
 
-    How deep a method lies varies: pipelines, decorators and generators come between.
+    The number of frames in between varies with pipelines, decorators and generators.
     """
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in INSIDE:

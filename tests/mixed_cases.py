@@ -1,12 +1,15 @@
 """Small mixed corpora for score calibrations, and slow ways to compute what these learn."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.base import clone
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
-from gapremoval.retrieval._index import Index
-from gapremoval.retrieval._snapshot import Snapshot
-from gapremoval.score_calibration import ScoreMap, TeachingScores
+from gapremoval.retrieval._query_banks import teaching_scores as scores_of_banks
+from gapremoval.retrieval._snapshot import Segment
+from gapremoval.score_calibration._score_map import ScoreMap
+from gapremoval.score_calibration._teaching import TeachingScores
 
 N_FEATURES = 8
 
@@ -40,6 +43,12 @@ def fitted(seed=0, dtype="f8", n_neighbors=100, **odds):
     return retriever, small_corpus(seed + 1, dtype)[1]
 
 
+def learned_by(retriever):
+    """All that a score calibration learned: fitted attributes by name, for comparisons."""
+    calibration = retriever.score_calibration_
+    return {name: getattr(calibration, name) for name in type(calibration)._learned}
+
+
 def lines_of(retriever, query_modality):
     """The ScoreMap of all documents, in the order of `ids_`."""
     documents = retriever._index.now
@@ -52,12 +61,30 @@ def lines_of(retriever, query_modality):
     return ScoreMap(scale, offset)
 
 
-def with_what_was_learnt(living, X, ids):
-    """An index fitted to some documents, with what a living one learnt."""
-    fresh, now = clone(living).fit(X, ids), living._index.now
-    learnt = {"calibration": now.calibration, "banks": now.banks, "modalities": now.modalities}
-    fresh._index = Index(Snapshot(now.like, **learnt))
-    return fresh.partial_fit(X, ids)
+def with_what_was_learned(living, X, ids):
+    """An index fitted to some documents, with what a living one learned."""
+    fresh = clone(living).set_params(score_calibration=None).fit(X, ids)
+    now, learned = fresh._index.now, living._index.now
+    # Example rows know their own documents by the positions in the living index.
+    documents = {
+        name: (learned.positions[s.columns["position"]], s.columns["id"], s.columns["vectors"])
+        for name, s in now.directed.items()
+    }
+    scores = scores_of_banks(learned.banks[0], documents)
+    statistics, start = learned.calibration.document_statistics(scores), 0
+    segments = dict(now.segments)
+    for name, segment in now.directed.items():
+        rows = slice(start, start := start + len(segment))
+        columns = {asks: values[rows] for asks, values in statistics.items()}
+        segments[name, True] = Segment(segment.columns | columns)
+    fresh._index.now = replace(
+        now,
+        segments=segments,
+        calibration=learned.calibration,
+        banks=learned.banks,
+        modalities=learned.modalities,
+    )
+    return fresh
 
 
 def assert_same_results(one, other, atol=0.0):

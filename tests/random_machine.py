@@ -133,13 +133,14 @@ class RandomMachine:
         scale = np.linalg.norm(folded[:, :-1], axis=1)
         unit = folded[directed, :-1] / scale[directed, None]
         np.testing.assert_allclose(unit, vectors[directed], atol=1e-5)
-        slope = self.retriever.score_calibration_.learnt_[asks]["slope"]
+        slope = self.retriever.score_calibration_.slope_[asks]
         documents = [document for document in self.there.values() if document.rows.any()]
         n_documents = Counter(document.modality for document in documents)
         for document, (*_, offset), mine in zip(documents, folded[directed], scale[directed]):
-            # All but the prior, which follows the size of the modality, stays for life.
+            # All but the prior, which follows the size of the modality, stays until the score
+            # calibration learns again, which its slope shows.
             now = mine, offset + np.log(n_documents[document.modality]) / slope
-            before = self.lines.setdefault((document, asks), now)
+            before = self.lines.setdefault((document, asks, slope), now)
             np.testing.assert_allclose(now, before, rtol=1e-4, atol=1e-4)
         return folded
 

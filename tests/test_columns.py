@@ -129,11 +129,16 @@ def test_a_column_without_any_vector_is_fine(kind):
 
 def test_a_modality_without_rows_is_stacked():
     rows = rng.normal(size=(20, 64)).astype("f4")
-    X = EmbeddingArray.concatenate({"text": np.empty((0, 64), "f4"), "image": rows})
-    assert X.modality.tolist() == ["image"] * 20
-    assert X.shape == (20, 64)
-    assert ModalityGapRemover().fit(X).counts_ == {"image": 20}
-    assert MixedModalityRetriever().fit(X).n_documents_ == 20
+    for empty in (np.empty((0, 64), "f4"), np.empty((0, 64)), [], pd.Series([]), pl.Series([])):
+        X = EmbeddingArray.concatenate({"text": empty, "image": rows})
+        assert X.modality.tolist() == ["image"] * 20
+        assert (X.shape, X.dtype) == ((20, 64), np.float32)
+        assert ModalityGapRemover().fit(X).counts_ == {"image": 20}
+        assert MixedModalityRetriever().fit(X).n_documents_ == 20
+    nothing = X[:0]
+    assert EmbeddingArray.concatenate([nothing, X, nothing]).shape == (20, 64)
+    assert EmbeddingArray.concatenate([nothing, nothing]).shape == (0, 64)
+    assert EmbeddingArray.concatenate({"text": np.empty((0, 3))}).shape == (0, 3)
 
 
 def test_queries_have_columns_of_their_own():
@@ -268,8 +273,8 @@ def test_rows_that_cannot_be_computed_with_are_refused_with_what_mends_them(rows
 
 @pytest.mark.parametrize("library", FRAMES)
 def test_a_frame_with_columns_of_vectors_is_refused_with_the_line_that_reads_it(library):
-    frame = wide().to_dict("list")
-    frame = FRAMES[library](frame)
+    columns = {"sku": [1, 2], "text_vec": [None, [1.0, 2.0]], "image_vec": [None, [3.0, 4.0]]}
+    frame = FRAMES[library](columns)
     line = 'EmbeddingArray.from_frame(df, text="text_vec", image="image_vec", id="sku")'
     assert all(line in said for said in refusals(frame))
     with pytest.raises(ValueError, match=re.escape(line)):

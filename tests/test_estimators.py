@@ -1,7 +1,7 @@
 """The library's own checks over every estimator."""
 
 import pytest
-from estimator_checks import CHECKS, ENCODER_CHECKS, check_partial_fit_equals_fit
+from estimator_checks import CHECKS, ENCODER_CHECKS
 
 from gapremoval import CLIPEncoder, MixedModalityRetriever, ModalityGapRemover, PosteriorOdds
 
@@ -14,24 +14,11 @@ ESTIMATORS = [
 ]
 
 
-def estimators_and_checks():
-    """Every estimator with every check; one of them cannot hold where the first call teaches."""
-    for estimator in ESTIMATORS:
-        for check in CHECKS:
-            marks = ()
-            if (
-                check is check_partial_fit_equals_fit
-                and getattr(estimator, "score_calibration", None) is not None
-            ):
-                reason = "partial_fit learns from its first call alone, which here is a part"
-                marks = pytest.mark.xfail(reason=reason, raises=AssertionError)
-            yield pytest.param(estimator, check, id=f"{estimator}-{check.__name__}", marks=marks)
-
-
 # Chunks are small here, and retrievers are asked with document rows on purpose.
 @pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
 @pytest.mark.filterwarnings("ignore:None of these rows is marked as a query:UserWarning")
-@pytest.mark.parametrize(("estimator", "check"), [*estimators_and_checks()])
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 def test_every_estimator(estimator, check):
     check(estimator)
 

@@ -145,6 +145,33 @@ def test_numpy_does_not_take_a_tensor_silently():
         np.asarray(numbered())
 
 
+@devices
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+def test_floats_of_eight_bits_are_refused_with_what_converts_them(device, dtype):
+    rows = torch.eye(20, device=device).to(getattr(torch, dtype))
+    for way in (
+        lambda: EmbeddingArray(rows, "image"),
+        lambda: ModalityGapRemover().fit(rows, modality="image"),
+        lambda: MixedModalityRetriever().fit(rows, modality="image"),
+    ):
+        with pytest.raises(ValueError, match=rf"{dtype} are not supported: use values.float\(\)"):
+            way()
+    found = MixedModalityRetriever(1).fit(EmbeddingArray(rows.float(), "image"))
+    asked = EmbeddingArray(rows.float(), "query:image")
+    assert found.predict(asked)[:, 0].tolist() == [*range(20)]
+
+
+@devices
+def test_tensors_are_converted_to_another_dtype(device):
+    X = numbered(device)
+    for dtype in ("float16", torch.float16):
+        Z = X.astype(dtype)
+        assert (Z.dtype, Z.values.device.type) == (torch.float16, device)
+        assert Z.modality.tolist() == MODALITIES
+    assert X.astype("bfloat16").dtype == torch.bfloat16
+    assert X.size == 20
+
+
 # ModalityGapRemover.
 
 

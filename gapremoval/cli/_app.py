@@ -23,7 +23,6 @@ UsageError = typer.BadParameter.__base__  # of click, which typer brings under s
 
 app = typer.Typer(
     name="gapremoval",
-    help="Search a folder of photos and notes by what they show and say.",
     add_completion=False,
     rich_markup_mode=None,  # file names are no markup
     pretty_exceptions_enable=False,
@@ -32,15 +31,6 @@ app = typer.Typer(
 
 IndexPath = Annotated[Path, Argument(metavar="INDEX", help="File that 'gapremoval index' wrote.")]
 Modality = Literal["image", "text", "image+text"]
-MODEL = (
-    "Network that encodes: ARCHITECTURE/TAG or ARCHITECTURE/FILE of open_clip, hf-hub:ORG/NAME, "
-    "local-dir:PATH, or 'pocket', which needs no download and knows drawn scenes only. Default: "
-    f"the model of OUT, if that exists, else {DEFAULT_MODEL}."
-)
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 failed; 2 wrong use; 3 index written, but some photos or notes could "
-    "not be read; 130 interrupted."
-)
 
 
 def run(arguments=None):
@@ -49,6 +39,7 @@ def run(arguments=None):
     All messages go through `tell`, which escapes what a terminal would take for commands.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    code = 1
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = lambda message, *_, **__: tell(message, kind="warning")
@@ -63,11 +54,9 @@ def run(arguments=None):
             code = 2
         except MemoryError:
             tell("there is too little memory for this.", kind="error")
-            code = 1
         except (OSError, ValueError, ImportError) as error:
             named = getattr(error, "strerror", None) and error.filename
             tell(f"{error.strerror}: {error.filename}" if named else error, kind="error")
-            code = 1
         if code == INTERRUPTED:
             tell(INTERRUPT_MESSAGE)
     return code
@@ -82,19 +71,23 @@ def _print_version(wanted: bool):
 Version = Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
 
 
-@app.callback(epilog=EXIT_CODES)
+@app.callback()
 def options(version: Annotated[bool, Version] = False):
-    """Search a folder of photos and notes by what they show and say."""
+    """Search a folder of photos and notes by what they show and say.
+
+    Exit codes: 0 done; 1 failed; 2 wrong use; 3 index written, but some photos or notes could
+    not be read; 130 interrupted.
+    """
 
 
 @app.command()
 def index(
     folder: Annotated[str, Argument(metavar="FOLDER", help="Folder of photos and notes.")],
-    model: Annotated[str | None, Option(help=MODEL)] = None,
+    model: Annotated[str | None, Option(help=f"Network (default: {DEFAULT_MODEL}).")] = None,
     out: Annotated[Path, Option("--out", "-o", help="File to write.")] = Path("index.gap"),
     hidden: Annotated[bool, Option("--hidden", help="Index hidden and system files too.")] = False,
 ):
-    """Encode the photos and notes of FOLDER and write an index of them.
+    """Write an index of the photos and notes of FOLDER.
 
     A picture and a text (.txt, .md) of the same name are one document. Files whose names begin
     with a dot, and those that systems keep beside people's files (Thumbs.db, @eaDir,
@@ -103,6 +96,10 @@ def index(
     Run the command again after changes, or after an interrupt: it encodes only what is new or
     changed, and forgets files that were deleted. OUT.cache, a folder beside OUT, keeps the
     encoded rows; it may be deleted when nothing runs.
+
+    --model takes ARCHITECTURE/TAG or ARCHITECTURE/FILE of open_clip, hf-hub:ORG/NAME,
+    local-dir:PATH, or 'pocket', which needs no download and knows drawn scenes only. Without it,
+    an OUT that exists keeps its model.
 
     Exit code 3: the index was written, but some photos or notes could not be read; stderr
     names them.
@@ -117,7 +114,7 @@ def index(
 def search(
     path: IndexPath,
     text: Annotated[str | None, Argument(metavar="TEXT", help="Words to look for.")] = None,
-    image: Annotated[str | None, Option(help="Picture to look for, also beside TEXT.")] = None,
+    image: Annotated[str | None, Option(help="Picture to look for, alone or with TEXT.")] = None,
     n: Annotated[int, Option("-n", min=1, help="Number of documents to find.")] = 10,
     only: Annotated[Modality | None, Option(help="Find only documents of this modality.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
@@ -125,7 +122,7 @@ def search(
     learn: Annotated[bool, Option("--learn", help="Let INDEX learn from the question.")] = False,
     model: Annotated[str | None, Option(help="Where the weights of INDEX lie now.")] = None,
 ):
-    """Find the documents that answer a question: words (TEXT), a picture (--image), or both.
+    """Find documents by words (TEXT), a picture (--image) or both.
 
     A TEXT that begins with a dash comes after --. The probability of a document is given that
     one of the documents answers the question. In JSON, the "uri" of a file leads back to it even
@@ -147,12 +144,11 @@ def search(
         learn_question(path, encoded)
     if html:
         write_page(html, index, found, question)
+        tell(f"page: {html}")
     if as_json:
         show(to_json(index, found, text, image))
     else:
         show_results(index, found)
-    if html:
-        tell(f"page: {html}")
 
 
 def _question(text, image):
@@ -162,10 +158,8 @@ def _question(text, image):
     if text is not None:
         if not text.strip():
             raise UsageError("TEXT is blank.")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UsageError("TEXT is not UTF-8.") from None
+        if text.encode(errors="ignore").decode() != text:
+            raise UsageError("TEXT is not UTF-8.")
         if suffix_of(text) in picture_suffixes():
             meant = f"did you mean --image {text}?"
             if is_file(text):
@@ -174,11 +168,10 @@ def _question(text, image):
             text = never_a_name(text)
     if image is not None and not is_file(image):
         raise UsageError(f"There is no picture {image!r}.")
-    picture = None if image is None else Path(image)
-    return Query(text=text, image=picture) if text and image else Query(text or picture)
+    return Query(text=text, image=image)
 
 
 @app.command()
 def info(path: IndexPath):
-    """Show what is in an index: files, documents, questions, model and size."""
+    """Show the files, documents, questions and model of an index."""
     show_info(IndexFile.load(path), path)

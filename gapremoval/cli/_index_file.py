@@ -62,11 +62,14 @@ class IndexFile:
 
     @cached_property
     def documents(self):
-        """Row numbers of the files of each document: those whose names differ in the suffix."""
+        """Row numbers of the files of each document, by its id.
+
+        Files whose names differ in the suffix alone are one document.
+        """
         rows_of = {}
         for row, name in enumerate(self.names):
             rows_of.setdefault(document_id(name), []).append(row)
-        return list(rows_of.values())
+        return rows_of
 
     def path(self, row):
         """Absolute path of a file."""
@@ -113,20 +116,12 @@ class IndexFile:
                     f"{__version__} does not know: make it again, or install that version."
                 )
             rows = EmbeddingArray(values, Tags.decode(modalities, codes, values))
-            n_files, n_captions = len(header["names"]), header["n_captions"]
-            files, asked = rows[:n_files], rows[n_files:]
-            index = cls(
-                *(header[name] for name in NAMED),
-                files,
-                asked[:n_captions],
-                asked[n_captions:],
-                header["version"],
-            )
-            if header["format"] != FORMAT or type(n_captions) is not int or not _is_sound(index):
+            files, asked = rows[: len(header["names"])], rows[len(header["names"]) :]
+            if not _is_sound(header, files, asked):
                 raise ValueError
-            if len(files) != n_files or len(index.captions) != n_captions:
-                raise ValueError
-            return index
+            captions, learned = asked[: header["n_captions"]], asked[header["n_captions"] :]
+            named = (header[name] for name in NAMED)
+            return cls(*named, files, captions, learned, header["version"])
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"There is no index {path}. 'gapremoval index' makes one."
@@ -140,21 +135,23 @@ class IndexFile:
             ) from error
 
 
-def _is_sound(index):
+def _is_sound(header, files, asked):
     """Whether `save` may have written this; above all, whether names stay in the folder."""
-    texts = [index.model, index.fingerprint, index.folder, index.version, *index.names]
+    names = header["names"]
+    texts = [header[name] for name in ("model", "fingerprint", "folder", "version")] + names
     os.fsencode("".join(texts))  # lone surrogates do not come from a file system
-    asked = EmbeddingArray.concatenate([index.captions, index.learned])
     return (
-        isinstance(index.names, list)
+        header["format"] == FORMAT
+        and type(header["n_captions"]) is int
+        and 0 <= header["n_captions"] <= len(asked)
         and not any("\0" in text for text in texts)
-        and os.path.isabs(index.folder)
-        and 0 < len(set(index.names)) == len(index.names)
-        and all(map(_is_name, index.names))
-        and index.files.dtype == np.float32
-        and np.isfinite(index.files.values).all()
+        and os.path.isabs(header["folder"])
+        and 0 < len(set(names)) == len(names) == len(files)
+        and all(map(_is_name, names))
+        and files.dtype == np.float32
+        and np.isfinite(files.values).all()
         and np.isfinite(asked.values).all()
-        and set(index.files.modality.tolist()) <= {"image", "text"}
+        and set(files.modality.tolist()) <= {"image", "text"}
         and all(map(is_query, asked.modality.tolist()))
     )
 

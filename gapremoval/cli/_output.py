@@ -1,6 +1,5 @@
 """What the commands print: a table or JSON on stdout, everything else on stderr."""
 
-import dataclasses
 import json
 import math
 import os
@@ -8,10 +7,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from .._files import replacing
@@ -46,28 +44,30 @@ def printable(value):
 
 def show_results(index, found):
     """Print results as a table: rank, score, probability, modality, files."""
-    table = _table(show_header=True)
-    for name in ("rank", "score", "probability"):
-        table.add_column(name, justify="right")
-    table.add_column("modality", min_width=10)
-    table.add_column("file", overflow="fold")
+    rows = []
     for record in found.to_records():
         probability = record["probability"]
         paths = (index.path(row) for row in index.documents[record["id"]])
-        table.add_row(
-            str(record["rank"]),
-            f"{record['score']:.3f}",
-            "-" if probability is None else f"{probability:.1%}",
-            record["modality"],
-            Text(" + ".join(printable(_relative(path)) for path in paths)),
+        rows.append(
+            (
+                str(record["rank"]),
+                f"{record['score']:.3f}",
+                "-" if probability is None else f"{probability:.1%}",
+                record["modality"],
+                " + ".join(printable(_relative(path)) for path in paths),
+            )
         )
-    _print(table)
+    numbers = [Column(name, justify="right") for name in ("rank", "score", "probability")]
+    columns = [*numbers, Column("modality", min_width=10), Column("file", overflow="fold")]
+    _print_table(columns, rows, show_header=True)
 
 
 def show_info(index, path):
     """Print what is in an index."""
     modality = index.files.modality
-    of_documents = Counter("+".join(sorted(set(modality[rows]))) for rows in index.documents)
+    of_documents = Counter(
+        "+".join(sorted(set(modality[rows]))) for rows in index.documents.values()
+    )
     drift = drift_of_questions(index)
     compared = "captions" if len(index.captions) else "texts"
     told = {
@@ -84,10 +84,8 @@ def show_info(index, path):
     }
     if math.isnan(drift):
         told["drift"] = "-"
-    table = _table(show_header=False)
-    for name, value in told.items():
-        table.add_row(name, Text(printable(value), overflow="fold"))
-    _print(table)
+    rows = [(name, printable(value)) for name, value in told.items()]
+    _print_table([Column(), Column(overflow="fold")], rows, show_header=False)
 
 
 def counted(counts, noun=""):
@@ -115,28 +113,25 @@ def to_json(index, found, text, image):
 
 def write_page(path, index, found, question):
     """Write results as one HTML page with thumbnails and the beginnings of texts."""
-    contents = {}
-    for number in found.ids[0].tolist():
-        rows = index.documents[number]
-        # No name holds two slashes, so each document has a title of its own.
-        title = " // ".join(index.names[row] for row in rows)
-        contents[title] = [_content(index.path(row)) for row in rows]
-    titles = np.array([list(contents)], dtype=object)
-    page = results_page([question], dataclasses.replace(found, ids=titles), contents)
+    contents = {
+        id_: [_content(index.path(row)) for row in index.documents[id_]]
+        for id_ in found.ids[0].tolist()
+    }
+    page = results_page([question], found, contents)
     with replacing(path) as file:
         file.write(page.encode())
 
 
-def _table(show_header):
-    """A table of rich; without lines where it goes to a file or a pipe."""
-    lines = box.SIMPLE_HEAD if show_header and sys.stdout.isatty() else None
-    return Table(box=lines, pad_edge=False, show_header=show_header)
-
-
-def _print(table):
-    """Print a table: fitted to a terminal, or plain, with one line a row."""
-    plain = {"force_terminal": False, "color_system": None, "width": WIDEST}
-    console = Console(**({} if sys.stdout.isatty() else plain))
+def _print_table(columns, rows, show_header):
+    """Print a table, fitted to a terminal; elsewhere without lines, and one line a row."""
+    if sys.stdout.isatty():
+        console, lines = Console(), box.SIMPLE_HEAD if show_header else None
+    else:
+        console = Console(force_terminal=False, color_system=None, width=WIDEST)
+        lines = None
+    table = Table(*columns, box=lines, pad_edge=False, show_header=show_header)
+    for row in rows:
+        table.add_row(*map(Text, row))
     with console.capture() as captured:
         console.print(table)
     show("\n".join(line.rstrip() for line in captured.get().rstrip().split("\n")))

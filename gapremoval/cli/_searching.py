@@ -2,11 +2,10 @@
 
 import warnings
 
-import numpy as np
-
 from .._embeddings import EmbeddingArray
 from .._search import make_search_pipeline, search
 from ..calibration import ModalityGapRemover, drift
+from ..datasets._folder import document_id
 from ..encoders import CLIPEncoder, EncodingError
 from ..encoders._models import load_model
 
@@ -64,20 +63,18 @@ def ask(index, question, n, *, only=None):
     Returns
     -------
     SearchResult
-        Of one query; ids are positions in ``index.documents``.
+        Of one query; ids are those of ``index.documents``.
     """
-    document = np.empty(len(index.files), dtype=object)
-    for number, rows in enumerate(index.documents):
-        document[rows] = number
     pipe = make_search_pipeline()
     if len(index.captions):
         # Centered on itself a single text would be zero, and never be found.
         pipe[0].set_params(prior={"text": index.captions.values.mean(axis=0)})
-    asked = [None] * (len(index.captions) + len(index.learned))
+    y = [document_id(name) for name in index.names]
+    y += [None] * (len(index.captions) + len(index.learned))
     X = EmbeddingArray.concatenate([index.files, index.captions, index.learned])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `gapremoval index` said what is too few
-        return search(pipe.fit(X, [*document, *asked]), question, n, document_modality=only)
+        return search(pipe.fit(X, y), question, n, document_modality=only)
 
 
 def drift_of_questions(index):

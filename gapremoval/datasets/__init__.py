@@ -1,4 +1,4 @@
-"""Small generated data to try things on, and readers of records and files."""
+"""Generated data for examples and tests, and readers of records, folders and files."""
 
 from ._captions import load_ordinary_captions
 from ._folder import read_folder

@@ -66,10 +66,10 @@ class LeftOut(NamedTuple):
     @property
     def label(self):
         """Suffix and reason, by which it is counted."""
+        kind = "folder" if self.name.endswith("/") else suffix_of(self.name)
         # What follows the last dot of "Dr. Who to call" is no suffix.
-        suffix = suffix_of(self.name)
-        kind = suffix if suffix[1:].isalnum() and len(suffix) <= 12 else "other"
-        kind = "folder" if self.name.endswith("/") else kind
+        if not (kind.strip(".").isalnum() and len(kind) <= 12):
+            kind = "other"
         return f"{kind} ({self.reason})" if self.reason else kind
 
 
@@ -277,14 +277,14 @@ def suffix_of(name):
 
 def read_text(path):
     """Read the beginning of a file: the text and None, or None and why there is none."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
         if not path.is_file():
             return None, "not a regular file" if path.exists() else "no such file"
         with open(path, "rb") as file:
             content = file.read(MOST_BYTES)
         # A letter that the limit cuts in two is dropped.
-        text = decoder.decode(content, final=len(content) < MOST_BYTES)
+        decode = codecs.getincrementaldecoder("utf-8-sig")().decode
+        text = decode(content, final=len(content) < MOST_BYTES)
     except UnicodeDecodeError:
         return None, "not UTF-8"
     except OSError as error:

@@ -81,14 +81,10 @@ def _with_ids(records):
         raise TypeError("records is one dict; write [record] for a single record.")
     index = None
     if hasattr(records, "iterrows"):  # pandas
-        index = records.index
-        records = records.to_dict("records")
-    elif hasattr(records, "to_dicts"):  # polars
-        records = records.to_dicts()
-    elif hasattr(records, "to_pylist"):  # Arrow
-        records = records.to_pylist()
-    else:
-        records = list(records)
+        index, records = records.index, records.to_dict("records")
+    else:  # a frame of polars, a table or array of Arrow, or an iterable
+        listed = getattr(records, "to_dicts", getattr(records, "to_pylist", None))
+        records = listed() if listed else list(records)
     for record in records:
         if not isinstance(record, Mapping):
             raise TypeError(

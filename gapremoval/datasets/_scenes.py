@@ -1,4 +1,4 @@
-"""make_scenes: small pictures of coloured shapes, each with captions in different words."""
+"""make_scenes: small pictures of colored shapes, each with captions in different words."""
 
 from numbers import Integral
 from typing import NamedTuple
@@ -13,7 +13,7 @@ MAX_SCENES = 1_000_000  # 12 GB of pixels
 OVERSAMPLED = 4  # drawn larger and reduced: smooth edges
 MIN_CONTRAST = 110  # between the RGB of a shape and of its background
 
-# What there is, with the words for it.
+# The words for each value. The pocket model was trained on this spelling.
 COLORS = {
     (214, 39, 40): ("red", "scarlet", "crimson"),
     (255, 140, 20): ("orange", "tangerine"),
@@ -63,7 +63,7 @@ PLACES = {  # row and column of a grid of nine
 
 
 class _Thing(NamedTuple):
-    """A shape of a scene; each field is a key of the table of its name."""
+    """A shape of a scene; each field is a key of the table of that name."""
 
     size: float
     color: tuple
@@ -78,18 +78,18 @@ class _Scene(NamedTuple):
 
 
 def make_scenes(n=100, random_state=None):
-    """Draw scenes of coloured shapes, and say in several ways what is in them.
+    """Draw scenes of colored shapes, and describe each in four captions.
 
-    A scene has one to three shapes in different places of a plain, striped or dotted
-    background. They are what the pocket model was trained on, see `CLIPEncoder`: pictures
-    and texts to try a whole search on without a file or a network.
+    A scene has one to three shapes in different places on a plain, striped or dotted
+    background. The pocket model of `CLIPEncoder` was trained on such scenes, so a whole search
+    over pictures and texts can be tried without a download.
 
     Parameters
     ----------
     n : int, default=100
-        Number of scenes, from 1 to 1,000,000. A scene takes 12 kB.
+        Number of scenes, from 1 to 1,000,000. Each takes 12 kB of memory.
     random_state : int, RandomState instance or None, default=None
-        Seed. With the same int, fewer scenes are the first of more scenes.
+        Seed. With the same int, a smaller `n` gives the first scenes of a larger one.
 
     Returns
     -------
@@ -99,14 +99,14 @@ def make_scenes(n=100, random_state=None):
         images : list of PIL.Image.Image, of length n
             RGB pictures of 64 x 64 pixels.
         captions : list of list of str, of length n
-            Four captions of each picture. Each names all shapes with their size, colour and
-            place, and the background, in a sentence of its own kind; words are drawn anew
-            for each ("a large red circle", "a big scarlet disc").
+            Four captions per picture, each a sentence of another form. Each names the
+            background and, for all shapes, size, color and place, in words that are drawn
+            anew ("a large red circle", "a big scarlet disc").
 
     Raises
     ------
     TypeError, ValueError
-        If `n` is no int, or is out of range.
+        If `n` is not an int, or out of range.
     ImportError
         If pillow is not installed.
 
@@ -144,14 +144,13 @@ def make_scenes(n=100, random_state=None):
     for _ in range(n):
         scene = _draw_scene(rng)
         images.append(_paint(scene, rng))
-        captions.append([sentence(scene, rng) for sentence in SENTENCES])
+        captions.append([_describe(scene, rng, *sentence) for sentence in SENTENCES])
     return Bunch(images=images, captions=captions)
 
 
 def _choose(choices, rng):
-    """One of a sequence or of the keys of a table."""
-    choices = list(choices)
-    return choices[rng.randint(len(choices))]
+    """One item of a sequence, or one key of a table."""
+    return list(choices)[rng.randint(len(choices))]
 
 
 def _draw_scene(rng):
@@ -227,56 +226,29 @@ def _paint(scene, rng):
 # Captions
 
 
+# Of each sentence: the whole, one shape, and what stands between shapes and before the last.
+SENTENCES = (
+    ("{things} on {a_ground} background", "a {size} {color} {shape} {place}", ", ", " and "),
+    ("{ground} backdrop with {things}", "{place} a {size} {color} {shape}", ", "),
+    ("{things}, and behind it all {ground}", "{a_color} {shape} that is {size} lies {place}", ", "),
+    ("{things}; drawn on {ground}", "{place}: {size} {shape}, {color}", "; "),
+)
+
+
 def _with_article(words):
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def _name(thing, rng):
-    """Size, colour, shape and place in words."""
-    return (
-        _choose(SIZES[thing.size], rng),
-        _choose(COLORS[thing.color], rng),
-        _choose(SHAPES[thing.shape], rng),
-        _choose(PLACES[thing.place], rng),
-    )
-
-
-def _ground(scene, rng):
-    return f"{_choose(PATTERNS[scene.pattern], rng)} {_choose(BACKGROUNDS[scene.background], rng)}"
-
-
-def _names(scene, rng):
-    return [_name(scene.things[i], rng) for i in rng.permutation(len(scene.things))]
-
-
-def _list_things(scene, rng):
-    things = [
-        f"a {size} {color} {shape} {place}" for size, color, shape, place in _names(scene, rng)
-    ]
-    listed = " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
-    return f"{listed} on {_with_article(_ground(scene, rng))} background"
-
-
-def _begin_with_ground(scene, rng):
-    things = [
-        f"{place} a {size} {color} {shape}" for size, color, shape, place in _names(scene, rng)
-    ]
-    return f"{_ground(scene, rng)} backdrop with {', '.join(things)}"
-
-
-def _tell_of_each(scene, rng):
-    things = [
-        f"{_with_article(color)} {shape} that is {size} lies {place}"
-        for size, color, shape, place in _names(scene, rng)
-    ]
-    return f"{', '.join(things)}, and behind it all {_ground(scene, rng)}"
-
-
-def _note_down(scene, rng):
-    things = [
-        f"{place}: {size} {shape}, {color}" for size, color, shape, place in _names(scene, rng)
-    ]
-    return f"{'; '.join(things)}; drawn on {_ground(scene, rng)}"
-
-
-SENTENCES = (_list_things, _begin_with_ground, _tell_of_each, _note_down)
+def _describe(scene, rng, whole, name, comma, last_comma=None):
+    """One caption; the order of the shapes and the words are drawn."""
+    names = []
+    for i in rng.permutation(len(scene.things)):
+        tables = zip(_Thing._fields, scene.things[i], (SIZES, COLORS, SHAPES, PLACES))
+        words = {field: _choose(table[value], rng) for field, value, table in tables}
+        names.append(name.format(a_color=_with_article(words["color"]), **words))
+    pattern = _choose(PATTERNS[scene.pattern], rng)
+    ground = f"{pattern} {_choose(BACKGROUNDS[scene.background], rng)}"
+    if names[1:]:
+        names[-2:] = [f"{names[-2]}{last_comma or comma}{names[-1]}"]
+    things = comma.join(names)
+    return whole.format(things=things, ground=ground, a_ground=_with_article(ground))

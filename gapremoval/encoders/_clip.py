@@ -79,14 +79,16 @@ class CLIPEncoder(
     Notes
     -----
     Pictures are turned upright by their EXIF data, transparent parts become white, and a file
-    with several frames gives its first one. JPEG files that are much larger than the network's
-    input are decoded at 1/2, 1/4 or 1/8 of their size, but at 4 times the input at least. This
-    takes less time and memory and changes the embedding by less than 1e-4 (one minus cosine).
+    with several frames gives its first one.
 
-    A thread needs about 8 bytes per pixel of the picture that it decodes, and pictures of more
-    than 2**25 pixels (after that reduction) are decoded one at a time. `n_jobs` threads
-    together therefore need less than ``n_jobs * 256`` MiB and what the largest picture needs.
-    Pictures that were opened with ``PIL.Image.open`` are not kept decoded.
+    A JPEG file that is much larger than the network's input is decoded at 1/8, 1/4 or 1/2 of
+    its size, if that divides both edges and leaves at least 4 times the input. This takes less
+    time and memory, and the cosine with the embedding of the full size is above .9999.
+
+    A thread needs about 8 bytes per pixel of the picture that it decodes, and pictures that
+    have more than 2**25 pixels even then are decoded one at a time. So `n_jobs` threads
+    together need less than ``n_jobs * 256`` MiB and 8 bytes per pixel of the largest picture.
+    Pictures that were opened with ``PIL.Image.open`` and not loaded do not stay decoded.
 
     An interrupt (``KeyboardInterrupt``) ends `transform` without waiting for pictures that are
     being decoded. With `memory`, the rows of finished batches are kept.

@@ -1,17 +1,17 @@
-"""EncodingError: some items could not be encoded, and what became of the others."""
+"""EncodingError: some items could not be encoded, and the embeddings of the others."""
 
 
 class EncodingError(ValueError):
-    """Some texts or pictures could not be encoded; the work on the others is not lost.
+    """Some texts or pictures could not be encoded; the embeddings of the others are kept.
 
     Attributes
     ----------
     reasons : dict of int to str
-        By row number, why an item has no embedding.
+        By row number, why the item has no embedding.
     rows : ndarray of int of shape (n_encoded,)
-        The numbers of the other rows, ascending.
+        Row numbers of the other items, ascending.
     embeddings : EmbeddingArray of shape (n_encoded, n_features)
-        Their embeddings.
+        Embeddings of the other items.
 
     Examples
     --------
@@ -26,7 +26,7 @@ class EncodingError(ValueError):
     """
 
     def __init__(self, message, reasons, rows, embeddings):
-        # All of them as arguments, so that it can be pickled: it may come out of a worker.
+        # Pickle passes the arguments of an exception on; a worker process may raise this one.
         super().__init__(message, reasons, rows, embeddings)
         self.reasons, self.rows, self.embeddings = reasons, rows, embeddings
 

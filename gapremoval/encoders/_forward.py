@@ -12,7 +12,7 @@ from .._warnings import warn
 from ._pictures import UnreadablePicture, read_picture
 
 NOT_FINITE = "the network gives a row that is not finite, so its weights may be damaged"
-# Decoded at 3 times the network's edge or more, a JPEG keeps its embedding (cosine > .9999).
+# A JPEG that is decoded at 3 times the network's input keeps its embedding (cosine > .9999).
 REDUCING_GAP = 4
 
 
@@ -55,7 +55,8 @@ class Forward:
             half = "bfloat16" if is_cuda and self.torch.cuda.is_bf16_supported() else "float16"
             precision = half if is_cuda else "float32"
         self.precision = precision
-        self.least_edge = REDUCING_GAP * np.max(model.network.visual.preprocess_cfg["size"])
+        least_edge = REDUCING_GAP * np.max(model.network.visual.preprocess_cfg["size"])
+        self.reading = {"least_edge": least_edge, "stop": self.stopped, "then": model.preprocess}
         self.wrong, self.cut = {}, set()
         self.told_of_memory = False
         self.n_overflowed = 0
@@ -114,15 +115,11 @@ class Forward:
 
     def _prepared(self, pictures):
         """Yield a position and a tensor for each picture; at most one batch is read ahead."""
-
-        def prepare(picture):
-            seen = read_picture(picture, least_edge=self.least_edge, stop=self.stopped)
-            return self.model.preprocess(seen)
-
         items, waiting = iter(pictures.items()), deque()
         while True:
             for position, picture in islice(items, max(self.batch_size - len(waiting), 0)):
-                waiting.append((position, self.pool.submit(prepare, picture)))
+                future = self.pool.submit(read_picture, picture, **self.reading)
+                waiting.append((position, future))
             if not waiting:
                 return
             position, future = waiting.popleft()

@@ -6,7 +6,8 @@ import re
 import stat
 import threading
 import warnings
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -14,15 +15,15 @@ import numpy as np
 
 from .._optional import import_pillow
 
-LARGE = 2**25  # pixels of a picture that is decoded alone; most phones take fewer
-STRIP = 2**20  # pixels that are converted at once
+LARGE = 2**25  # pixels; most phones take pictures of fewer
+STRIP = 2**18  # pixels that are converted at once
 
 
 class UnreadablePicture(ValueError):  # noqa: N818 -- says what is wrong already
     """A picture that cannot be decoded; the message is the cause in a few words."""
 
 
-def read_picture(item, *, least_edge=None, stop=None):
+def read_picture(item, *, least_edge=None, stop=None, then=lambda picture: picture):
     """Decode a picture to 8-bit RGB, upright, on white.
 
     - The EXIF orientation is applied, and ignored where the EXIF data are damaged.
@@ -35,8 +36,8 @@ def read_picture(item, *, least_edge=None, stop=None):
 
     Within `quiet_pillow`, several threads may call this at once. A call needs about 8 bytes
     of memory per pixel of the picture, whatever its mode. Pictures of more than 2**25 pixels
-    are decoded one at a time in the whole process, so n threads together need less than
-    n * 256 MiB and what the largest picture needs.
+    are decoded by one thread of the process, one after the other. So n threads together need
+    less than n * 256 MiB and 8 bytes per pixel of the largest picture.
 
     Parameters
     ----------
@@ -45,10 +46,13 @@ def read_picture(item, *, least_edge=None, stop=None):
         loaded yet is decoded from its open file by another picture object, so that its pixels
         do not stay in memory.
     least_edge : int, default=None
-        Lets JPEG files be decoded at 1/2, 1/4 or 1/8 of their size, as long as neither edge
-        becomes shorter than this number of pixels. None decodes at full size.
+        Lets JPEG files be decoded at 1/8, 1/4 or 1/2 of their size, if that divides both edges
+        and leaves them at least this number of pixels. None decodes at full size.
     stop : threading.Event, default=None
-        Once it is set, large pictures that wait for their turn are not decoded.
+        Once it is set, pictures that wait for their turn are not decoded.
+    then : callable, default=identity
+        Its result is returned in place of the picture. A large picture that is made smaller
+        here is out of memory before the next one is decoded.
 
     Returns
     -------
@@ -65,13 +69,20 @@ def read_picture(item, *, least_edge=None, stop=None):
     Image = import_pillow()
     try:
         with _source(item) as (picture, is_ours):
-            # pillow-heif would decode a thumbnail, which was compressed once more.
             if least_edge and is_ours and picture.format in {"JPEG", "MPO"}:
-                picture.draft(None, (least_edge, least_edge))
-            with _large if picture.width * picture.height > LARGE else nullcontext():
+                width, height = picture.size
+                scales = [x for x in (8, 4, 2) if min(picture.size) >= x * least_edge]
+                # Where an edge is cut, the pixels of the smaller picture are not quite square.
+                scale = next((x for x in scales if not (width % x or height % x)), 1)
+                picture.draft(None, (width // scale, height // scale))
+
+            def work():
                 if stop is not None and stop.is_set():
                     raise UnreadablePicture("not decoded: the run was stopped")
-                return _upright_rgb(picture, is_ours)
+                return then(_upright_rgb(picture, is_ours))
+
+            is_large = picture.width * picture.height > LARGE
+            return _large.submit(work).result() if is_large else work()
     except UnreadablePicture:
         raise
     except Image.DecompressionBombError as error:
@@ -102,11 +113,11 @@ def picture_content(item):
         If the file cannot be opened or the picture cannot be decoded.
     """
     if isinstance(item, Path):
-        with _open(item) as file:
-            try:
+        try:
+            with _open(item) as file:
                 return b"file:" + hashlib.file_digest(file, "sha256").digest()
-            except OSError as error:
-                raise UnreadablePicture(_reason(error)) from error
+        except OSError as error:
+            raise UnreadablePicture(_reason(error)) from error
     picture = read_picture(item)
     digest = hashlib.sha256(f"{picture.width} x {picture.height}:".encode())
     for _, strip in _strips(picture):
@@ -144,7 +155,9 @@ _n_quiet = 0
 
 def _make_locks():
     global _quieting, _decoding, _large
-    _quieting, _large = threading.Lock(), threading.Lock()
+    _quieting = threading.Lock()
+    # malloc keeps for a thread what it has freed, so a lock would not bound the memory of all.
+    _large = ThreadPoolExecutor(1)
     # A picture that is given in several rows must not be decoded by two threads at once, since
     # they share its file. Pictures are not hashable, so ids choose one of these locks.
     _decoding = [threading.Lock() for _ in range(61)]
@@ -159,37 +172,31 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def _source(item):
     """Picture of an item, and whether it is ours to change and to decode in place."""
+    Image = import_pillow()
     if isinstance(item, np.ndarray):
-        yield import_pillow().fromarray(item), True
-    elif isinstance(item, Path):
+        yield Image.fromarray(item), True
+        return
+    if isinstance(item, Path):
         with _open(item) as file:
             yield _identify(file), True
-    else:
-        with _decoding[id(item) % len(_decoding)]:
-            file = getattr(item, "fp", None)
-            # Nothing public tells whether pixels were loaded; the caller may have changed them.
-            if file is None or file.closed or getattr(item, "_im", None) is not None:
-                yield item, False
-                return
-            place = file.tell()
-            try:
-                twin = _twin(file, item)
-                yield twin or item, twin is not None
-            finally:
-                file.seek(place)
-
-
-def _twin(file, picture):
-    """Second picture on the file of one that is opened, in the same frame; None if it differs."""
-    # A plugin that opened the picture may not be registered.
-    with suppress(Exception):
-        twin = import_pillow().open(file)
-        if frame := picture.tell():
-            twin.seek(frame)
+        return
+    with _decoding[id(item) % len(_decoding)]:
+        file, twin = getattr(item, "fp", None), None
+        # Nothing public tells whether pixels were loaded, which the caller may have changed.
+        if file is None or file.closed or getattr(item, "_im", None) is not None:
+            yield item, False
+            return
+        place = file.tell()
+        # The plugin that opened the picture may not be registered.
+        with suppress(Exception):
+            twin = Image.open(file)
+            twin.seek(item.tell())
         # The caller may have called `draft`.
-        if (twin.size, twin.mode) == (picture.size, picture.mode):
-            return twin
-    return None
+        is_same = twin is not None and (twin.size, twin.mode) == (item.size, item.mode)
+        try:
+            yield twin if is_same else item, is_same
+        finally:
+            file.seek(place)
 
 
 def _open(path):
@@ -197,12 +204,10 @@ def _open(path):
     try:
         status = path.stat()
         # Opening a pipe would wait for a writer.
-        if not stat.S_ISREG(status.st_mode):
-            cause = "not a regular file"
-        elif not status.st_size:
-            cause = "the file is empty"
-        else:
+        if stat.S_ISREG(status.st_mode) and status.st_size:
             return open(path, "rb")
+        is_file = stat.S_ISREG(status.st_mode)
+        cause = "the file is empty" if is_file else "not a regular file"
     except FileNotFoundError:
         cause = "no such file"
     # A name with a null in it is a ValueError.
@@ -284,8 +289,8 @@ def _gray_scale(picture):
 def _eight_bits(strip, black, white):
     """Gray values scaled to uint8, ndarray of shape (H, W)."""
     values = np.asarray(strip)
-    with np.errstate(invalid="ignore"):
-        scaled = (values.astype(float) - black) * (255 / ((white - black) or 1))
-    gray = np.rint(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0)).astype(np.uint8)
+    scaled = (values.astype(float) - black) * (255 / ((white - black) or 1))
+    # NaN becomes black.
+    gray = np.rint(np.fmin(np.fmax(scaled, 0), 255)).astype(np.uint8)
     gray[values == strip.info.get("transparency")] = 255
     return gray

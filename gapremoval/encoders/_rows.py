@@ -79,9 +79,7 @@ def read_rows(items, *, taker, warn_of_names=True):
         except ValueError as error:
             wrong.append(f"row {number}: {error}")
     if wrong:
-        raise ValueError(
-            f"{len(wrong)} of {number + 1} rows are neither texts nor pictures. {listed(wrong)}"
-        )
+        raise ValueError(f"{len(wrong)} of {number + 1} rows are not valid items. {listed(wrong)}")
     if not rows:
         raise ValueError(f"{taker} was given no items (0 samples): at least one is needed.")
     if like_files and warn_of_names:
@@ -101,12 +99,12 @@ def _read_row(item):
         parts = [_part(item.item)]
     else:
         image = Path(item.image) if isinstance(item.image, str) else item.image
-        parts = []
-        for kind, content in (("text", item.text), ("image", image)):
-            if content is not None:
-                parts.append(_part(content))
-                if parts[-1][0] != kind:
-                    raise ValueError(f"the {kind} of {item!r} is a {type(content).__name__}")
+        given = {"text": item.text, "image": image}
+        given = {kind: content for kind, content in given.items() if content is not None}
+        parts = [_part(content) for content in given.values()]
+        for (kind, content), (found, _) in zip(given.items(), parts):
+            if kind != found:
+                raise ValueError(f"the {kind} of {item!r} is a {type(content).__name__}")
     return Row(as_query("+".join(sorted(kind for kind, _ in parts))), parts)
 
 

@@ -42,7 +42,7 @@ def show_item(item, *, name, edge):
         )
     name = (item.name if isinstance(item, Path) else name)[:200]
     try:
-        picture = read_picture(item)
+        picture = read_picture(item, least_edge=edge)
     except UnreadablePicture as cause:
         return {"kind": "note", "reason": str(cause), "name": name}
     picture.thumbnail((edge, edge))

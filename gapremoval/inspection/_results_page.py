@@ -20,53 +20,54 @@ MAX_PARTS = 4  # shown of a document
 def results_page(
     queries, results, contents, *, answers=None, title="Search results", introduction=None
 ):
-    """Show what was found for each query, as one HTML page that stands on its own.
+    """Show the results of searches as one self-contained HTML page.
 
-    Each query is a row of the page, each of the `results` a column of it, so that two ways
-    to search can be compared at a glance. The page needs no network and runs no script:
-    pictures are scaled down and lie in the page itself. Whatever the texts, names and ids
-    hold is shown as text.
+    Each query is a row of the page and each of the `results` a column, so that two ways to
+    search can be compared at a glance. The page needs no network and runs no script; pictures
+    are scaled down and embedded. Whatever texts, names and ids contain is shown as text.
 
     Parameters
     ----------
     queries : sequence of length n_queries, or one query
-        What was asked: texts (str), pictures (``Path``, PIL image, uint8 array of shape
-        (H, W, 3)) or `Query` of these. A ``Path`` is always a picture file.
+        Texts (str), pictures (``Path``, PIL image, uint8 array of shape (H, W, 3)) or `Query`
+        objects around these. A ``Path`` is always a picture file.
     results : SearchResult or dict of str to SearchResult
-        What `search` found for the queries; a dict names its columns.
+        What `search` returned for the queries. The keys of a dict are the titles of the
+        columns.
     contents : mapping
-        For the id of each document its parts, a list of texts and pictures; one part need
-        not be in a list. Of a document that is not there the id is shown alone. A long text
-        is shortened, and no more than four parts are shown.
+        The parts of each document by its id: a text, a picture, or a list of these. Long texts
+        are shortened, and at most four parts are shown. Of a document that is missing here,
+        only the id is shown.
     answers : sequence of length n_queries, default=None
-        The id of the right answer to each query, several of them, or a dict id -> gain;
-        None where it is unknown. Right answers are marked, and counted at the top.
+        Relevance of each query: the id of the right answer, a collection of ids, or a dict
+        id -> gain; None where it is unknown. Right answers are marked, and counted at the top.
     title : str, default="Search results"
         Title of the page.
     introduction : text, picture or list of these, default=None
-        What stands above the results: texts, a paragraph each, and pictures of up to 1600
-        pixels. For who cannot see it a picture is named by the text before it.
+        Paragraphs and pictures (up to 1600 pixels wide or high) above the results. The
+        alternative text of a picture is the text before it.
 
     Returns
     -------
     str
-        An HTML document to be written as UTF-8. A byte of a file name that is no UTF-8
-        shows as ``\\xe9``, a control character likewise. A picture that cannot be read is
-        replaced by a note that says why.
+        An HTML document, to be written as UTF-8. Bytes of file names that are not UTF-8, and
+        control characters, are shown as ``\\xe9``. A picture that cannot be read is replaced by
+        a note with the reason.
 
     Raises
     ------
     ValueError
-        If `results` is empty, or `results` and `answers` are not of the queries' length.
+        If `results` is empty, or `results` or `answers` do not have the length of `queries`.
     TypeError
-        If `results` holds anything but results of a search, `contents` is no mapping, or
-        something to be shown is neither a text nor a picture.
+        If `results` are not what a search returned, `contents` is not a mapping, or a query or
+        a part is neither a text nor a picture.
     ImportError
-        If there are pictures and Pillow is not installed (extra ``clip``).
+        If jinja2 is not installed (extra ``html``), or if there are pictures and Pillow is not
+        installed (extra ``clip``).
 
     See Also
     --------
-    gapremoval.search : Makes the results.
+    gapremoval.search : Returns the results to show.
 
     Examples
     --------
@@ -100,24 +101,17 @@ def results_page(
     with quiet_pillow():
         document = cache(partial(_document, contents))
         shown = [
-            _query(number, query, results, ids, document)
+            _query(query, {name: found[number] for name, found in results.items()}, ids, document)
             for number, (query, ids) in enumerate(zip(queries, right))
         ]
         introduction = list(_introduction(introduction))
-    judged = [query for query in shown if query["n_right"]]
-    ranks = {
-        name: [query["columns"][i]["rank"] for query in judged] for i, name in enumerate(results)
-    }
+    ranks = [
+        (str(name), [query["columns"][i]["rank"] for query in shown if query["n_right"]])
+        for i, name in enumerate(results)
+    ]
+    n_found = max(found.ids.shape[1] for found in results.values())
     return template.render(
-        title=str(title),
-        introduction=introduction,
-        n_judged=len(judged),
-        n_found=max(found.ids.shape[1] for found in results.values()),
-        counts=[
-            {"name": str(name), "first": at.count(1), "found": len(at) - at.count(None)}
-            for name, at in ranks.items()
-        ],
-        queries=shown,
+        title=str(title), introduction=introduction, ranks=ranks, n_found=n_found, queries=shown
     )
 
 
@@ -135,8 +129,8 @@ def _check_results(results, n_queries):
     for name, found in results.items():
         if len(found) != n_queries:
             raise ValueError(
-                f"The results {name!r} are those of {len(found)} queries, but {n_queries} "
-                "queries are given: give those that were searched, in their order."
+                f"The results {name!r} are those of {len(found)} queries, but {n_queries} queries "
+                "are given: give those that were searched, in their order."
             )
     return results
 
@@ -148,7 +142,7 @@ def _introduction(introduction):
         name = item if isinstance(item, str) else "Figure"
 
 
-def _query(number, query, results, right, document):
+def _query(query, results, right, document):
     """One query: its text and picture, a right answer, and what each search found."""
     items = [query]
     if isinstance(query, Query):
@@ -158,9 +152,7 @@ def _query(number, query, results, right, document):
         "parts": [show_item(item, name="The query", edge=THUMBNAIL) for item in items],
         "n_right": len(right),
         "answer": document(min(right, key=str)) if right else None,
-        "columns": [
-            _column(name, found[number], right, document) for name, found in results.items()
-        ],
+        "columns": [_column(name, found, right, document) for name, found in results.items()],
     }
 
 
@@ -177,10 +169,10 @@ def _document(contents, id_):
 
 def _column(name, found, right, document):
     """The documents that one search found for one query, and the rank of a right one."""
-    columns = [found.ids[0], found.scores[0], found.modalities[0]]
-    columns.append(
-        [np.nan] * len(columns[0]) if found.probabilities is None else found.probabilities[0]
-    )
+    probabilities = found.probabilities
+    if probabilities is None:
+        probabilities = np.full(found.ids.shape, np.nan)
+    rows = zip(found.ids[0], found.scores[0], found.modalities[0], probabilities[0])
     cards = [
         document(id_)
         | {
@@ -189,7 +181,7 @@ def _column(name, found, right, document):
             "probability": None if np.isnan(probability) else probability,
             "is_right": id_ in right,
         }
-        for id_, score, modality, probability in zip(*columns)
+        for id_, score, modality, probability in rows
     ]
     ranks = [rank for rank, card in enumerate(cards, 1) if card["is_right"]]
     return {"name": str(name), "cards": cards, "rank": min(ranks, default=None)}

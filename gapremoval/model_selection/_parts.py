@@ -1,14 +1,14 @@
 """Documents by their parts, from which their scores follow for any fusion weight."""
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
 
 from .._array_api import as_slice, full_precision, row_blocks, to_numpy
 from ..retrieval._fusion import fuse_rows, modalities_of, modality_weights
-from ..score_calibration import TeachingScores
+from ..score_calibration._teaching import TeachingScores
 
 # A fused vector shorter than this, as a share of its document's longest row, is made
 # rather than scored from its parts, whose rounding errors are divided by its length.
@@ -213,7 +213,3 @@ class FusedScores(TeachingScores):
                 products = np.vecdot(self.vectors[name].parts.vectors, row)[..., None]
                 scores[segment] = self.vectors[name].scores(products, row[None])[:, 0]
         return scores
-
-    def mean_scores(self):
-        vectors = {name: np.asarray(fused) for name, fused in self.vectors.items()}
-        return TeachingScores.mean_scores(replace(self, vectors=vectors))

@@ -11,7 +11,6 @@ from .._relevance import check_y
 from .._threads import threaded_map
 from .._validation import check_rows, read_modality
 from ..metrics._ranking import Gains, get_ranking_metric
-from ..retrieval._fusion import Documents
 from ..retrieval._query_banks import make_banks, teaching_scores
 from ..retrieval._scoring import judged_queries, score_queries
 from ..retrieval._snapshot import Segment, Snapshot
@@ -76,7 +75,7 @@ def _from_parts(retriever, weights, learn, test, metric):
     banks = {}
     if retriever.score_calibration is not None:
         banks = make_banks(rows, document, y, documents.ids, weights[0], groups)
-    n_teach = sum(len(bank.queries) + len(bank.stand_ins) for bank in banks.values())
+    n_teach = sum(len(bank.own) for bank in banks.values())
     if n_teach * len(at) > MOST_PRODUCTS:
         return None
     parts = CorpusParts(rows[at], document[at])
@@ -145,7 +144,10 @@ def _score_maps(corpus, calibration, banks, ids, made):
     segments = {(name, True): (fused.number, fused) for name, fused in corpus.fused.items()}
     key = tuple(number.tobytes() for number, _ in segments.values())
     if key not in made:
-        made[key] = teaching_scores(banks, Documents(ids, None, segments))
+        documents = {
+            name: (number, ids[number], fused) for (name, _), (number, fused) in segments.items()
+        }
+        made[key] = teaching_scores(banks, documents)
     teaching = {}
     for name, scores in made[key].items():
         teaching[name] = fused = _fused(scores, corpus)

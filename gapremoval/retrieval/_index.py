@@ -1,4 +1,4 @@
-"""The documents of a retriever as they come and go: append-only segments."""
+"""The documents of a retriever, which are added and removed: append-only segments."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from ._snapshot import Segment
 
 
 class Index:
-    """The documents of one retriever, which come and go. One thread at a time changes it.
+    """The documents of one retriever. One thread at a time adds and removes documents.
 
     A change makes a new snapshot, and writes only where no snapshot reads, beyond the rows of
     its columns. Searches see it when `publish` replaces `now`. So readers need no lock, and an
@@ -30,7 +30,7 @@ class Index:
         self._positions = None
 
     def copy(self):
-        """Another index with the same documents. Each is changed without the other's notice."""
+        """An independent index with the same documents."""
         return Index(self.now)
 
     def __getstate__(self):
@@ -110,14 +110,14 @@ class Index:
             self._positions = table
 
     def remove(self, ids):
-        """Remove documents: their rows are passed over, until a quarter of a segment is such.
+        """Remove documents: searches skip their rows until they are a quarter of a segment.
 
         Raises
         ------
         ValueError
-            If an id is not there.
+            If an id is not in the corpus.
         TypeError
-            If something is no id.
+            If an entry cannot be an id.
         """
         try:
             ids = list(dict.fromkeys(ids))
@@ -131,22 +131,22 @@ class Index:
         self.publish(replace(self.now, segments=without(self.now, positions)), gone=ids)
 
     def find(self, ids):
-        """The positions of some ids, -1 for those that are not there."""
+        """The positions of some ids; -1 for ids that are not in the corpus."""
         if self._positions is None:
             self._positions = dict(zip(self.now.ids.tolist(), self.now.positions.tolist()))
         return np.array([self._positions.get(x, -1) for x in ids], dtype=np.int64)
 
     def find_known(self, ids, replace):
-        """The ids among those of new documents that are there, and their positions.
+        """Those ids of new documents that are in the corpus, and their positions.
 
         Raises
         ------
         ValueError
-            If new ids are strings and the others are not, or the other way round, or some are
-            there without `replace`.
+            If only the new ids or only those of the corpus are strings, or if some are in the
+            corpus and `replace` is False.
         """
         new, have = ids.tolist(), [s.columns["id"][:1] for s in self.now.segments.values()]
-        if have and kind_of_ids(have[0]) != kind_of_ids(ids):
+        if new and have and kind_of_ids(have[0]) != kind_of_ids(ids):
             raise ValueError(
                 f"The new ids are of another type ({new[0]!r}) than those of the corpus "
                 f"({have[0].tolist()[0]!r}): use the same type."
@@ -178,7 +178,7 @@ def without(snapshot, positions):
 
 
 def appended(rows, more, room=None):
-    """Rows and then more of them, written into the room behind the rows where it is enough.
+    """Rows and more rows behind them, written into the room behind the rows if it suffices.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def appended(rows, more, room=None):
     rows : array of shape (n + n_more, ...)
         A view of `room`.
     room : array of shape (capacity, ...)
-        That given or, where it is too small or of another dtype, a new one of twice the size.
+        The given one or, if it is too small or of another dtype, a new one of twice the size.
     """
     n, total, dtype = rows.shape[0], rows.shape[0] + more.shape[0], rows.dtype
     if dtype != more.dtype:
@@ -206,6 +206,6 @@ def appended(rows, more, room=None):
 
 
 def compacted(segment):
-    """A segment without the rows that are no documents."""
+    """A segment without the rows of removed documents."""
     rows = np.flatnonzero(segment.live)
     return Segment({name: take_rows(column, rows) for name, column in segment.columns.items()})

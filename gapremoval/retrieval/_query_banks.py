@@ -1,17 +1,17 @@
-"""Query banks: the rows that teach a score calibration, kept with the index."""
+"""Query banks: the example rows from which a score calibration learns, kept with the index."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from .._array_api import take_rows, to_double, to_numpy, unit_rows
-from .._modality import QUERY, as_query
+from .._modality import as_query
 from .._relevance import check_known, check_relevance
 from .._validation import compute_dtype
-from ..score_calibration import TeachingScores
+from ..score_calibration._teaching import TeachingScores
 from ._fusion import fuse_rows
 
-# More rows than this of a kind teach little that is new.
+# More rows of a kind teach little that is new.
 MOST_ROWS = 1024
 
 NOT_THERE = (
@@ -22,68 +22,50 @@ NOT_THERE = (
 
 @dataclass(frozen=True, eq=False)
 class QueryBank:
-    """What teaches one query modality: queries, and rows of documents that stand in for them.
+    """Example rows of one query modality: queries, and parts of documents that stand in for them.
 
     Attributes
     ----------
-    queries : ndarray of shape (n_queries, n_features)
-        Of unit length.
-    answers : list of length n_queries
-        For a judged query the ids of its documents with the largest gain, an empty list
-        where nothing answers it; None where that is not known.
-    stand_ins : ndarray of shape (n_stand_ins, n_features)
-        Of unit length.
-    own : list of length n_stand_ins
-        The id of the document that each belongs to.
-    pairs : dict of str to ndarray of float64
-        By modality, the scores of stand-ins with what their own document holds of it.
+    rows : ndarray of shape (n_rows, n_features)
+        Of unit length; the queries come first.
+    own : ndarray of int of shape (n_rows,)
+        The position of the document that a stand-in is a part of; -1 for queries.
+    known : ndarray of object of shape (n_rows,)
+        For a judged query the list of its documents with the largest gain, empty where nothing
+        answers it; for an unjudged one None. For a stand-in a dict: by modality, its score with
+        the other parts of its own document.
+    n_seen : int
+        The number of rows that have come so far, of which these are a sample.
     """
 
-    queries: np.ndarray
-    answers: list
-    stand_ins: np.ndarray
-    own: list
-    pairs: dict
+    rows: np.ndarray
+    own: np.ndarray
+    known: np.ndarray
+    n_seen: int
 
-    def teaching(self, vectors, number, vector_of):
-        """The scores of these rows with some documents, as TeachingScores.
-
-        Parameters
-        ----------
-        vectors : dict of str to array of shape (n, n_features)
-            By modality.
-        number : ndarray of int
-            Of each document.
-        vector_of : dict of id to int
-            Which vector is that of a document.
-        """
-        answers = [
-            None if ids is None else np.array([vector_of[x] for x in ids if x in vector_of], int)
-            for ids in self.answers
-        ]
-        own = np.array([vector_of.get(x, -1) for x in self.own], dtype=int)
-        return TeachingScores(
-            self.queries, self.stand_ins, vectors, number, own, answers, self.pairs
-        )
+    @property
+    def n_queries(self):
+        """The number of queries."""
+        return int(np.count_nonzero(self.own < 0))
 
 
 def make_banks(rows, document, y, ids, fusion_weight, names=None):
-    """A bank for each modality that asks or could ask.
+    """Make a bank of each query modality that some rows belong to or can stand in for.
 
     Parameters
     ----------
     rows : Rows
-        Those that were fitted. Rows of length zero teach nothing.
+        Rows of length zero are left out.
     document : ndarray of int of shape (n_rows,)
-        The number of each row's document; -1 for queries.
+        The position of each row's document; -1 for queries.
     y : ndarray of shape (n_rows,) or None
         The relevance of queries.
     ids : ndarray of shape (n_documents,)
-        Those of the documents.
+        The ids that the relevance may name.
     fusion_weight : float or dict of str to float
-        As it was made.
+        See `MixedModalityRetriever`.
     names : collection of str, default=None
-        The query modalities to make banks for; by default all.
+        The query modalities to make banks of; by default all.
 
     Returns
     -------
@@ -95,92 +77,150 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
     ValueError
         If the relevance names a document that is not in the corpus, or is malformed.
     """
-    values, tags, has_direction = rows.values, rows.tags, to_numpy(rows.lengths) > 0
-    asks = np.flatnonzero(tags.is_query)
-    relevance = [None] * len(asks) if y is None else y[asks].tolist()
-    answers = dict(zip(asks.tolist(), _best_answers(relevance, ids)))
-    banks = {}
-    taught = {as_query(name) for name in tags.counts()}
-    for name in sorted(taught if names is None else taught.intersection(names)):
-        queries = _drawn(_rows_of(name, tags, has_direction), answers)
-        stand_ins = _drawn(_rows_of(name.removeprefix(QUERY), tags, has_direction))
-        own = document[stand_ins]
-        banks[name] = QueryBank(
-            _unit(values, queries),
-            [answers.get(row) for row in queries.tolist()],
-            _unit(values, stand_ins),
-            ids[own].tolist(),
-            _pairs(values, stand_ins, tags, document, fusion_weight),
-        )
+    values, tags = rows.values, rows.tags
+    has_direction, queries = to_numpy(rows.lengths) > 0, np.flatnonzero(tags.is_query)
+    known = np.full(len(tags), None)
+    if y is not None:
+        known[queries] = _best_answers(y[queries].tolist(), ids)
+    banks, dtype = {}, compute_dtype(to_numpy(values[:0, ...]))
+    for name in sorted({as_query(tag) for tag in tags.counts()}):
+        if names is not None and name not in names:
+            continue
+        asks = np.array([as_query(tag) == name for tag in tags.names])[tags.codes]
+        at = np.flatnonzero(asks & has_direction)
+        kept = _sample(document[at], known[at], np.zeros(len(at)))
+        n_seen, at = len(at), at[kept]
+        unit = to_numpy(unit_rows(to_double(take_rows(values, at), values))[0])
+        stand_ins = np.flatnonzero(document[at] >= 0)
+        known_of = known[at]
+        known_of[stand_ins] = _pairs(rows, unit[stand_ins], at[stand_ins], document, fusion_weight)
+        banks[name] = QueryBank(unit.astype(dtype), document[at], known_of, n_seen)
     return banks
 
 
+def merge_banks(banks, positions=None):
+    """Merge the banks of one query modality that came one after the other.
+
+    At most `MOST_ROWS` queries and as many stand-ins are kept: judged queries first, then the
+    newest rows, and a sample of older ones.
+
+    Parameters
+    ----------
+    banks : sequence of QueryBank
+        The oldest first.
+    positions : ndarray of int, default=None
+        The documents that are in the corpus. Stand-ins of other documents are dropped.
+
+    Returns
+    -------
+    QueryBank
+    """
+    rows, own, known = (
+        np.concatenate([getattr(bank, column) for bank in banks])
+        for column in ("rows", "own", "known")
+    )
+    age = np.repeat(np.arange(len(banks))[::-1], [len(bank.own) for bank in banks])
+    if positions is not None:
+        live = (own < 0) | np.isin(own, positions)
+        rows, own, known, age = rows[live], own[live], known[live], age[live]
+    n_seen = sum(bank.n_seen for bank in banks)
+    kept = _sample(own, known, age, seed=n_seen)
+    return QueryBank(rows[kept], own[kept], known[kept], n_seen)
+
+
 def teaching_scores(banks, documents):
-    """The scores of all banks with some documents: a dict of TeachingScores."""
-    vectors = {name: rows for name, (_, rows) in documents.directed.items()}
-    numbers = [number for number, _ in documents.directed.values()]
-    number = np.concatenate([np.empty(0, dtype=int), *numbers])
-    asked = {x for bank in banks.values() for ids in bank.answers if ids for x in ids}
-    asked |= {x for bank in banks.values() for x in bank.own}
-    vector_of = {x: i for i, x in enumerate(documents.ids[number].tolist()) if x in asked}
-    return {name: bank.teaching(vectors, number, vector_of) for name, bank in banks.items()}
+    """The scores of banks with some documents.
+
+    Parameters
+    ----------
+    banks : dict of str to QueryBank
+        By query modality.
+    documents : dict of str to tuple
+        By modality the positions, the ids and the vectors of documents.
+
+    Returns
+    -------
+    dict of str to TeachingScores
+    """
+    vectors = {name: rows for name, (_, _, rows) in documents.items()}
+    positions, ids = (
+        np.concatenate([np.empty(0, dtype=int), *(columns[i] for columns in documents.values())])
+        for i in (0, 1)
+    )
+    order, scores = np.argsort(positions), {}
+    for name, bank in banks.items():
+        queries, stand_ins = np.split(np.arange(len(bank.own)), [bank.n_queries])
+        own = np.full(len(stand_ins), -1)
+        if len(order):
+            at = np.searchsorted(positions, bank.own[stand_ins], sorter=order)
+            at = order[at.clip(max=len(order) - 1)]
+            own = np.where(positions[at] == bank.own[stand_ins], at, -1)
+        pairs = {}
+        for of_row in bank.known[stand_ins]:
+            for modality, score in of_row.items():
+                pairs.setdefault(modality, []).append(score)
+        scores[name] = TeachingScores(
+            bank.rows[queries],
+            bank.rows[stand_ins],
+            vectors,
+            positions,
+            own,
+            _numbers(bank.known[queries], ids),
+            {modality: np.array(z) for modality, z in pairs.items()},
+        )
+    return scores
+
+
+def _numbers(answers, ids):
+    """The numbers of the documents that answer each query; None where they are unknown or gone."""
+    named = {x for answer in answers for x in answer or ()}
+    number = {x: i for i, x in enumerate(ids.tolist()) if x in named} if named else {}
+    numbers = []
+    for answer in answers:
+        found = [number[x] for x in answer or () if x in number]
+        is_unknown = answer is None or (answer and not found)
+        numbers.append(None if is_unknown else np.array(found, dtype=int))
+    return numbers
 
 
 def _best_answers(relevance, ids):
-    """The ids with the largest gain of each query, or None where that is not known."""
+    """The ids with the largest gain of each query, or None where that is unknown."""
     gains = check_relevance(relevance)
     named = (document for answer in gains if answer for document in answer)
     check_known(named, ids, what="relevance", advice=NOT_THERE)
-    best = []
-    for answer in gains:
-        largest = max((answer or {}).values(), default=0)
-        ids_of = [x for x, gain in (answer or {}).items() if gain == largest and gain > 0]
-        best.append(None if answer is None else ids_of)
+    best = np.full(len(gains), None)
+    for i, answer in enumerate(gains):
+        if answer is not None:
+            largest = max(answer.values(), default=0)
+            best[i] = [x for x, gain in answer.items() if gain == largest and gain > 0]
     return best
 
 
-def _rows_of(name, tags, has_direction):
-    """The numbers of the rows of a modality that have a direction."""
-    if name not in tags.names:
-        return np.empty(0, dtype=np.intp)
-    return np.flatnonzero((tags.codes == tags.names.index(name)) & has_direction)
+def _sample(own, known, age, seed=0):
+    """The numbers of the queries that are kept, then of the stand-ins, each ascending."""
+    kept = []
+    for at in (np.flatnonzero(own < 0), np.flatnonzero(own >= 0)):
+        if len(at) > MOST_ROWS:
+            at = np.random.default_rng(seed).permutation(at)
+            unjudged = [x is None for x in known[at]]
+            at = np.sort(at[np.lexsort((age[at], unjudged))[:MOST_ROWS]])
+        kept.append(at)
+    return np.concatenate(kept)
 
 
-def _drawn(rows, answers=None):
-    """At most `MOST_ROWS` of some row numbers, in order; judged ones go first."""
-    if len(rows) <= MOST_ROWS:
-        return rows
-    order = np.random.default_rng(0).permutation(len(rows))
-    if not answers:
-        return np.sort(rows[order[:MOST_ROWS]])
-    unjudged = [answers.get(row) is None for row in rows[order].tolist()]
-    return np.sort(rows[order[np.argsort(unjudged, kind="stable")[:MOST_ROWS]]])
-
-
-def _unit(values, rows):
-    """Some rows at unit length, on the host, in the precision in which they are searched."""
-    unit, _ = unit_rows(to_double(take_rows(values, rows), values))
-    return to_numpy(unit).astype(compute_dtype(to_numpy(values[:0, ...])))
-
-
-def _pairs(values, stand_ins, tags, document, fusion_weight):
-    """Scores of stand-ins with the other modalities of their own documents, by modality."""
-    own, at = np.unique(document[stand_ins], return_inverse=True)
-    place = np.full(document.max(initial=-1) + 2, -1)  # the last is for queries
-    place[own] = np.arange(len(own))
-    asks = set(tags[stand_ins].counts())
-    beside_them = np.flatnonzero(place[document] >= 0)
-    pairs = {}
-    for name in tags[beside_them].counts().keys() - asks:
-        rows = beside_them[tags.codes[beside_them] == tags.names.index(name)]
-        holders, holder = np.unique(place[document[rows]], return_inverse=True)
-        vectors, has_direction = fuse_rows(
-            take_rows(values, rows), tags[rows], holder, len(holders), fusion_weight
-        )
-        with_it = np.full(len(own), -1)
-        with_it[holders[has_direction]] = np.flatnonzero(has_direction)
-        asking = np.flatnonzero(with_it[at] >= 0)
-        mine, _ = unit_rows(to_double(take_rows(values, stand_ins[asking]), values))
-        other = to_numpy(take_rows(vectors, with_it[at[asking]])).astype(float)
-        pairs[name] = np.vecdot(to_numpy(mine), other)
+def _pairs(rows, unit, stand_ins, document, fusion_weight):
+    """For each stand-in its scores with the other parts of its own document, by modality."""
+    tags, own = rows.tags, document[stand_ins]
+    siblings = np.flatnonzero(np.isin(document, own))
+    pairs = np.array([{} for _ in own], dtype=object)
+    for name in sorted(tags[siblings].counts().keys() - tags[stand_ins].counts().keys()):
+        at = siblings[tags.codes[siblings] == tags.names.index(name)]
+        holders, holder = np.unique(document[at], return_inverse=True)
+        parts = take_rows(rows.values, at), tags[at], holder
+        vectors, has_direction = fuse_rows(*parts, len(holders), fusion_weight)
+        of_own = np.searchsorted(holders, own).clip(max=len(holders) - 1)
+        paired = np.flatnonzero((holders[of_own] == own) & has_direction[of_own])
+        other = to_numpy(take_rows(vectors, of_own[paired])).astype(float)
+        for i, score in zip(paired.tolist(), np.vecdot(unit[paired], other).tolist()):
+            pairs[i][name] = score
     return pairs

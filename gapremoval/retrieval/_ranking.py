@@ -1,4 +1,4 @@
-"""Rank documents for queries of any modality, with probabilities where they can be had."""
+"""Rank documents for queries of any modality, with probabilities if scores are log odds."""
 
 from functools import partial
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from .._modality import as_query
 from .._warnings import warn
 from ._snapshot import merge
 
-# How many of the next best documents a lead is taken over.
+# The lead of the best document is its distance from the mean of this many next ones.
 N_NEXT = 10
 
 
@@ -21,11 +21,11 @@ class Ranking(NamedTuple):
     ----------
     scores : ndarray of float64 of shape (n_queries, n_found)
     positions : ndarray of int of shape (n_queries, n_found)
-        Those of the documents.
+        The positions of the documents.
     probabilities : ndarray of float64 of shape (n_queries, n_found)
-        NaN where there are none.
+        NaN for queries whose scores are no log odds.
     evidence : ndarray of float64 of shape (n_queries,)
-        NaN where there is none.
+        NaN for queries whose scores are no log odds.
     """
 
     scores: np.ndarray
@@ -35,19 +35,20 @@ class Ranking(NamedTuple):
 
 
 def rank(documents, queries, k, *, modality=None, with_odds=False):
-    """Rank documents for queries, each by the score calibration of its own modality.
+    """Rank documents for queries, each by the calibrated scores of its own modality.
 
     Parameters
     ----------
     documents : Snapshot
     queries : Rows
-        Those of length zero get the corpus in its own order, with score 0, and a warning.
+        For queries of length zero the result is the corpus in its own order, with score 0, and
+        there is a warning.
     k : int
-        How many documents; cut to those there are.
-    modality : str, default=None
-        Search only documents of this modality.
+        Number of documents; at most those that are searched.
+    modality : collection of str, default=None
+        Search only documents of these modalities.
     with_odds : bool, default=False
-        Whether probabilities and evidence are wanted, which cost another pass.
+        Whether to compute probabilities and evidence, which takes another pass.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def rank(documents, queries, k, *, modality=None, with_odds=False):
     if n_zero := int(np.count_nonzero(lengths == 0)):
         warn(
             f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
-            "direction: the answer is the corpus in its own order, with score 0.",
+            "direction: the result is the corpus in its own order, with score 0.",
         )
         in_order = np.concatenate([documents.positions_of(True, modality), rest])
         positions[lengths == 0] = in_order[:k]
@@ -72,43 +73,45 @@ def rank(documents, queries, k, *, modality=None, with_odds=False):
     for name, rows in asking.items():
         rows = np.sort(np.concatenate(rows))
         some = values if len(rows) == len(tags) else take_rows(values, rows)
-        lines, best = documents.score_map(name), (rows, slice(n_best))
-        scores[rows, n_best:] = 0 if lines is None else lines.lowest
+        score_map, best = documents.score_map(name), (rows, slice(n_best))
+        scores[rows, n_best:] = 0 if score_map is None else score_map.lowest
         positions[rows, n_best:] = rest[: n_found - n_best]
-        if with_odds and lines is not None and lines.slope is not None:
+        if with_odds and score_map is not None and score_map.slope is not None:
             probabilities[rows], evidence[rows] = 0, -np.inf
             if n_best:
-                found = _nearest_with_odds(documents, some, k, lines, modality)
+                found = _nearest_with_odds(documents, some, k, score_map, modality)
                 scores[best], positions[best], probabilities[best], evidence[rows] = found
         elif n_best:
             nearest = documents.nearest
-            if lines is not None:
+            if score_map is not None:
                 nearest = partial(documents.calibration.nearest, documents, query_modality=name)
             scores[best], positions[best] = nearest(some, k, modality=modality)
     return Ranking(scores, positions, probabilities, evidence)
 
 
-def _nearest_with_odds(documents, queries, k, lines, modality):
-    """The Ranking of documents with a direction, of which there is one, by lines with a slope."""
+def _nearest_with_odds(documents, queries, k, score_map, modality):
+    """The Ranking of the documents with a direction, at least one, by scores that are log odds."""
+    k_more, slope = max(k, N_NEXT + 1), score_map.slope
     tops = documents.nearest_by_modality(
-        queries, max(k, N_NEXT + 1), modality=modality, score_map=lines, slope=lines.slope
+        queries, k_more, modality=modality, score_map=score_map, slope=slope
     )
-    scores, positions = merge(tops, max(k, N_NEXT + 1))
-    found = evidence(scores, tops, lines.slope)
-    scores, positions = scores[:, :k], positions[:, :k]
-    return Ranking(scores, positions, probabilities(scores, tops, lines.slope), found)
+    scores, positions = merge(tops, k_more)
+    best = scores[:, :k]
+    return Ranking(
+        best, positions[:, :k], probabilities(best, tops, slope), evidence(scores, tops, slope)
+    )
 
 
 def probabilities(scores, tops, slope):
-    """The probability that a document answers, given that one of those searched does.
+    """The probability that a document answers, given that one of those searched answers.
 
     Parameters
     ----------
     scores : ndarray of shape (n_queries, n_found)
     tops : dict of str to Top
-        With log sums, which together are over all documents searched.
+        With log sums, which together cover all documents that were searched.
     slope : float
-        Log odds a unit of score.
+        Log odds per unit of score.
 
     Returns
     -------
@@ -119,26 +122,26 @@ def probabilities(scores, tops, slope):
 
 
 def evidence(scores, tops, slope):
-    """How strongly a query is answered at all, in nats.
+    """How strong the evidence is that the corpus answers a query at all, in nats.
 
-    The mean of three figures of the best document: its log odds, their lead over the next
-    ten documents, and their lead over the next ten of its own modality. The log odds alone
-    are high for any query that resembles much of the corpus; the leads are not.
+    The mean of three statistics of the best document: its log odds, their lead over the next
+    ten documents, and their lead over the next ten of its own modality. The log odds alone are
+    high for every query that resembles much of the corpus; the leads are not.
 
     Parameters
     ----------
     scores : ndarray of shape (n_queries, n_found)
-        The best of all modalities, at least eleven where there are so many.
+        The best scores of all modalities, at least eleven if there are so many documents.
     tops : dict of str to Top
-        Those of each modality, likewise.
+        The best scores of each modality, likewise.
     slope : float
-        Log odds a unit of score.
+        Log odds per unit of score.
 
     Returns
     -------
     ndarray of float64 of shape (n_queries,)
-        Higher where the corpus holds an answer. Where no document is left for a lead, it is
-        taken over a score of 0.
+        Higher if the corpus holds an answer. Where there is no next document, the lead is that
+        over a score of 0.
     """
     best = np.stack([top.scores[:, 0] for top in tops.values()])
     in_modality = np.stack([_mean_of_next(top.scores) for top in tops.values()])
@@ -148,6 +151,6 @@ def evidence(scores, tops, slope):
 
 
 def _mean_of_next(scores):
-    """The mean score of the next ten after the best."""
+    """The mean score of the ten documents after the best."""
     following = scores[:, 1 : N_NEXT + 1]
     return following.mean(axis=1) if following.shape[1] else np.zeros(len(scores))

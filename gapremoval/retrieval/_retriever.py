@@ -1,7 +1,6 @@
 """MixedModalityRetriever: search documents of several modalities by one query."""
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from threading import RLock
@@ -25,7 +24,9 @@ from ._fusion import (
     warn_of_zero_length,
 )
 from ._index import Index
-from ._query_banks import make_banks, teaching_scores
+from ._learning import calibrated, warn_of_unlearned
+from ._mean_shift import unit_means, warn_of_far_means
+from ._query_banks import make_banks
 from ._ranking import rank
 from ._results import SearchResult
 from ._scoring import score_queries
@@ -35,76 +36,80 @@ from ._snapshot import Snapshot
 class MixedModalityRetriever(GapEstimator):
     """Exact search over documents that are images, texts, or both.
 
-    Rows that share an id are the parts of one document and are fused into one vector;
-    queries find documents by cosine. Put a `ModalityGapRemover` before it: raw embeddings
-    rank by modality first.
+    Rows with the same id are the parts of one document and are fused into one vector. Queries
+    find documents by cosine similarity. Use it behind a `ModalityGapRemover`: raw embeddings
+    are ranked by modality first.
 
     Parameters
     ----------
     n_neighbors : int, default=10
-        How many documents a query finds, if the corpus has so many.
+        Number of documents that a query finds, at least 1; at most the size of the corpus.
     fusion_weight : float in [0, 1] or dict of str to float, default=0.5
-        How the modalities of a document are weighed. A float `a` gives its text `a` and
-        shares ``1 - a`` equally between its other modalities (the paper's alpha); a dict
-        gives relative weights. Rows of one modality are averaged first, so five photos
-        weigh as one. A document of one modality ignores the weights, and weights that are
-        all 0 count as equal.
+        Weights of the modalities of a document. A float `a` gives its text the weight `a`
+        and divides ``1 - a`` equally between its other modalities (alpha in the paper); a
+        dict gives relative weights. Rows of one modality are averaged first, so five photos
+        have the weight of one. Documents of a single modality need no weights, and weights
+        that are all 0 are equal weights.
     score_calibration : ScoreCalibrator, default=None
-        What makes the scores of documents of several modalities comparable, such as
-        `PosteriorOdds()`; by default scores are cosines. A clone of it learns, at `fit`, from
-        the documents and the query rows, judged or not, one calibration for each modality
-        that asks; documents that come later are calibrated by what was learnt.
+        Makes the scores of documents of different modalities comparable, such as
+        `PosteriorOdds()`. A clone of it learns from the documents and the query rows, judged
+        or not, separately for each query modality, and again whenever query rows come. By
+        default scores are cosines.
 
     Attributes
     ----------
     ids_ : ndarray of shape (n_documents,)
-        The documents' ids in the order of their first row: int64 or object.
+        The documents' ids in the order of their first rows: int64 or object.
     document_modality_ : ndarray of str of shape (n_documents,)
-        Their modalities, sorted and joined by ``+``.
+        The documents' modalities, sorted and joined by ``+``.
     n_documents_ : int
         Number of documents.
     score_calibration_ : ScoreCalibrator or None
-        What was learned about scores.
+        The fitted score calibration.
     modalities_ : tuple of str
-        The modalities met while fitting, those of queries among them.
+        The modalities of all rows so far, those of queries included.
     n_features_in_ : int
         Number of features.
 
     See Also
     --------
-    search : Searches a whole fitted pipeline with raw items or rows.
-    ModalityGapRemover : What belongs before it.
+    search : Search a whole fitted pipeline with raw items or rows.
+    ModalityGapRemover : The step before this one.
 
     Notes
     -----
-    Answers are exact and do not depend on the batch: candidates are scored again in
-    float64, and documents with equal scores come in the order in which they were added.
-    Documents and queries are brought to unit length, parts are not. A document of length
-    zero has no direction: it comes after all others, with score 0, or, with a score
-    calibration, below all other scores and with probability 0.
+    Answers are exact and do not depend on the batch: candidates are scored again in float64,
+    and documents with equal scores are ordered as they were added. Documents and queries are
+    brought to unit length, parts are not. A document of length zero has no direction: it comes
+    after all others, with score 0, or, with a score calibration, below all other scores and
+    with probability 0.
 
-    A score calibration learns from at most 1,024 query rows and as many rows of documents
-    of each modality (drawn with a fixed seed beyond that), which are kept and pickled with
-    the index, to calibrate documents that are added. Nothing is learnt from rows that ask,
-    so an answer does not depend on the other queries of a batch.
+    A score calibration learns from at most 1,024 query rows and as many document rows of each
+    modality: judged queries first, then the newest rows, and a sample of the older ones with a
+    fixed seed. They are kept and pickled with the index. It learns at `fit`, and again over
+    the whole corpus when query rows come, when a modality comes for the first time, and when a
+    query modality has its second row. Documents that come without queries only get their own
+    statistics. Nothing is learned from the queries of a search.
 
-    In numpy, a search that takes longer than a few milliseconds runs in threads: as many as
-    BLAS may use, which threadpoolctl or the workers of joblib limit. BLAS has one thread then.
+    With numpy, a search that takes longer than a few milliseconds runs in as many threads as
+    BLAS may use, a number that threadpoolctl or the workers of joblib limit. BLAS then has one
+    thread.
 
-    Rows in a memory-mapped file are searched there, without a copy, if they are one a document,
-    those of a modality one after the other, and of unit length but for the rounding of their
-    dtype, which may be float16: so `save_transformed` writes them. Scores are then the inner
-    products with what is stored. The file is never written to: the rows of a modality move into
-    memory when documents of it are added, or when a quarter of them was removed.
+    Rows in a memory-mapped file are searched in place, without a copy, if there is one row for
+    each document, rows of a modality follow one another, and all have unit length up to the
+    rounding of their dtype, which may be float16. `save_transformed` writes such files. Scores
+    are then the inner products with the stored rows. The file is never written to. The rows of
+    a modality are copied to memory when documents of it are added, when a quarter of them has
+    been removed, or when a score calibration learns after a removal.
 
-    Any number of threads may search while another changes the corpus: a search sees it as it
-    was before a change or after it. `fit`, `partial_fit` and `remove` take turns, and an error
-    or an interrupt leaves the corpus as it was. Copies and pickles are changed independently.
+    Any number of threads may search while another one changes the corpus: a search sees the
+    corpus before a change or after it. `fit`, `partial_fit` and `remove` take turns, and an
+    error or an interrupt leaves the corpus as it was. Copies and pickles are independent.
 
     Fitted on tensors, the corpus lies on their device, in float32 or float64, and is searched
-    there, with the same answers as in numpy; only the best documents come to the host.
-    Queries may come from any library or device: they follow the corpus. A pickle holds numpy,
-    so what was fitted on a GPU is loaded and searched where there is none.
+    there, with the same answers as in numpy; only the best documents are copied to the host.
+    Queries of any library or device are moved to the corpus. A pickle holds numpy arrays, so an
+    index fitted on a GPU can be loaded and searched without one.
 
     References
     ----------
@@ -142,15 +147,18 @@ class MixedModalityRetriever(GapEstimator):
     def fit(self, X, y=None, *, modality=None):
         """Index the documents; query rows are not indexed.
 
+        Warns if rows of several modalities come without `y`, so that no parts are joined, and
+        if a score calibration learned nothing about the query modalities.
+
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
             The documents' rows, and any queries.
         y : sequence of length n_rows, default=None
             The id of each document row: all str, all integers, or other hashable values.
-            Rows with one id are one document. Entries of query rows are their relevance
-            (None where it is unknown), from which a score calibration learns; without one
-            they are not read. Without `y` a document's id is its row number.
+            Rows with the same id are the parts of one document. For a query row its relevance
+            (None where it is unknown), from which a score calibration learns; without a score
+            calibration it is not read. Without `y` a document's id is its row number.
         modality : str or sequence of str of shape (n_rows,), default=None
             The rows' modalities; not needed for an EmbeddingArray.
 
@@ -161,9 +169,9 @@ class MixedModalityRetriever(GapEstimator):
         Raises
         ------
         ValueError
-            If there is no document row, an id is missing or is none, rows hold NaN or
-            infinity, a dict of fusion weights leaves out a modality that is fused, or a
-            score calibration is to learn from relevance that names unknown documents.
+            If there is no document row, an id is missing or invalid, rows hold NaN or
+            infinity, a dict of fusion weights lacks a modality that is fused, or the relevance
+            names unknown documents and there is a score calibration to learn from it.
         """
         with self._writing, self._fitting() as twin:
             twin._index = twin._indexed(X, y, modality)
@@ -171,18 +179,23 @@ class MixedModalityRetriever(GapEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, modality=None):
-        """Add documents, in a time that does not depend on how many there are.
+        """Add documents, and let the score calibration learn from new query rows.
 
-        All parts of a document come in one call; many documents in one call cost far less
-        each than one by one. A score calibration learns at the first call alone; query rows
-        that come later teach it nothing.
+        The time to add documents does not depend on how many there are; that to learn from
+        query rows is that of `fit`. All parts of a document belong in one call. Many documents
+        in one call cost far less than one by one.
+
+        Rows must have gone through the same steps as those that were fitted, as
+        ``gapremoval.add_documents`` makes sure. Warns if the mean of the new rows of a modality
+        lies far from that of the rows before, as it does for rows whose gap was not removed.
+        That takes some twenty rows in one call; a single row cannot tell.
 
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            The documents' rows; query rows are not indexed.
+            The documents' rows, and any queries, which are not indexed.
         y : sequence of length n_rows, default=None
-            As `fit` takes it. Without it, row numbers go on from the rows seen so far.
+            As for `fit`. Without it, row numbers continue those of the rows so far.
         modality : str or sequence of str of shape (n_rows,), default=None
             The rows' modalities; not needed for an EmbeddingArray.
 
@@ -193,15 +206,15 @@ class MixedModalityRetriever(GapEstimator):
         Raises
         ------
         ValueError
-            As `fit`; besides, if an id is already there.
+            As for `fit`, and if an id is already there.
         """
         return self._add_documents(X, y, modality)
 
     def _add_documents(self, X, y, modality, replace=False):
-        """Add documents as `partial_fit` does; with `replace`, those already there give way.
+        """Add documents as `partial_fit` does; with `replace`, ids may be there already.
 
-        They give way in one step: a search sees either all of the old ones or all of the new,
-        and an error or an interrupt leaves the corpus as it was.
+        Documents are replaced in one step: a search sees all of the old ones or all of the
+        new ones, and an error or an interrupt leaves the corpus as it was.
         """
         with self._writing:
             if not hasattr(self, "_index"):
@@ -216,7 +229,7 @@ class MixedModalityRetriever(GapEstimator):
         Parameters
         ----------
         ids : id or sequence of ids
-            Of the documents.
+            The ids of the documents.
 
         Returns
         -------
@@ -227,7 +240,7 @@ class MixedModalityRetriever(GapEstimator):
         ValueError
             If an id is not in the corpus; nothing is removed then.
         TypeError
-            If something is no id, such as a list in a list.
+            If an entry cannot be an id, such as a list in a list.
         """
         check_is_fitted(self)
         is_one = isinstance(ids, str | bytes) or not np.iterable(ids)
@@ -237,7 +250,7 @@ class MixedModalityRetriever(GapEstimator):
 
     @property
     def ids_(self):
-        """The documents' ids in the order of their first row: int64 or object."""
+        """The documents' ids in the order of their first rows: int64 or object."""
         return self._index.now.ids
 
     @property
@@ -252,12 +265,12 @@ class MixedModalityRetriever(GapEstimator):
 
     @property
     def score_calibration_(self):
-        """What was learned about scores: a ScoreCalibrator or None."""
+        """The fitted score calibration, or None."""
         return self._index.now.calibration
 
     @property
     def modalities_(self):
-        """The modalities met while fitting, those of queries among them."""
+        """The modalities of all rows so far, those of queries included."""
         return self._index.now.modalities
 
     def __sklearn_is_fitted__(self):
@@ -271,7 +284,7 @@ class MixedModalityRetriever(GapEstimator):
         X : EmbeddingArray or array-like of shape (n_queries, n_features)
             The queries.
         modality : str or sequence of str of shape (n_queries,), default=None
-            Their modalities; not needed for an EmbeddingArray.
+            The rows' modalities; not needed for an EmbeddingArray.
 
         Returns
         -------
@@ -288,7 +301,8 @@ class MixedModalityRetriever(GapEstimator):
         X : EmbeddingArray or array-like of shape (n_queries, n_features)
             The queries.
         n_neighbors : int, default=None
-            How many, in place of the parameter; cut to the size of the corpus.
+            Number of documents per query. By default the value passed to the constructor; at
+            most the size of the corpus.
         return_distance : bool, default=True
             Whether distances are returned.
         modality : str or sequence of str of shape (n_queries,), default=None
@@ -315,28 +329,29 @@ class MixedModalityRetriever(GapEstimator):
         X : EmbeddingArray or array-like of shape (n_queries, n_features)
             The queries.
         n_neighbors : int, default=None
-            How many, in place of the parameter; cut to the documents there are.
+            Number of documents per query. By default the value passed to the constructor; at
+            most the number of documents that are searched.
         modality : str or sequence of str of shape (n_queries,), default=None
             The rows' modalities; not needed for an EmbeddingArray.
-        document_modality : str, default=None
-            Search only documents of this modality, as in `document_modality_`. Where there
-            are fewer than asked for, those there are come back.
+        document_modality : str or collection of str, default=None
+            Search only documents of this modality or these modalities, as in
+            `document_modality_`. Where they have fewer documents, all of those are returned.
 
         Returns
         -------
         SearchResult
-            With probabilities and evidence where the score calibration gives them; they
-            take about a seventh more time than `kneighbors`.
+            With probabilities and evidence if the score calibration gives them, which takes
+            about a seventh more time than `kneighbors`.
 
         Raises
         ------
         ValueError
-            If no document has the `document_modality`.
+            If no document has the `document_modality`, or one of them.
         """
         documents, found = self._rank(X, n_neighbors, modality, document_modality, with_odds=True)
-        gives_odds = getattr(documents.calibration, "gives_odds", False)
         ids, modalities = documents.column_of("id", found.positions)
-        odds = (found.probabilities, found.evidence) if gives_odds else ()
+        has_odds = hasattr(documents.calibration, "slope_")
+        odds = (found.probabilities, found.evidence) if has_odds else ()
         return SearchResult(ids, found.scores, modalities, *odds)
 
     def transform(self, X, *, modality=None):
@@ -347,7 +362,7 @@ class MixedModalityRetriever(GapEstimator):
         X : EmbeddingArray or array-like of shape (n_queries, n_features)
             The queries.
         modality : str or sequence of str of shape (n_queries,), default=None
-            Their modalities; not needed for an EmbeddingArray.
+            The rows' modalities; not needed for an EmbeddingArray.
 
         Returns
         -------
@@ -363,16 +378,18 @@ class MixedModalityRetriever(GapEstimator):
         return csr_array((found.scores.ravel(), indices.ravel(), starts), shape=shape)
 
     def fold(self, query_modality="query:text"):
-        """Vectors for any index of inner products, which then ranks as this does.
+        """Export vectors for an index of inner products, which then ranks as this does.
 
-        A cosine index would undo it: take one for inner products (in faiss ``IndexFlatIP``).
-        A query `q` of unit length, corrected by the steps before, is asked as ``[q, 1.0]``,
-        and its inner product with a row is the (calibrated) score.
+        The index must be one for inner products (``IndexFlatIP`` in faiss), since a cosine
+        index would undo the scales. A query `q` of unit length, transformed by the steps
+        before this one, is searched as ``[q, 1.0]``. Its inner product with a row is the
+        (calibrated) score.
 
         Parameters
         ----------
         query_modality : str, default="query:text"
-            Which queries will ask: with a score calibration each has vectors of its own.
+            The modality of the queries. With a score calibration each modality has vectors of
+            its own.
 
         Returns
         -------
@@ -383,13 +400,14 @@ class MixedModalityRetriever(GapEstimator):
         metric : str
             ``"ip"``, inner product.
         appended : float
-            1.0, what a query has in the last place.
+            1.0, the last entry of a query.
 
         Raises
         ------
         ValueError
-            If the score calibration ranks by more than a scale and an offset a document, or
-            has learnt about other query modalities alone.
+            If the ranking of the score calibration is not linear in the cosines, or it learned
+            nothing about this query modality: the vectors would rank by plain cosines, and
+            nothing in them would say so.
         """
         check_is_fitted(self)
         documents, query_modality = self._index.now, as_query(query_modality)
@@ -397,32 +415,32 @@ class MixedModalityRetriever(GapEstimator):
         if calibration is not None and not calibration.folds:
             raise ValueError(
                 f"{type(calibration).__name__} does not fold: its ranking is no inner product. "
-                "Take another score calibration, such as PosteriorOdds."
+                "Use another score calibration, such as PosteriorOdds."
             )
-        lines = documents.score_map(query_modality)
-        if lines is None and calibration is not None and calibration.learnt_:
+        score_map = documents.score_map(query_modality)
+        if score_map is None and calibration is not None:
+            known = ", ".join(map(repr, calibration.query_modalities_)) or "nothing yet"
             raise ValueError(
-                f"The score calibration learnt nothing about {query_modality!r}; it learnt "
-                f"about {', '.join(map(repr, calibration.learnt_))}. Fit on such queries, or "
-                "take a retriever without a score calibration."
+                f"The score calibration learned nothing about {query_modality!r}, so there are no "
+                f"calibrated scores to export; it learned about {known}. Add such queries with "
+                "partial_fit, or take a retriever without a score calibration."
             )
-        return documents.folded(lines), "ip", 1.0
+        return documents.folded(score_map), "ip", 1.0
 
     def score(self, X, y, sample_weight=None, *, modality=None):
         """Mean NDCG@10 over the judged queries among the rows.
 
-        Document rows are skipped, since search objects pass them on, if the corpus has them
-        as they are here. A document that is missing there, or was made from fewer rows,
-        raises: the usual splitters hold documents and parts of them out, which measures how
-        much of the corpus is missing. Cross-validate with ``QueryKFold``.
+        Document rows in `X` are ignored. Raises if one of them is not indexed, or was indexed
+        with other parts: splitters that hold documents out measure how much of the corpus is
+        missing. Cross-validate with ``QueryKFold``.
 
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            Queries; documents are skipped.
+            Queries; document rows are ignored.
         y : sequence of length n_rows
-            The relevance of each query: an id, a collection of ids, a dict id -> gain, or
-            None where it is unknown (left out). The ids of document rows.
+            For a query its relevance: an id, a collection of ids, a dict id -> gain, or None
+            where it is unknown, which leaves the query out. For a document row its id.
         sample_weight : array-like of shape (n_rows,), default=None
             Weights of the queries.
         modality : str or sequence of str of shape (n_rows,), default=None
@@ -436,7 +454,7 @@ class MixedModalityRetriever(GapEstimator):
         Raises
         ------
         ValueError
-            If no query is judged, or a document is named that is not in the corpus.
+            If no query is judged, or a document that is named is not in the corpus.
         """
         check_is_fitted(self)
         return self._score_queries(X, y, sample_weight, modality=modality)
@@ -445,11 +463,11 @@ class MixedModalityRetriever(GapEstimator):
 
     @property
     def _writing(self):
-        """The lock of whoever changes this retriever."""
+        """The lock that one thread holds while it changes the corpus."""
         return vars(self).setdefault("_lock", RLock())
 
     def _indexed(self, X, y, modality):
-        """An index of the documents among some rows, of which the others teach."""
+        """A new index of the documents among the rows, which also learns from the queries."""
         rows = check_rows(self, X, modality, reset=True)
         if rows.tags.is_query.all():
             raise ValueError(
@@ -463,38 +481,38 @@ class MixedModalityRetriever(GapEstimator):
         return index
 
     def _add(self, index, rows, y, replaces=False):
-        """Add the documents among checked rows to an index; in an empty one the others teach."""
+        """Add the documents among checked rows to an index, and learn from the queries."""
         check_fusion_weight(self.fusion_weight)
         now, tags, at = index.now, rows.tags, np.flatnonzero(~rows.tags.is_query)
-        is_first = not now.modalities
-        mine = rows[as_slice(at)]  # which refuses NaN and infinity in any row
+        parts = rows[as_slice(at)]  # refuses NaN and infinity in all rows
         y = None if y is None else check_y(y, len(tags))
-        seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
-        state = {
-            "modalities": tuple(dict.fromkeys([*now.modalities, *tags.counts()])),
-            "n_rows_seen": seen,
-        }
-        if not len(at):
-            index.publish(replace(now, **state))
-            return
+        _warn_of_no_ids(y, parts.tags.counts())
         ids, document = group_ids(self._document_ids(y, at, now.n_rows_seen))
-        known, gone = index.find_known(ids, replaces) if not is_first else ([], ())
-        added = fuse_documents(mine, ids, document, self.fusion_weight)
+        known, gone = index.find_known(ids, replaces)
+        added = fuse_documents(parts, ids, document, self.fusion_weight)
         warn_of_zero_length(ids[added.undirected].tolist())
-        statistics, calibration, banks = {}, copy(now.calibration), now.banks
-        if is_first and self.score_calibration is not None:
+        means = warn_of_far_means(now.means, unit_means(rows))
+        calibration = now.calibration
+        if not now.modalities and self.score_calibration is not None:
             calibration = clone(self.score_calibration)
-            of_row = np.full(len(tags), -1)
-            of_row[at] = document
-            banks = make_banks(rows, of_row, y, ids, self.fusion_weight)
-        if calibration is not None:
-            statistics = calibration.learn(teaching_scores(banks, added))
-        now = index.changed(added, statistics, gone)
-        now = replace(now, calibration=calibration, banks=banks, **state)
-        index.publish(now, ids.tolist(), known)
+        if calibration is None:
+            after = index.changed(added, {}, gone)
+        else:
+            position = np.full(len(tags), -1)
+            position[at] = now.next_position + document
+            answers = np.concatenate([now.ids, ids]) if len(at) < len(tags) else ids
+            banks = make_banks(rows, position, y, answers, self.fusion_weight)
+            after = calibrated(index, banks, added, gone, calibration)
+            warn_of_unlearned(after, list(filter(is_query, tags.counts())))
+        seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
+        modalities = tuple(dict.fromkeys([*now.modalities, *tags.counts()]))
+        after = replace(after, modalities=modalities, n_rows_seen=seen, means=means)
+        index.publish(after, ids.tolist(), known)
 
     def _document_ids(self, y, at, seen):
-        """The ids of the rows `at`: those in `y`, or row numbers that go on from `seen`."""
+        """The ids of the rows `at`: those in `y`, or row numbers that continue `seen`."""
+        if not len(at):
+            return np.empty(0, dtype=np.int64)
         if y is not None:
             return check_ids(y[at], at)
         if seen is None:
@@ -504,19 +522,23 @@ class MixedModalityRetriever(GapEstimator):
         return seen + at.astype(np.int64)
 
     def _rank(self, X, n_neighbors, modality, document_modality=None, with_odds=False):
-        """The Snapshot searched, and its Ranking for rows that are all queries."""
+        """Rank documents for rows that are all queries; return the Snapshot and the Ranking."""
         if not hasattr(self, "_index"):
             check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
+        if isinstance(document_modality, str):
+            document_modality = [document_modality]
+        if document_modality is not None and not len(document_modality):
+            raise ValueError("document_modality is empty: give a modality, or None for all.")
         documents = self._index.now
         rows = check_rows(self, X, modality, known=documents.modalities)
         if not rows.tags.is_query.any() and any(map(is_query, documents.modalities)):
             warn(
-                "None of these rows is marked as a query, so the step before gave them the "
-                "mean of documents: tag them 'query:text' or the like, or call "
-                "gapremoval.search, which marks them.",
+                "None of these rows is marked as a query, so the step before centered them on "
+                "the mean of documents. Tag them 'query:text' or the like, or call "
+                "gapremoval.search, which does that.",
             )
         found = rank(documents, rows, k, modality=document_modality, with_odds=with_odds)
         return documents, found
@@ -525,7 +547,7 @@ class MixedModalityRetriever(GapEstimator):
         state = super().__getstate__()
         state.pop("_lock", None)
         if "_index" in state:
-            # A shallow copy would change with this.
+            # Otherwise a shallow copy would change together with this retriever.
             state["_index"] = state["_index"].copy()
         return state
 
@@ -533,3 +555,13 @@ class MixedModalityRetriever(GapEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _warn_of_no_ids(y, counts):
+    """Warn about rows of several modalities without ids, whose parts are not joined."""
+    if y is None and len(counts) > 1:
+        warn(
+            f"y was not given, so no parts were joined: each row of {', '.join(map(repr, counts))} "
+            "is a document of its own. Rows with the same id in y are the parts of one document. "
+            "If none belong together, say so by y=range(len(X))."
+        )

@@ -1,4 +1,4 @@
-"""How well a fitted retriever answers judged queries."""
+"""Score a fitted retriever on judged queries."""
 
 from typing import NamedTuple
 
@@ -39,17 +39,17 @@ class Judged(NamedTuple):
 
 
 def score_queries(retriever, X, y, sample_weight=None, *, modality=None, metric="ndcg@10"):
-    """Mean of a ranking metric over the judged queries among some rows.
+    """The mean of a ranking metric over the judged queries among the rows.
 
     Parameters
     ----------
     retriever : fitted MixedModalityRetriever
     X, modality : object
-        Rows and their modalities, as the retriever takes them.
+        Rows and their modalities; see `MixedModalityRetriever.score`.
     y, sample_weight : object
-        As `judged_queries` takes them.
+        See `judged_queries`.
     metric : str
-        As `get_ranking_metric` takes it.
+        See `get_ranking_metric`.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def score_queries(retriever, X, y, sample_weight=None, *, modality=None, metric=
     Raises
     ------
     ValueError
-        As `judged_queries` does.
+        See `judged_queries`.
     """
     metric, k = get_ranking_metric(metric)
     documents = retriever._index.now
@@ -69,19 +69,19 @@ def score_queries(retriever, X, y, sample_weight=None, *, modality=None, metric=
 
 
 def judged_queries(rows, y, sample_weight, documents):
-    """Check rows that are to be scored, and pick the judged queries among them.
+    """Check the rows that are to be scored, and select the judged queries among them.
 
-    Document rows are ignored if they are indexed: search objects pass them on.
+    Document rows are ignored if they are indexed: search objects pass them along.
 
     Parameters
     ----------
     rows : Rows
     y : sequence of length n_rows
-        The relevance of queries (None where unknown: left out), the ids of documents.
+        For a query its relevance, None where it is unknown; for a document its id.
     sample_weight : array-like of shape (n_rows,) or None
         Weights of the queries.
     documents : Snapshot
-        Those that are searched.
+        The documents to search.
 
     Returns
     -------
@@ -90,8 +90,8 @@ def judged_queries(rows, y, sample_weight, documents):
     Raises
     ------
     ValueError
-        If no query is judged, a document among the rows or in the relevance is not
-        indexed, or is indexed with other parts, or the weights add up to nothing.
+        If no query is judged, a document among the rows or in the relevance is not indexed or
+        was indexed with other parts, or all weights are 0.
     """
     if y is None:
         raise ValueError("score needs y: the relevance of the queries.")
@@ -103,8 +103,8 @@ def judged_queries(rows, y, sample_weight, documents):
     judged = np.array([answer is not None for answer in relevance], dtype=bool)
     if not judged.any():
         raise ValueError(
-            f"There is no judged query among the {n_rows} rows, so nothing to score. Tag the "
-            "rows that ask 'query:text' and give their relevance in y; cross-validate with "
+            f"There is no judged query among the {n_rows} rows, so nothing to score. Tag query "
+            "rows as 'query:text' and give their relevance in y; cross-validate with "
             "cv=QueryKFold()."
         )
     if len(at):
@@ -129,7 +129,7 @@ def judged_queries(rows, y, sample_weight, documents):
 
 
 def _check_parts(rows, ids, documents):
-    """Raise for a document that was indexed from other rows: a part of it was held out."""
+    """Raise for a document that was indexed with other parts, some of which were held out."""
     ids, document = group_ids(ids)
     position = dict(zip(documents.ids.tolist(), documents.positions.tolist()))
     made_of, _ = documents.column_of("made_of", np.array([position[x] for x in ids.tolist()]))

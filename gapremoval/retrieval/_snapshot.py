@@ -1,5 +1,6 @@
-"""The documents of a retriever as a search reads them: segments, one a modality."""
+"""The documents of a retriever as a search reads them, in a segment for each modality."""
 
+import difflib
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import NamedTuple
@@ -12,16 +13,16 @@ from ._top_k import top_k
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Documents of one modality in the order in which they were added, which is that of rows.
+    """Documents of one modality, in the order in which they were added.
 
     Attributes
     ----------
     columns : dict of str to array of shape (n_rows, ...)
         ``vectors``, of unit length (see Documents for those in a memory-mapped file) or zero;
         ``position``, int, ascending; ``id``, int64 or object; ``made_of``, the marks of the
-        document's rows; and by query modality the statistics of a score calibration.
+        document's parts; and by query modality the statistics of a score calibration.
     live : ndarray of bool of shape (n_rows,) or None
-        Which rows are documents still; None where all are.
+        Whether each row is a document that has not been removed; None if all are.
     """
 
     columns: dict
@@ -36,7 +37,7 @@ class Segment:
         return len(self) if self.live is None else int(np.count_nonzero(self.live))
 
     def of_live(self, rows):
-        """What an array with an entry a row holds of documents."""
+        """The entries of an array, one for each row, that belong to documents."""
         return rows if self.live is None else rows[self.live]
 
     def __getstate__(self):
@@ -54,32 +55,38 @@ class Top(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """An index as it is at one moment. Nothing that it holds is ever overwritten.
+    """The state of an index at one moment. Nothing in it is ever overwritten.
 
-    A document keeps its position, the number of documents added before it, for life.
+    The position of a document is the number of documents that were added before it, and never
+    changes.
 
     Attributes
     ----------
     like : array of shape (0, n_features)
-        Of the library, device and dtype of all vectors: float32 or float64.
+        Has the library, device and dtype of all vectors: float32 or float64.
     segments : dict of (str, bool) to Segment
-        By modality and whether documents have a direction (a length above zero). None is empty.
+        By modality and whether the documents have a direction (a length above zero). No
+        segment is empty.
     next_position : int
     calibration : ScoreCalibrator or None
-    banks : dict of str to QueryBank
-        The rows that teach it.
+    banks : tuple of dict of str to QueryBank
+        The example rows: first those that the calibration learned from, then those that came
+        later.
     modalities : tuple of str
-        Those met while fitting.
+        The modalities of all rows so far.
+    means : tuple of dict
+        The numbers and the means of all rows so far at unit length, by modality.
     n_rows_seen : int or None
-        From which row numbers go on as ids; None where ids were given.
+        The row number with which ids continue; None where ids were given.
     """
 
     like: object
     segments: dict = field(default_factory=dict)
     next_position: int = 0
     calibration: object = None
-    banks: dict = field(default_factory=dict)
+    banks: tuple = ()
     modalities: tuple = ()
+    means: tuple = ({}, {})
     n_rows_seen: int | None = 0
 
     def __len__(self):
@@ -97,7 +104,7 @@ class Snapshot:
 
     @cached_property
     def cache(self):
-        """What was computed from this snapshot when it was asked for."""
+        """Results that are kept, such as score maps."""
         return {}
 
     def score_map(self, query_modality):
@@ -112,27 +119,27 @@ class Snapshot:
 
     @cached_property
     def positions(self):
-        """Their positions, ascending."""
+        """The documents' positions, ascending."""
         return np.sort(self._of_all("position"))
 
     @cached_property
     def ids(self):
-        """Their ids: int64 or object."""
+        """The documents' ids: int64 or object."""
         return self._of_all("id")[np.argsort(self._of_all("position"))]
 
     @cached_property
     def modality(self):
-        """Their modalities: ndarray of str."""
+        """The documents' modalities: ndarray of str."""
         return self.column_of("id", self.positions)[1]
 
     def _of_all(self, name):
         columns = [s.of_live(s.columns[name]) for s in self.segments.values()]
         return np.concatenate(columns or [np.empty(0, dtype=np.int64)])
 
-    # Documents at some positions.
+    # Documents by position.
 
     def rows_of(self, positions):
-        """Where documents lie: the numbers of their segments, -1 for none, and their rows."""
+        """The numbers of the documents' segments (-1 where there is none), and their rows."""
         number, row = np.full(positions.shape, -1), np.zeros(positions.shape, dtype=np.intp)
         for i, segment in enumerate(self.segments.values()):
             have = segment.columns["position"]
@@ -143,23 +150,25 @@ class Snapshot:
         return number, row
 
     def column_of(self, name, positions):
-        """A column of documents at positions where there are some; and their modalities."""
+        """A column of the documents at some positions, and their modalities."""
         number, row = self.rows_of(positions)
         columns = [s.columns[name] for s in self.segments.values()] or [np.empty(0, np.int64)]
         found = np.empty(positions.shape + columns[0].shape[1:], np.result_type(*columns))
         for i, column in enumerate(columns):
-            mine = number == i
-            found[mine] = column[row[mine]]
+            inside = number == i
+            found[inside] = column[row[inside]]
         return found, np.array([name for name, _ in self.segments] or [""])[number]
 
     def places_of(self, positions):
-        """The places in `ids` of documents at some positions."""
+        """The indices in `ids` of the documents at some positions."""
         return np.searchsorted(self.positions, positions)
 
     # Search.
 
     def nearest(self, queries, k, *, modality=None, score_map=None):
-        """The best documents for each query, of those with a direction, of which there is one.
+        """The best documents for each query, among the documents with a direction.
+
+        There must be at least one.
 
         Parameters
         ----------
@@ -167,10 +176,10 @@ class Snapshot:
             Of any length but zero.
         k : int
             Number of documents; at most those there are.
-        modality : str, default=None
-            Search only documents of this modality.
+        modality : collection of str, default=None
+            Search only documents of these modalities.
         score_map : CorpusScoreMap, default=None
-            Makes scores of cosines.
+            Turns cosines into scores; by default scores are cosines.
 
         Returns
         -------
@@ -180,14 +189,14 @@ class Snapshot:
         """
         tops = self.nearest_by_modality(queries, k, modality=modality, score_map=score_map)
         scores, positions = merge(tops, k)
-        # In single precision the cosine with oneself can come out a little above 1.
+        # In single precision the cosine of equal rows can come out a little above 1.
         return scores if score_map else np.clip(scores, -1, 1), positions
 
     def nearest_by_modality(self, queries, k, *, modality=None, score_map=None, slope=None):
-        """The best documents of each modality, of those with a direction.
+        """The best documents of each modality, among the documents with a direction.
 
-        Parameters are those of `nearest`; with a `slope`, float, come the log sums that
-        probabilities need.
+        Parameters are those of `nearest`, and a `slope`: with it the log sums are computed
+        that probabilities need.
 
         Returns
         -------
@@ -197,15 +206,15 @@ class Snapshot:
         tops = {}
         with full_precision(self.like):
             for name, segment in self.directed.items():
-                if modality in (None, name):
-                    lines = None if score_map is None else score_map.of[name]
+                if modality is None or name in modality:
+                    scale, offset = (None, None) if score_map is None else score_map.of[name]
                     top = top_k(
                         queries,
                         segment.columns["vectors"],
                         min(k, segment.n_live),
                         live=segment.live,
-                        scale=lines and lines.scale,
-                        offset=lines and lines.offset,
+                        scale=scale,
+                        offset=offset,
                         slope=slope,
                     )
                     positions = segment.columns["position"][top.rows]
@@ -213,18 +222,34 @@ class Snapshot:
         return tops
 
     def positions_of(self, directed, modality=None):
-        """The positions of documents with a direction, or of those without one, ascending."""
+        """The positions of the documents with a direction, or of those without, ascending."""
         found = [
             segment.of_live(segment.columns["position"])
             for (name, is_so), segment in self.segments.items()
-            if is_so == directed and modality in (None, name)
+            if is_so == directed and (modality is None or name in modality)
         ]
         return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *found]))
 
     def count(self, modality=None):
-        """The number of all documents, or of those of a modality; raises if there is none."""
-        self._check_there(modality)
-        return sum(s.n_live for (m, _), s in self.segments.items() if modality in (None, m))
+        """The number of all documents, or of those of some modalities.
+
+        Raises
+        ------
+        ValueError
+            If there is no document, or none of one of the modalities.
+        """
+        if not self.segments:
+            raise ValueError("The corpus is empty: add documents with partial_fit.")
+        there = sorted({name for name, _ in self.segments})
+        modality = there if modality is None else modality
+        for unknown in [name for name in modality if name not in there]:
+            near = difflib.get_close_matches(str(unknown), there, 1)
+            raise ValueError(
+                f"No document has the modality {unknown!r}; there are "
+                f"{', '.join(map(repr, there))}."
+                + "".join(f" Did you mean {name!r}?" for name in near)
+            )
+        return sum(s.n_live for (name, _), s in self.segments.items() if name in modality)
 
     def folded(self, score_map):
         """Vectors whose inner product with ``[query, 1]`` is the calibrated score.
@@ -232,12 +257,12 @@ class Snapshot:
         Parameters
         ----------
         score_map : CorpusScoreMap or None
-            None leaves cosines as they are.
+            None for plain cosines.
 
         Returns
         -------
         ndarray of float32 of shape (n_documents, n_features + 1)
-            In the order of the ids. Documents of length zero get an offset below all scores.
+            In the order of `ids`. Documents of length zero get an offset below all scores.
         """
         folded = np.zeros((len(self), self.like.shape[1] + 1), dtype=np.float32)
         folded[:, -1] = -2 if score_map is None else score_map.lowest
@@ -247,18 +272,10 @@ class Snapshot:
             folded[at, :-1] = to_numpy(take_rows(vectors, live))
             folded[at, -1] = 0
             if score_map is not None:
-                lines = score_map.of[name]
-                folded[at, :-1] *= lines.scale[live, None]
-                folded[at, -1] = lines.offset[live]
+                scale, offset = score_map.of[name]
+                folded[at, :-1] *= scale[live, None]
+                folded[at, -1] = offset[live]
         return folded
-
-    def _check_there(self, modality):
-        """Raise if there is no document, or none of a modality."""
-        if not self.segments:
-            raise ValueError("The corpus is empty: add documents with partial_fit.")
-        if modality is not None and all(modality != name for name, _ in self.segments):
-            have = ", ".join(map(repr, dict.fromkeys(self.modality.tolist())))
-            raise ValueError(f"No document has the modality {modality!r}; there are {have}.")
 
     def __getstate__(self):
         state = {column.name: getattr(self, column.name) for column in fields(self)}
@@ -271,7 +288,7 @@ def merge(tops, k):
     Parameters
     ----------
     tops : dict of str to Top
-        The best documents of each modality, at least `k` where it has so many.
+        The best documents of each modality, at least `k` if there are so many.
     k : int
 
     Returns
@@ -279,7 +296,7 @@ def merge(tops, k):
     scores : ndarray of float64 of shape (n_queries, min(k, number of all))
         Descending.
     positions : ndarray of int of that shape
-        Equal scores in ascending order.
+        Of equal scores, the smaller position first.
     """
     scores = np.concatenate([top.scores for top in tops.values()], axis=1)
     positions = np.concatenate([top.positions for top in tops.values()], axis=1)

@@ -1,4 +1,4 @@
-"""ScoreCalibrator: the base of all that makes scores of different modalities comparable."""
+"""ScoreCalibrator: the base class of the score calibrations."""
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -7,134 +7,179 @@ from ._score_map import CorpusScoreMap, ScoreMap
 
 
 class ScoreCalibrator(BaseEstimator):
-    """Base of the score calibrators.
+    """Base class of the score calibrations.
 
-    A retriever has a clone of one learn from its documents and from the rows that teach each
-    query modality, and keeps the statistics of each document that the clone returns. Documents
-    that are added later get statistics of their own; what was learned stays.
-
-    A subclass computes statistics of each document (`_document_statistics`), learns from
-    them what holds for whole modalities (`_learn`), and makes a scale and an offset for each
-    document of both (`_score_map`). One whose ranking is no such line sets ``folds = False`` and
-    overrides `nearest`.
+    A retriever lets a clone `learn` from its documents and from example queries, and keeps the
+    statistics of each document that the clone returns. Documents that come later get their
+    statistics from `document_statistics`. When queries come, `score_map` turns statistics into
+    a scale and an offset for each document.
 
     Attributes
     ----------
-    learnt_ : dict of str to dict
-        By query modality, what was learned: at least ``modalities``, a dict by document
-        modality.
+    query_modalities_ : tuple of str
+        The query modalities that were learned from. Other queries get plain cosines.
+    document_modalities_ : tuple of str
+        The modalities of the documents that were learned about.
+
+    See Also
+    --------
+    gapremoval.PosteriorOdds : The recommended score calibration.
+
+    Notes
+    -----
+    A subclass overrides up to three methods. Their argument `scores` stands for the cosines of
+    the example queries with the documents, which are never held all at once: it has
+    ``queries``, an array of shape (n_queries, n_features) of unit rows, ``vectors``, a dict of
+    arrays of shape (n_documents, n_features) by document modality, and ``blocks()``, which
+    yields the cosines block by block.
+
+    ``_document_statistics(scores)``
+        An array of shape (n_documents, n_statistics). By default it has no column.
+    ``_learn(scores, statistics)``
+        What holds for whole modalities: a dict with a value for each name in the class
+        attribute ``_learned``. The values become fitted attributes, dicts by query modality.
+        One of the name ``slope_`` holds the log odds per unit of score, and lets results have
+        probabilities.
+    ``_score_map(query_modality, modality, statistics, n_documents)``
+        The scale and the offset of each document of a modality, two arrays. By default they
+        are 1 and 0.
+
+    A subclass whose ranking is not linear in the cosines overrides `nearest` instead.
+
+    Examples
+    --------
+    Subtract the mean cosine of each document:
+
+    >>> import numpy as np
+    >>> from gapremoval import MixedModalityRetriever
+    >>> from gapremoval.score_calibration import ScoreCalibrator
+    >>> class Unbiased(ScoreCalibrator):
+    ...     def _document_statistics(self, scores):
+    ...         means = [block.mean(axis=1) for _, _, block, _ in scores.blocks()]
+    ...         return np.concatenate(means)[:, None]
+    ...
+    ...     def _score_map(self, query_modality, modality, statistics, n_documents):
+    ...         return np.ones(len(statistics)), -statistics[:, 0]
+    >>> rows, tags = [[1, 0], [0, 1], [1, 0], [0.8, 0.6]], ["image"] * 2 + ["query:text"] * 2
+    >>> retriever = MixedModalityRetriever(score_calibration=Unbiased()).fit(rows, modality=tags)
+    >>> retriever.search([[1, 0]], modality="query:text").scores.round(2)
+    array([[ 0.1, -0.3]])
     """
-
-    # Whether a scale and an offset for each document say it all, so that any index for inner
-    # products can serve it.
-    folds = True
-
-    # Whether probabilities can be had, by a ``slope`` that is learned beside ``modalities``.
-    gives_odds = False
 
     _parameter_constraints = {}
 
-    def learn(self, teaching):
-        """Learn from the scores of each query modality, or about documents that are added.
+    # The names of the fitted attributes for which `_learn` has values.
+    _learned = ()
 
-        The first call decides about which query modalities something is learned, and what.
-        Later ones learn only about document modalities that were not there before.
+    def learn(self, teaching):
+        """Learn from the scores of example queries, forgetting what was learned before.
+
+        Nothing is learned from a single row, whose scores have no spread.
 
         Parameters
         ----------
-        teaching : dict of str to TeachingScores
-            By query modality; all over the same documents.
+        teaching : dict of str to scores
+            By query modality, the scores of example queries with all documents.
 
         Returns
         -------
         dict of str to ndarray of float64 of shape (n_documents, n_statistics)
-            By query modality, the statistics of these documents.
+            The statistics of all documents, by query modality that was learned from.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is invalid.
         """
         self._validate_params()
-        is_first = not hasattr(self, "learnt_")
-        before = {} if is_first else self.learnt_
-        learnt, statistics = {}, {}
+        for attribute in self._learned:
+            setattr(self, attribute, {})
+        statistics, documents = {}, {}
         for name, scores in teaching.items():
-            # One row has no spread.
-            if name not in before and not (is_first and scores.n_documents and scores.n_rows > 1):
-                continue
-            statistics[name] = mine = self._document_statistics(scores)
-            if name not in before:
-                learnt[name] = self._learn(scores, mine)
-            elif scores.vectors.keys() - before[name]["modalities"].keys():
-                learnt[name] = self._with_new_modalities(before[name], scores, mine)
-            else:
-                learnt[name] = before[name]
-        self.learnt_ = learnt
+            if scores.n_rows > 1 and scores.n_documents:
+                statistics[name], documents = self._document_statistics(scores), scores.vectors
+                for attribute, value in self._learn(scores, statistics[name]).items():
+                    getattr(self, attribute)[name] = value
+        self.query_modalities_, self.document_modalities_ = tuple(statistics), tuple(documents)
         return statistics
 
+    def document_statistics(self, teaching):
+        """The statistics of documents that come after the learning.
+
+        Parameters
+        ----------
+        teaching : dict of str to scores
+            By query modality, the scores of the same example queries with the new documents.
+
+        Returns
+        -------
+        dict of str to ndarray of float64 of shape (n_documents, n_statistics)
+            By query modality that was learned from.
+        """
+        return {name: self._document_statistics(teaching[name]) for name in self.query_modalities_}
+
     def score_map(self, query_modality, documents):
-        """What makes scores of a query modality comparable, or None if it was not taught.
+        """The scale and the offset that turn cosines into calibrated scores.
 
         Parameters
         ----------
         query_modality : str
-            That of the queries.
+            The modality of the queries, such as ``"query:text"``.
         documents : Snapshot
-            With the statistics of each document.
+            The documents with their statistics.
 
         Returns
         -------
         CorpusScoreMap or None
+            None for a query modality that was not learned from.
         """
-        if query_modality not in self.learnt_:
+        if query_modality not in self.query_modalities_:
             return None
-        learnt, maps, lowest = self.learnt_[query_modality], {}, 0.0
+        maps, lowest = {}, 0.0
         for m, segment in documents.directed.items():
             statistics = segment.columns[query_modality]
-            maps[m] = lines = self._score_map(learnt, statistics, m, segment.n_live)
-            offset, scale = (segment.of_live(x) for x in (lines.offset, lines.scale))
+            maps[m] = ScoreMap(*self._score_map(query_modality, m, statistics, segment.n_live))
+            scale, offset = map(segment.of_live, maps[m])
             lowest = np.min(offset - scale, initial=lowest)
-        slope = learnt["slope"] if self.gives_odds else None
+        slope = getattr(self, "slope_", {}).get(query_modality)
         return CorpusScoreMap(maps, float(lowest) - 1, slope)
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
-        """The best documents by calibrated scores.
+        """The documents with the best calibrated scores.
 
         Parameters
         ----------
         documents : Snapshot
-            Those that are searched.
+            The documents to search.
         queries : array of shape (n_queries, n_features)
-            Of any length but zero.
+            The queries, of any length but zero.
         k : int
             Number of documents.
         query_modality : str
-            That of the queries.
-        modality : str, default=None
-            Search only documents of this modality.
+            The modality of the queries.
+        modality : collection of str, default=None
+            Search only documents of these modalities.
 
         Returns
         -------
         scores : ndarray of float64 of shape (n_queries, n_found)
             Best first.
         positions : ndarray of int of shape (n_queries, n_found)
-            Those of the documents.
+            The positions of the documents found.
         """
         score_map = documents.score_map(query_modality)
         return documents.nearest(queries, k, modality=modality, score_map=score_map)
 
+    @property
+    def folds(self):
+        """Whether a scale and an offset for each document give the ranking."""
+        return type(self).nearest is ScoreCalibrator.nearest
+
     def _document_statistics(self, scores):
-        """Statistics of each document: an array of shape (n_documents, n_statistics)."""
         return np.empty((scores.n_documents, 0))
 
     def _learn(self, scores, statistics):
-        """What holds for whole modalities: a dict with ``modalities``, itself a dict."""
-        return {"modalities": {name: {} for name in scores.vectors}}
+        return {}
 
-    def _score_map(self, learnt, statistics, modality, n_documents):
-        """The ScoreMap of a modality's rows, of which `n_documents` are documents still.
-
-        Here plain cosines.
-        """
-        return ScoreMap(np.ones(len(statistics)), np.zeros(len(statistics)))
-
-    def _with_new_modalities(self, learnt, scores, statistics):
-        """What was learned, with modalities that were not there before from their documents."""
-        new = self._learn(scores, statistics)["modalities"]
-        return {**learnt, "modalities": {**new, **learnt["modalities"]}}
+    def _score_map(self, query_modality, modality, statistics, n_documents):
+        return np.ones(len(statistics)), np.zeros(len(statistics))

@@ -7,27 +7,28 @@ from sklearn.utils._param_validation import Interval
 
 from .._array_api import take_rows
 from ._base import ScoreCalibrator
-from ._score_map import ScoreMap
 
 
 class NearestNeighborNormalization(ScoreCalibrator):
-    """Subtract from a document's score a share of its best scores over the queries (NNN).
+    """Subtract a share of a document's mean score with its nearest queries (NNN).
 
-    A calibrated score is ``cosine - share * H_d``, with H_d the mean of the document's best
-    scores over the queries that teach.
+    A calibrated score is ``cosine - share * H_d``, where H_d is the mean of the document's
+    best scores over the example queries.
 
     Parameters
     ----------
     share : float, default=0.75
-        How much of H_d is subtracted, at least 0 (the paper's alpha).
+        The share of H_d to subtract, at least 0 (alpha in the paper).
     top : float in (0, 1], default=1/12
-        Over which part of the queries the mean is taken: the best, rounded down and at least
-        one.
+        The part of the example queries over which the mean is taken: the nearest ones, their
+        number rounded down and at least one.
 
     Attributes
     ----------
-    learnt_ : dict of str to dict
-        By query modality; a document's H_d is all there is to learn.
+    query_modalities_ : tuple of str
+        The query modalities that were learned from. Other queries get plain cosines.
+    document_modalities_ : tuple of str
+        The modalities of the documents that were learned about.
 
     See Also
     --------
@@ -35,12 +36,11 @@ class NearestNeighborNormalization(ScoreCalibrator):
 
     Notes
     -----
-    It folds: `MixedModalityRetriever.fold` gives vectors that rank the same.
+    Learns from the query rows; their relevance is not needed. Without query rows it learns
+    from the documents' own rows of the query modality, leaving each row's own document out. At
+    least two rows are needed.
 
-    It is taught by the queries that were fitted, without their answers; where there are
-    none, by the corpus's own rows of the query's modality, each without its own document.
-    With fewer than two such rows, and for query modalities that were not taught, scores are
-    the plain cosines.
+    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
 
     References
     ----------
@@ -51,9 +51,9 @@ class NearestNeighborNormalization(ScoreCalibrator):
     --------
     >>> from gapremoval import MixedModalityRetriever
     >>> from gapremoval.score_calibration import NearestNeighborNormalization
-    >>> rows, kind = [[1, 0], [0, 1], [1, 0], [4, 3]], ["image"] * 2 + ["query:text"] * 2
+    >>> rows, tags = [[1, 0], [0, 1], [1, 0], [4, 3]], ["image"] * 2 + ["query:text"] * 2
     >>> hub = NearestNeighborNormalization(share=0.5, top=1.0)
-    >>> retriever = MixedModalityRetriever(score_calibration=hub).fit(rows, modality=kind)
+    >>> retriever = MixedModalityRetriever(score_calibration=hub).fit(rows, modality=tags)
     >>> retriever.search([[0.6, 0.8]], modality="query:text").scores.round(2)
     array([[0.65, 0.15]])
     """
@@ -68,43 +68,48 @@ class NearestNeighborNormalization(ScoreCalibrator):
         self.top = top
 
     def _document_statistics(self, scores):
-        return scores.asked().hubness(self.top)[:, None]
+        scores = scores.asked()
+        # A product such as 0.29 * 100 comes out a little below the whole number.
+        k = max(int(self.top * scores.n_rows + 1e-9), 1)
+        return top_means(scores, k)[:, None]
 
-    def _score_map(self, learnt, statistics, modality, n_documents):
-        return ScoreMap(np.ones(len(statistics)), -self.share * statistics[:, 0])
+    def _score_map(self, query_modality, modality, statistics, n_documents):
+        return np.ones(len(statistics)), -self.share * statistics[:, 0]
 
 
 class CSLS(ScoreCalibrator):
     """Cross-domain similarity local scaling: subtract how close a document's queries are.
 
-    A calibrated score is ``2 * cosine - r_d``, with r_d the mean score of the document with
-    its nearest queries among those that teach.
+    A calibrated score is ``2 * cosine - r_d``, where r_d is the mean score of the document
+    with its nearest example queries.
 
     Parameters
     ----------
     n_neighbors : int, default=10
-        Over how many queries the mean is taken, if there are so many.
+        Number of nearest queries in the mean, at least 1. With fewer example queries all of
+        them are used.
 
     Attributes
     ----------
-    learnt_ : dict of str to dict
-        By query modality; a document's r_d is all there is to learn.
+    query_modalities_ : tuple of str
+        The query modalities that were learned from. Other queries get plain cosines.
+    document_modalities_ : tuple of str
+        The modalities of the documents that were learned about.
 
     See Also
     --------
-    NearestNeighborNormalization : With a share and a part of the queries.
+    NearestNeighborNormalization : With a variable share and a part of the queries.
 
     Notes
     -----
-    It folds: `MixedModalityRetriever.fold` gives vectors that rank the same.
-
     The query's own term, its mean score with its nearest documents, is left out: it is the
     same for all documents and changes no ranking.
 
-    It is taught by the queries that were fitted, without their answers; where there are
-    none, by the corpus's own rows of the query's modality, each without its own document.
-    With fewer than two such rows, and for query modalities that were not taught, scores are
-    the plain cosines.
+    Learns from the query rows; their relevance is not needed. Without query rows it learns
+    from the documents' own rows of the query modality, leaving each row's own document out. At
+    least two rows are needed.
+
+    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
 
     References
     ----------
@@ -115,8 +120,8 @@ class CSLS(ScoreCalibrator):
     --------
     >>> from gapremoval import MixedModalityRetriever
     >>> from gapremoval.score_calibration import CSLS
-    >>> rows, kind = [[1, 0], [0, 1], [1, 0], [4, 3]], ["image"] * 2 + ["query:text"] * 2
-    >>> retriever = MixedModalityRetriever(score_calibration=CSLS()).fit(rows, modality=kind)
+    >>> rows, tags = [[1, 0], [0, 1], [1, 0], [4, 3]], ["image"] * 2 + ["query:text"] * 2
+    >>> retriever = MixedModalityRetriever(score_calibration=CSLS()).fit(rows, modality=tags)
     >>> retriever.search([[0.6, 0.8]], modality="query:text").scores.round(2)
     array([[1.3, 0.3]])
     """
@@ -127,33 +132,38 @@ class CSLS(ScoreCalibrator):
         self.n_neighbors = n_neighbors
 
     def _document_statistics(self, scores):
-        return scores.asked().top_means(self.n_neighbors)[:, None]
+        return top_means(scores.asked(), self.n_neighbors)[:, None]
 
-    def _score_map(self, learnt, statistics, modality, n_documents):
-        return ScoreMap(np.full(len(statistics), 2.0), -statistics[:, 0])
+    def _score_map(self, query_modality, modality, statistics, n_documents):
+        return np.full(len(statistics), 2.0), -statistics[:, 0]
 
 
 class QBNorm(ScoreCalibrator):
-    """Querybank normalisation: a softmax over the queries, for queries that find a hub.
+    """Querybank normalization: an inverted softmax for queries that find a hub.
 
     A calibrated score is the logarithm of the inverted softmax, divided by `beta`::
 
-        log(exp(beta * cosine) / mean(exp(beta * cosines of the bank with d))) / beta
+        log(exp(beta * cosine) / mean(exp(beta * cosines of d with the bank))) / beta
 
-    where the bank are the queries that teach. Only a query whose best document by cosine is
-    in the activation set is ranked so: the documents that are the best of some query of the
-    bank. Any other query keeps the plain cosines.
+    The bank are the example queries. The activation set are the documents that are the best of
+    at least one row of the bank. Only queries whose best document is in the activation set are
+    calibrated; all others keep plain cosines.
 
     Parameters
     ----------
     beta : float, default=20.0
-        The inverse temperature, above 0.
+        Inverse temperature of the softmax, above 0.
 
     Attributes
     ----------
-    learnt_ : dict of str to dict
-        By query modality: ``bank``, the rows that teach, and ``own``, the position of the
-        document that each is a row of, or -1.
+    query_modalities_ : tuple of str
+        The query modalities that were learned from. Other queries get plain cosines.
+    document_modalities_ : tuple of str
+        The modalities of the documents that were learned about.
+    bank_ : dict of str to ndarray of shape (n_rows, n_features)
+        The bank of each query modality, unit rows.
+    own_ : dict of str to ndarray of int of shape (n_rows,)
+        The position of the document that each row of a bank is a part of; -1 for queries.
 
     See Also
     --------
@@ -161,17 +171,16 @@ class QBNorm(ScoreCalibrator):
 
     Notes
     -----
-    It does not fold: the query decides how it is ranked, so `MixedModalityRetriever.fold`
-    raises. Scores of a query are comparable with each other, not with those of another.
+    The query decides how it is ranked, so `MixedModalityRetriever.fold` raises. The scores of
+    one query are comparable with each other, but not with those of another query.
 
     The paper divides by the sum over the bank; the mean differs by a constant and changes no
     ranking. The activation set follows the corpus when documents are added or removed. It is
-    of the whole corpus also where one modality is searched.
+    that of the whole corpus even where only one modality is searched.
 
-    It is taught by the queries that were fitted, without their answers; where there are
-    none, by the corpus's own rows of the query's modality, each without its own document.
-    With fewer than two such rows, and for query modalities that were not taught, scores are
-    the plain cosines.
+    Learns from the query rows; their relevance is not needed. Without query rows it learns
+    from the documents' own rows of the query modality, leaving each row's own document out. At
+    least two rows are needed.
 
     References
     ----------
@@ -182,28 +191,28 @@ class QBNorm(ScoreCalibrator):
     --------
     >>> from gapremoval import MixedModalityRetriever
     >>> from gapremoval.score_calibration import QBNorm
-    >>> rows, kind = [[1, 0], [0, 1], [1, 0], [4, 3]], ["image"] * 2 + ["query:text"] * 2
-    >>> retriever = MixedModalityRetriever(score_calibration=QBNorm()).fit(rows, modality=kind)
+    >>> rows, tags = [[1, 0], [0, 1], [1, 0], [4, 3]], ["image"] * 2 + ["query:text"] * 2
+    >>> retriever = MixedModalityRetriever(score_calibration=QBNorm()).fit(rows, modality=tags)
 
-    The first document is the best of both queries, the second of none.
+    The first document is the best of both example queries, the second of none.
 
     >>> retriever.search([[0.8, 0.6], [0.6, 0.8]], modality="query:text").scores.round(2)
     array([[ 0.03, -0.17],
            [ 0.8 ,  0.6 ]])
     """
 
-    folds = False
-
     _parameter_constraints = {"beta": [Interval(Real, 0, None, closed="neither")]}
+
+    _learned = ("bank_", "own_")
 
     def __init__(self, *, beta=20.0):
         self.beta = beta
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
         found = documents.nearest(queries, k, modality=modality)
-        if query_modality not in self.learnt_:
+        if query_modality not in self.query_modalities_:
             return found
-        # By the whole corpus, so that what one modality holds is a part of the whole list.
+        # By the whole corpus, so that the ranking of one modality is a part of the whole one.
         _, best = found if modality is None else documents.nearest(queries, 1)
         rows = np.flatnonzero(np.isin(best[:, 0], self._activated(query_modality, documents)))
         if len(rows):
@@ -217,22 +226,60 @@ class QBNorm(ScoreCalibrator):
         """The positions of the documents that are the best of some row of the bank."""
         key = "activated", query_modality
         if key not in documents.cache:
-            bank, own = (self.learnt_[query_modality][name] for name in ("bank", "own"))
-            _, best = documents.nearest(bank, 2)
+            own = self.own_[query_modality]
+            _, best = documents.nearest(self.bank_[query_modality], 2)
             # A row of a document would be the best of itself.
             first = np.where(best[:, 0] == own, best[:, -1], best[:, 0])
             documents.cache[key] = np.unique(first[first != own])
         return documents.cache[key]
 
     def _document_statistics(self, scores):
-        return scores.asked().soft_means(self.beta)[:, None]
+        """The logarithm of the mean over the bank, divided by `beta`; 0 without other rows."""
+        scores = scores.asked()
+        means = np.zeros(scores.n_documents)
+        for _, documents, block, own in scores.blocks():
+            block[own] = -np.inf
+            others = np.isfinite(block).sum(axis=1)
+            largest = np.where(others > 0, block.max(axis=1), 0)
+            block -= largest[:, None]
+            block *= self.beta
+            sums = np.exp(block, out=block).sum(axis=1, dtype=float)
+            sums[others == 0] = 1
+            means[documents] = largest + np.log(sums / np.maximum(others, 1)) / self.beta
+        return means[:, None]
 
     def _learn(self, scores, statistics):
-        asked = scores.asked()
-        own = np.full(len(asked.queries) + len(asked.stand_ins), -1)
-        own[len(asked.queries) :] = np.where(asked.own < 0, -1, scores.position[asked.own])
-        bank = asked.queries if len(asked.queries) else asked.stand_ins
-        return {**super()._learn(scores, statistics), "bank": bank, "own": own}
+        scores = scores.asked()
+        own = np.where(scores.own < 0, -1, scores.position[scores.own])
+        return {
+            "bank_": scores.teach,
+            "own_": np.concatenate([np.full(len(scores.queries), -1), own]),
+        }
 
-    def _score_map(self, learnt, statistics, modality, n_documents):
-        return ScoreMap(np.ones(len(statistics)), -statistics[:, 0])
+    def _score_map(self, query_modality, modality, statistics, n_documents):
+        return np.ones(len(statistics)), -statistics[:, 0]
+
+
+def top_means(scores, k):
+    """The mean of each document's `k` best scores with rows other than its own.
+
+    Parameters
+    ----------
+    scores : TeachingScores
+    k : int
+        At least 1. With fewer rows all of them are used.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_documents,)
+        0 where there is no other row.
+    """
+    means = np.zeros(scores.n_documents)
+    k = min(k, scores.n_rows)
+    for _, documents, block, own in scores.blocks():
+        block[own] = -2  # below all cosines
+        best = np.partition(block, -k, axis=1)[:, -k:]
+        is_other = best > -1.5
+        sums = best.sum(axis=1, dtype=float, where=is_other)
+        means[documents] = sums / np.maximum(is_other.sum(axis=1), 1)
+    return means

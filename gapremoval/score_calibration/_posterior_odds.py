@@ -16,49 +16,73 @@ from ._odds_model import (
     prior_shares,
     right_score,
 )
-from ._score_map import ScoreMap
 from ._teaching import SMALLEST_DEVIATION
 
 
 class PosteriorOdds(ScoreCalibrator):
-    """Rank by the posterior odds that a document answers, learnt without labels.
+    """Rank by the posterior odds that a document answers, learned without labels.
 
     Removing the gap leaves scores of different modalities with different spreads, so texts
-    still fill the top of the list for a text query. Here a document's cosine is divided by
-    the spread of its scores with queries that it does not answer, and gets an offset that
-    says how likely its modality is to hold the answer::
+    still fill the top of the list for a text query. This divides a document's cosine by the
+    spread of its cosines with queries that it does not answer, and adds an offset for how
+    likely its modality is to hold the answer::
 
         cosine / s_d + log(pi_m / N_m) / slope
 
-    with s_d the document's spread, pi_m the share of queries that modality m answers and N_m
-    its number of documents. All of it is learnt from unlabelled queries, by EM over each
-    query's best and second-best score in every modality. The corpus's own rows of the
-    query's modality stand in where queries are few or none. Judged queries, where there are
-    any, fix their own part.
+    where s_d is the document's spread, pi_m the share of queries that modality m answers and
+    N_m its number of documents. All of it is learned from queries without labels, by EM over
+    each query's best and second-best score in every modality. Judged queries, if there are
+    any, are counted as judged. Where queries are few or missing, the documents' own rows of
+    the query modality serve as stand-ins.
 
     Parameters
     ----------
-    strength : float, default=16.0
-        How many queries the stand-ins count for in all, and the priors.
+    prior_count : float, default=16.0
+        Weight of the priors and of all stand-ins together, in pseudo-queries, above 0. With
+        as many real queries, both have the same weight.
     hubness : float in [0, 1], default=1/3
-        The power to which a document's own spread enters, beside its modality's; 0 gives all
-        documents of a modality one spread.
+        How much a document's own spread matters beside that of its modality, as an exponent.
+        With 0 all documents of a modality have the same spread.
     recenter : bool, default=True
-        Whether the mean of the queries, and that of the stand-ins, is taken off them where it
-        is certainly not zero: the means that were removed then came from elsewhere, or from
-        another domain of the corpus. For the queries this is part of each document's offset.
-        With False each modality's mean score is taken off instead.
+        Whether to subtract the remaining mean of the queries, and that of the stand-ins,
+        before learning. It is zero when the gap was removed with the corpus's own means, and
+        not when they came from elsewhere. Of the queries' mean only the part beyond sampling
+        noise is subtracted. With False each modality's mean score is subtracted instead.
     answer_share : dict of str to float, default=None
-        For each document modality the share of queries that it answers, above 0, for users
-        who know it; brought to a sum of 1. By default it is learnt.
+        The share of queries that each document modality answers, above 0, if it is known.
+        Normalized to a sum of 1. By default the shares are learned.
 
     Attributes
     ----------
-    learnt_ : dict of str to dict
-        By query modality: ``match`` (mean and deviation of right scores, in units of
-        spread), ``tail`` (of the wrong ones), ``slope`` (log odds a unit of score), and
-        ``modalities``, a dict with ``share``, ``spread``, ``shift``, ``credibility``, ``norm``
-        and ``count`` (of documents then) of each document modality.
+    answer_share_ : dict of str to dict of str to float
+        By query modality and document modality, the share of queries that the modality
+        answers; they add up to 1.
+    slope_ : dict of str to float
+        By query modality, the log odds per unit of calibrated score.
+    spread_ : dict of str to dict of str to float
+        By query modality and document modality, the root mean square of the documents'
+        spreads: standard deviations of a document's cosines over the queries.
+    credibility_ : dict of str to dict of str to float
+        By query modality and document modality, the weight in [0, 1] of a document's own
+        spread against that of its modality: the part of their differences that is no
+        sampling noise.
+    norm_ : dict of str to dict of str to float
+        By query modality and document modality, the root mean square of the documents' own
+        spreads after weighting, in units of ``spread_``.
+    shift_ : dict of str to dict of str to float
+        By query modality and document modality, the mean cosine that is subtracted; 0 with
+        ``recenter=True``.
+    right_score_ : dict of str to tuple of float
+        By query modality, the mean and the standard deviation of the scores of right
+        documents, in units of spread.
+    tail_ : dict of str to float
+        By query modality, the scale of the exponential tail of wrong scores, in units of
+        spread.
+    query_modalities_ : tuple of str
+        The query modalities that were learned from. Other queries get plain cosines and have
+        no probabilities.
+    document_modalities_ : tuple of str
+        The modalities of the documents that were learned about.
 
     See Also
     --------
@@ -66,14 +90,14 @@ class PosteriorOdds(ScoreCalibrator):
 
     Notes
     -----
-    ``exp(slope * score)``, normalised over the documents, is the probability that a document
-    answers, given that one does.
+    ``exp(slope * score)``, normalized over the documents, is the probability that a document
+    answers, given that one of them does.
 
-    With fewer than two queries and stand-ins in all, and for query modalities that were not
-    taught, scores are the plain cosines and have no probability.
+    At least two rows, queries and stand-ins together, are needed to learn about a query
+    modality.
 
-    The derivation, what was tried and the figures are on the page on posterior odds in the
-    documentation.
+    The page on posterior odds in the documentation has the derivation, what was tried, and the
+    figures.
 
     Examples
     --------
@@ -82,119 +106,104 @@ class PosteriorOdds(ScoreCalibrator):
     >>> from gapremoval.datasets import make_mixed_modality
     >>> X, y = make_mixed_modality(random_state=0)
     >>> is_query = X.modality == "query:text"
-    >>> y_unjudged = [None if asks else id_ for id_, asks in zip(y, is_query)]
+    >>> y_unjudged = [None if query else id_ for id_, query in zip(y, is_query)]
     >>> for odds in (None, PosteriorOdds()):
     ...     retriever = MixedModalityRetriever(score_calibration=odds)
     ...     pipe = make_pipeline(ModalityGapRemover(), retriever).fit(X, y_unjudged)
     ...     print(f"{pipe.score(X[is_query], y[is_query]):.2f}")
-    0.76
-    0.88
-    >>> learnt = pipe[-1].score_calibration_.learnt_["query:text"]
-    >>> {name: round(values["share"], 2) for name, values in learnt["modalities"].items()}
-    {'image': 0.27, 'image+text': 0.36, 'text': 0.37}
+    0.75
+    0.85
+    >>> shares = pipe[-1].score_calibration_.answer_share_["query:text"]
+    >>> {name: round(share, 2) for name, share in shares.items()}
+    {'image': 0.22, 'image+text': 0.43, 'text': 0.35}
     """
 
-    gives_odds = True
-
     _parameter_constraints = {
-        "strength": [Interval(Real, 0, None, closed="neither")],
+        "prior_count": [Interval(Real, 0, None, closed="neither")],
         "hubness": [Interval(Real, 0, 1, closed="both")],
         "recenter": ["boolean"],
         "answer_share": [Mapping, None],
     }
 
-    def __init__(self, *, strength=16.0, hubness=1 / 3, recenter=True, answer_share=None):
-        self.strength = strength
+    _by_modality = ("answer_share_", "spread_", "credibility_", "norm_", "shift_")
+    _learned = (*_by_modality, "slope_", "right_score_", "tail_")
+
+    def __init__(self, *, prior_count=16.0, hubness=1 / 3, recenter=True, answer_share=None):
+        self.prior_count = prior_count
         self.hubness = hubness
         self.recenter = recenter
         self.answer_share = answer_share
 
     def _weights(self, scores):
-        """One a query; the stand-ins count as much as `strength` queries in all."""
+        """One for a query; those of the stand-ins add up to `prior_count`."""
         n_stand_ins = len(scores.stand_ins)
-        each = self.strength / max(n_stand_ins, 1)
+        each = self.prior_count / max(n_stand_ins, 1)
         return np.concatenate([np.ones(len(scores.queries)), np.full(n_stand_ins, each)])
 
-    def _centered(self, scores):
-        """The scores of rows whose mean is zero, as far as is certain."""
-        return scores.centered if self.recenter else scores
-
     def _document_statistics(self, scores):
-        _, variance, noise = self._centered(scores).spreads(self._weights(scores))
-        # What a document's scores with all queries have too much.
+        """The variance of each document's scores, its noise, and its score with the mean query."""
+        centered = scores.centered if self.recenter else scores
+        _, variance, noise = centered.spreads(self._weights(scores))
         excess = np.zeros(scores.n_documents)
         if self.recenter:
             excess = scores.scores_with(scores.centers[0])
         return np.stack([variance, noise, excess], axis=1)
 
     def _learn(self, scores, statistics):
-        scores = self._centered(scores)
-        weights, names = self._weights(scores), list(scores.vectors)
-        modalities = {}
-        for name, segment in scores.segments.items():
-            variance, noise, _ = statistics[segment].T
-            believed = credibility(variance, noise, weights, self.strength)
-            spread = float(np.sqrt(variance.mean()))
-            learnt = {"spread": spread, "credibility": float(believed), "norm": 1.0}
-            learnt["norm"] = float(np.sqrt(np.mean(_own_spread(variance, **learnt) ** 2)))
-            modalities[name] = learnt
-        _fill_in_spreads(modalities)
+        scores = scores.centered if self.recenter else scores
+        names, segments = list(scores.vectors), list(scores.segments.values())
+        spread, believed, norm = self._learn_spreads(statistics, segments, self._weights(scores))
         shift = np.zeros(len(names))
         if len(scores.queries) > 1 and not self.recenter:
             shift = certain_mean(scores.mean_scores())
-        counts = np.array(list(scores.counts.values()))
+        prior = prior_shares(list(scores.counts.values()))
         known = self._known_shares(names)
-        shares = prior_shares(counts) if known is None else known
-        pairs = [z / modalities[m]["spread"] for m, z in scores.pairs.items() if m in modalities]
-        match = right_score(np.concatenate([np.empty(0), *pairs]), self.strength)
-        tail = TAIL
+        shares, tail = prior if known is None else known, TAIL
+        pairs = [z / spread[names.index(m)] for m, z in scores.pairs.items() if m in names]
+        match = right_score(np.concatenate([np.empty(0), *pairs]), self.prior_count)
         if len(scores.queries):
-            spread = np.concatenate(
-                [
-                    self._spread(statistics[segment], **modalities[name])
-                    for name, segment in scores.segments.items()
-                ]
-            )
-            best = _best_scores(scores, 1 / spread, shift)
-            shares, tails, match = fit_shares(
-                best, prior_shares(counts), match, self.strength, known
-            )
+            scale = [
+                1 / self._spread(statistics[segment], *of_modality)
+                for segment, *of_modality in zip(segments, spread, believed, norm)
+            ]
+            best = _best_scores(scores, np.concatenate(scale), shift)
+            shares, tails, match = fit_shares(best, prior, match, self.prior_count, known)
             tail = (shares * tails).sum()
-        for m, name in enumerate(names):
-            modalities[name] |= {"shift": float(shift[m]), "share": float(shares[m])}
-            modalities[name]["count"] = int(counts[m])
-        return {
-            "match": (float(match.mean), float(match.deviation)),
-            "tail": float(tail),
-            "slope": float(1 / match.deviation + 1 / tail),
-            "modalities": modalities,
+        values = zip(self._by_modality, (shares, spread, believed, norm, shift))
+        return {name: dict(zip(names, value.tolist())) for name, value in values} | {
+            "right_score_": (float(match.mean), float(match.deviation)),
+            "tail_": float(tail),
+            "slope_": float(1 / match.deviation + 1 / tail),
         }
 
-    def _spread(self, statistics, *, spread, credibility, norm, **_):
-        """What a cosine is divided by, for documents of one modality."""
-        own = _own_spread(statistics[:, 0], spread=spread, credibility=credibility, norm=norm)
-        return spread * own**self.hubness
+    def _learn_spreads(self, statistics, segments, weights):
+        """The spread, the credibility and the norm of each modality, three arrays."""
+        variances = [statistics[segment, 0] for segment in segments]
+        spread = np.sqrt([variance.mean() for variance in variances])
+        believed = [credibility(*statistics[s, :2].T, weights, self.prior_count) for s in segments]
+        believed = np.array(believed)
+        # Documents that met only equal rows, or their own, have the spread of the others.
+        unknown = spread <= SMALLEST_DEVIATION
+        others = spread[~unknown]
+        spread[unknown] = np.sqrt(np.mean(np.square(others))) if len(others) else 1
+        believed[unknown] = 0
+        own = map(_own_spread, variances, spread, believed)
+        return spread, believed, np.sqrt([np.mean(x**2) for x in own])
 
-    def _score_map(self, learnt, statistics, modality, n_documents):
-        mine = learnt["modalities"][modality]
-        scale = 1 / self._spread(statistics, **mine)
-        prior = np.log(mine["share"] / n_documents) / learnt["slope"]
-        return ScoreMap(scale, prior - (mine["shift"] + statistics[:, 2]) * scale)
+    def _spread(self, statistics, spread, believed, norm):
+        """The divisor of a cosine, for documents of one modality."""
+        return spread * (_own_spread(statistics[:, 0], spread, believed) / norm) ** self.hubness
 
-    def _with_new_modalities(self, learnt, scores, statistics):
-        longer = super()._with_new_modalities(learnt, scores, statistics)
-        before, modalities = learnt["modalities"], longer["modalities"]
-        # No query has told how often they answer: as much as their size says beside the others.
-        names = [*before, *sorted(modalities.keys() - before.keys())]
-        sizes = self._known_shares(names)
-        if sizes is None:
-            sizes = prior_shares([modalities[name]["count"] for name in names])
-        there = sum(known["share"] for known in before.values()) / sizes[: len(before)].sum()
-        for name, size in zip(names[len(before) :], sizes[len(before) :]):
-            modalities[name] = {**modalities[name], "share": float(size * there)}
-        return longer
+    def _score_map(self, query_modality, modality, statistics, n_documents):
+        share, *spreads, shift = (
+            getattr(self, name)[query_modality][modality] for name in self._by_modality
+        )
+        scale = 1 / self._spread(statistics, *spreads)
+        prior = np.log(share / n_documents) / self.slope_[query_modality]
+        return scale, prior - (shift + statistics[:, 2]) * scale
 
     def _known_shares(self, names):
+        """The shares that were given, in the order of the names; None if there are none."""
         if self.answer_share is None:
             return None
         missing = [name for name in names if name not in self.answer_share]
@@ -213,29 +222,16 @@ class PosteriorOdds(ScoreCalibrator):
         return shares / shares.sum()
 
 
-def _fill_in_spreads(modalities):
-    """Give a modality whose documents met equal rows, or only their own, the others' spread."""
-    seen = [learnt["spread"] for learnt in modalities.values()]
-    seen = [spread for spread in seen if spread > SMALLEST_DEVIATION]
-    usual = float(np.sqrt(np.mean(np.square(seen)))) if seen else 1.0
-    for learnt in modalities.values():
-        if learnt["spread"] <= SMALLEST_DEVIATION:
-            learnt |= {"spread": usual, "credibility": 0.0, "norm": 1.0}
-
-
-def _own_spread(variance, *, spread, credibility, norm):
-    """Each document's spread over its modality's, as far as it is believed."""
-    ratio = 1 + credibility * (variance / spread**2 - 1)
-    return np.sqrt(np.maximum(ratio, 0.05)) / norm
+def _own_spread(variance, spread, believed):
+    """Each document's spread in units of its modality's, as far as it is believed."""
+    return np.sqrt(np.maximum(1 + believed * (variance / spread**2 - 1), 0.05))
 
 
 def _best_scores(scores, scale, shift):
-    """The best scores of each query, and where judged ones have their right document."""
+    """The best scores of each query, and where judged queries have their right document."""
     first, second = scores.best_two(scale, shift)
     n = len(scores.queries)
-    modality = np.empty(scores.n_documents, dtype=int)
-    for m, segment in enumerate(scores.segments.values()):
-        modality[segment] = m
+    modality = np.repeat(np.arange(len(shift)), list(scores.counts.values()))
     right, right_is_first = np.full(n, -1), np.zeros(n, dtype=bool)
     judged = [i for i, documents in enumerate(scores.answers) if documents is not None]
     n_answers = np.array([len(scores.answers[i]) for i in judged], dtype=int)
@@ -244,7 +240,7 @@ def _best_scores(scores, scale, shift):
         query = np.repeat(judged, n_answers)
         document = np.concatenate([scores.answers[i] for i in judged])
         cosine = scores.scores_of(query, document)
-        # The best of a query's answers is the right one; of equal ones the first.
+        # The best answer of a query is the right one; of equal ones the first.
         best = np.lexsort((np.arange(len(query)), -cosine, query))
         best = best[np.unique(query[best], return_index=True)[1]]
         query, document, m = query[best], document[best], modality[document[best]]

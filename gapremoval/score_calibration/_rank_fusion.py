@@ -1,4 +1,4 @@
-"""ReciprocalRankFusion: rank each modality apart and interleave the lists."""
+"""ReciprocalRankFusion: rank the documents of each modality apart and interleave the lists."""
 
 from numbers import Real
 
@@ -6,37 +6,39 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from ._base import ScoreCalibrator
-from ._score_map import CorpusScoreMap, ScoreMap
+from ._score_map import CorpusScoreMap
 
 
 class ReciprocalRankFusion(ScoreCalibrator):
     """Rank the documents of each modality apart, and fuse the lists by rank.
 
-    A calibrated score is ``1 / (constant + rank)``, with the document's rank among those of
-    its own modality, from 1. Documents of equal rank come in the order of their cosines, then
-    in that in which they were added.
+    A calibrated score is ``1 / (constant + rank)``, with the document's rank among the
+    documents of its own modality, from 1. Documents of equal rank are ordered by cosine, then
+    by the order in which they were added.
 
     Parameters
     ----------
     constant : float, default=60
-        At least 0. A document is in one list only, so it changes scores and no ranking.
+        Added to every rank, at least 0. It changes the scores but no ranking, because each
+        document is in one list only.
 
     Attributes
     ----------
-    learnt_ : dict of str to dict
-        Nothing is learnt.
+    query_modalities_ : tuple of str
+        The query modalities that were seen. All others are ranked in the same way.
+    document_modalities_ : tuple of str
+        The modalities of the documents that were seen.
 
     See Also
     --------
-    gapremoval.PosteriorOdds : Compares the scores of the modalities, not the ranks.
+    gapremoval.PosteriorOdds : Compares the scores of the modalities instead of the ranks.
 
     Notes
     -----
-    It does not fold: a rank depends on the other documents, so `MixedModalityRetriever.fold`
-    raises.
+    A rank depends on the other documents, so `MixedModalityRetriever.fold` raises.
 
-    It needs no queries and ranks those of every modality so. All modalities count as equally
-    likely to answer. Documents of length zero come last, with score 0.
+    Nothing is learned and no example queries are needed. All modalities are taken to be
+    equally likely to answer. Documents of length zero come last, with score 0.
 
     References
     ----------
@@ -47,17 +49,15 @@ class ReciprocalRankFusion(ScoreCalibrator):
     --------
     >>> from gapremoval import MixedModalityRetriever
     >>> from gapremoval.score_calibration import ReciprocalRankFusion
-    >>> rows, kind = [[1, 0], [4, 3], [0, 1]], ["text", "text", "image"]
+    >>> rows, tags = [[1, 0], [4, 3], [0, 1]], ["text", "text", "image"]
     >>> fused = MixedModalityRetriever(score_calibration=ReciprocalRankFusion())
-    >>> fused = fused.fit(rows, modality=kind)
+    >>> fused = fused.fit(rows, ["note", "memo", "photo"], modality=tags)
     >>> found = fused.search([[1, 0]], modality="query:text")
-    >>> found.modalities
-    array([['text', 'image', 'text']], dtype='<U5')
+    >>> found.ids
+    array([['note', 'photo', 'memo']], dtype=object)
     >>> (1 / found.scores).round()
     array([[61., 61., 62.]])
     """
-
-    folds = False
 
     _parameter_constraints = {"constant": [Interval(Real, 0, None, closed="left")]}
 
@@ -65,22 +65,21 @@ class ReciprocalRankFusion(ScoreCalibrator):
         self.constant = constant
 
     def score_map(self, query_modality, documents):
-        """Cosines as they are, for every query modality: ranks need no teaching.
+        """Plain cosines with 0 as the lowest score, for every query modality.
 
         Parameters
         ----------
         query_modality : str
-            That of the queries.
+            The modality of the queries.
         documents : Snapshot
-            Those that are searched.
+            The documents to search.
 
         Returns
         -------
         CorpusScoreMap
-            With scale 1 and offset 0.
+            Without scales and offsets.
         """
-        ones = {m: np.ones(len(segment)) for m, segment in documents.directed.items()}
-        return CorpusScoreMap({m: ScoreMap(one, 0 * one) for m, one in ones.items()}, 0.0)
+        return CorpusScoreMap({}, 0.0)
 
     def nearest(self, documents, queries, k, query_modality, *, modality=None):
         """The best documents by reciprocal rank.
@@ -88,22 +87,22 @@ class ReciprocalRankFusion(ScoreCalibrator):
         Parameters
         ----------
         documents : Snapshot
-            Those that are searched.
+            The documents to search.
         queries : array of shape (n_queries, n_features)
-            Of any length but zero.
+            The queries, of any length but zero.
         k : int
-            How many documents.
+            Number of documents.
         query_modality : str
-            That of the queries.
-        modality : str, default=None
-            Search only documents of this modality.
+            The modality of the queries.
+        modality : collection of str, default=None
+            Search only documents of these modalities.
 
         Returns
         -------
         scores : ndarray of float64 of shape (n_queries, n_found)
             Best first.
         positions : ndarray of int of shape (n_queries, n_found)
-            Those of the documents.
+            The positions of the documents found.
         """
         tops = documents.nearest_by_modality(queries, k, modality=modality).values()
         cosines = np.concatenate([top.scores for top in tops], axis=1)

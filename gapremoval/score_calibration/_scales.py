@@ -1,39 +1,43 @@
-"""Score calibrations by a mean and a deviation for each modality of documents."""
+"""Score calibrations by the mean and the standard deviation of each modality's scores."""
 
 import numpy as np
 
 from ._base import ScoreCalibrator
-from ._score_map import ScoreMap
+from ._teaching import SMALLEST_DEVIATION
 
 
 class ScoreScale(ScoreCalibrator):
     """Divide scores by their standard deviation in the document's modality.
 
-    A calibrated score is ``cosine / sigma_m``, with sigma_m the standard deviation of the
-    scores of all queries with all documents of modality m.
+    A calibrated score is ``cosine / sigma_m``, where sigma_m is the standard deviation of the
+    scores of all example queries with all documents of modality m.
 
     Attributes
     ----------
-    learnt_ : dict of str to dict
-        By query modality: ``modalities``, a dict with ``mean`` and ``deviation`` of the
-        scores with each document modality.
+    mean_ : dict of str to dict of str to float
+        The mean cosine, by query modality and document modality.
+    deviation_ : dict of str to dict of str to float
+        The standard deviation of the cosines, by query modality and document modality; 1
+        where they do not differ.
+    query_modalities_ : tuple of str
+        The query modalities that were learned from. Other queries get plain cosines.
+    document_modalities_ : tuple of str
+        The modalities of the documents that were learned about.
 
     See Also
     --------
     ScoreZ : Subtracts the mean as well.
-    gapremoval.PosteriorOdds : Weighs a modality also by how often it answers.
+    gapremoval.PosteriorOdds : Also considers how often a modality answers.
 
     Notes
     -----
-    It folds: `MixedModalityRetriever.fold` gives vectors that rank the same.
+    After a `ModalityGapRemover` the mean is close to 0, so this and `ScoreZ` hardly differ.
 
-    It is taught by the queries that were fitted, without their answers; where there are
-    none, by the corpus's own rows of the query's modality, each without its own document.
-    With fewer than two such rows, and for query modalities that were not taught, scores are
-    the plain cosines.
+    Learns from the query rows; their relevance is not needed. Without query rows it learns
+    from the documents' own rows of the query modality, leaving each row's own document out. At
+    least two rows are needed.
 
-    After a `ModalityGapRemover` the mean is close to 0, so that this and `ScoreZ` hardly
-    differ. Where a modality's scores do not differ, they stay as they are.
+    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
 
     References
     ----------
@@ -47,29 +51,48 @@ class ScoreScale(ScoreCalibrator):
     >>> from gapremoval.score_calibration import ScoreScale
     >>> X, y = make_mixed_modality(random_state=0)
     >>> retriever = MixedModalityRetriever(score_calibration=ScoreScale()).fit(X, y)
-    >>> sorted(retriever.score_calibration_.learnt_["query:text"]["modalities"])
+    >>> sorted(retriever.score_calibration_.deviation_["query:text"])
     ['image', 'image+text', 'text']
     """
 
-    def _learn(self, scores, statistics):
-        return _moments(scores, *scores.asked().moments())
+    _learned = ("mean_", "deviation_")
 
-    def _score_map(self, learnt, statistics, modality, n_documents):
-        scale = np.full(len(statistics), 1 / learnt["modalities"][modality]["deviation"])
-        return ScoreMap(scale, np.zeros(len(statistics)))
+    def _learn(self, scores, statistics):
+        mean, deviation = self._moments(scores.asked())
+        deviation = np.where(deviation < SMALLEST_DEVIATION, 1, deviation)
+        values = {"mean_": mean, "deviation_": deviation}
+        return {name: dict(zip(scores.vectors, x.tolist())) for name, x in values.items()}
+
+    def _moments(self, scores):
+        """The mean and the deviation of the scores with each modality, two arrays."""
+        mean, variance, _ = scores.spreads(np.ones(scores.n_rows))
+        of_modality = [(mean[rows], variance[rows]) for rows in scores.segments.values()]
+        total = [variance.mean() + mean.var() for mean, variance in of_modality]
+        return np.array([mean.mean() for mean, _ in of_modality]), np.sqrt(total)
+
+    def _score_map(self, query_modality, modality, statistics, n_documents):
+        scale = np.full(len(statistics), 1 / self.deviation_[query_modality][modality])
+        return scale, np.zeros(len(statistics))
 
 
 class ScoreZ(ScoreScale):
     """Standardize scores in the document's modality.
 
-    A calibrated score is ``(cosine - mu_m) / sigma_m``, with mu_m and sigma_m the mean and
-    the standard deviation of the scores of all queries with all documents of modality m.
+    A calibrated score is ``(cosine - mu_m) / sigma_m``, where mu_m and sigma_m are the mean
+    and the standard deviation of the scores of all example queries with all documents of
+    modality m.
 
     Attributes
     ----------
-    learnt_ : dict of str to dict
-        By query modality: ``modalities``, a dict with ``mean`` and ``deviation`` of the
-        scores with each document modality.
+    mean_ : dict of str to dict of str to float
+        The mean cosine, by query modality and document modality.
+    deviation_ : dict of str to dict of str to float
+        The standard deviation of the cosines, by query modality and document modality; 1
+        where they do not differ.
+    query_modalities_ : tuple of str
+        The query modalities that were learned from. Other queries get plain cosines.
+    document_modalities_ : tuple of str
+        The modalities of the documents that were learned about.
 
     See Also
     --------
@@ -78,16 +101,14 @@ class ScoreZ(ScoreScale):
 
     Notes
     -----
-    It folds: `MixedModalityRetriever.fold` gives vectors that rank the same.
+    All modalities are taken to be equally likely to answer, however many documents they have,
+    so it loses where one is large and seldom answers.
 
-    It is taught by the queries that were fitted, without their answers; where there are
-    none, by the corpus's own rows of the query's modality, each without its own document.
-    With fewer than two such rows, and for query modalities that were not taught, scores are
-    the plain cosines.
+    Learns from the query rows; their relevance is not needed. Without query rows it learns
+    from the documents' own rows of the query modality, leaving each row's own document out. At
+    least two rows are needed.
 
-    All modalities count as equally likely to answer, however many documents they have, so
-    it loses where one is large and seldom answers. Where a modality's scores do not differ,
-    they are not divided.
+    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
 
     References
     ----------
@@ -101,27 +122,33 @@ class ScoreZ(ScoreScale):
     >>> from gapremoval.score_calibration import ScoreZ
     >>> X, y = make_mixed_modality(random_state=0)
     >>> retriever = MixedModalityRetriever(score_calibration=ScoreZ()).fit(X, y)
-    >>> sorted(retriever.score_calibration_.learnt_["query:text"]["modalities"])
+    >>> sorted(retriever.score_calibration_.mean_["query:text"])
     ['image', 'image+text', 'text']
     """
 
-    def _score_map(self, learnt, statistics, modality, n_documents):
-        lines = super()._score_map(learnt, statistics, modality, n_documents)
-        return ScoreMap(lines.scale, -lines.scale * learnt["modalities"][modality]["mean"])
+    def _score_map(self, query_modality, modality, statistics, n_documents):
+        scale, _ = super()._score_map(query_modality, modality, statistics, n_documents)
+        return scale, -scale * self.mean_[query_modality][modality]
 
 
 class PseudoPositiveZ(ScoreZ):
     """Standardize scores by each query's best score in the document's modality.
 
-    A calibrated score is ``(cosine - mu_m) / sigma_m``, with mu_m and sigma_m the mean and
-    the standard deviation, over the queries, of a query's best score with documents of
-    modality m: the best document counts as if it were the right one.
+    A calibrated score is ``(cosine - mu_m) / sigma_m``, where mu_m and sigma_m are the mean
+    and the standard deviation, over the example queries, of a query's best score with
+    documents of modality m: the best document is treated as the right one.
 
     Attributes
     ----------
-    learnt_ : dict of str to dict
-        By query modality: ``modalities``, a dict with ``mean`` and ``deviation`` of the best
-        scores with each document modality.
+    mean_ : dict of str to dict of str to float
+        The mean of the best cosines, by query modality and document modality.
+    deviation_ : dict of str to dict of str to float
+        The standard deviation of the best cosines, by query modality and document modality; 1
+        where they do not differ, as with one query.
+    query_modalities_ : tuple of str
+        The query modalities that were learned from. Other queries get plain cosines.
+    document_modalities_ : tuple of str
+        The modalities of the documents that were learned about.
 
     See Also
     --------
@@ -129,16 +156,14 @@ class PseudoPositiveZ(ScoreZ):
 
     Notes
     -----
-    It folds: `MixedModalityRetriever.fold` gives vectors that rank the same.
+    It expects each modality to answer every query. Where a modality seldom answers, its best
+    scores are those of wrong documents, and their scores come out too high.
 
-    It is taught by the queries that were fitted, without their answers; where there are
-    none, by the corpus's own rows of the query's modality, each without its own document.
-    With fewer than two such rows, and for query modalities that were not taught, scores are
-    the plain cosines.
+    Learns from the query rows; their relevance is not needed. Without query rows it learns
+    from the documents' own rows of the query modality, leaving each row's own document out. At
+    least two rows are needed.
 
-    It expects each modality to answer every query; where one seldom does, the best score in
-    it is a wrong one and counts too much. Where a modality's best scores do not differ, as
-    with one query, they are not divided.
+    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
 
     References
     ----------
@@ -152,18 +177,13 @@ class PseudoPositiveZ(ScoreZ):
     >>> from gapremoval.score_calibration import PseudoPositiveZ
     >>> X, y = make_mixed_modality(random_state=0)
     >>> retriever = MixedModalityRetriever(score_calibration=PseudoPositiveZ()).fit(X, y)
-    >>> sorted(retriever.score_calibration_.learnt_["query:text"]["modalities"])
+    >>> sorted(retriever.score_calibration_.mean_["query:text"])
     ['image', 'image+text', 'text']
     """
 
-    def _learn(self, scores, statistics):
-        return _moments(scores, *scores.asked().best_moments())
-
-
-def _moments(scores, mean, deviation):
-    return {
-        "modalities": {
-            name: {"mean": float(mean[m]), "deviation": float(deviation[m])}
-            for m, name in enumerate(scores.vectors)
-        }
-    }
+    def _moments(self, scores):
+        first, _ = scores.best_two(np.ones(scores.n_documents), np.zeros(len(scores.segments)))
+        # A row may have met no document but its own.
+        best = [row[np.isfinite(row)] for row in first]
+        best = [row if len(row) else np.zeros(1) for row in best]
+        return np.array([row.mean() for row in best]), np.array([row.std() for row in best])

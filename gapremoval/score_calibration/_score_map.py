@@ -1,18 +1,17 @@
-"""Score maps: what makes the scores of documents comparable, as one line a document."""
+"""Score maps: the calibrated score of a document is a linear function of its cosine."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class ScoreMap:
-    """A calibrated score is ``scale * cosine + offset``, of the document it belongs to.
+class ScoreMap(NamedTuple):
+    """The calibrated scores of the documents of one modality: ``scale * cosine + offset``.
 
     Attributes
     ----------
     scale : ndarray of float64 of shape (n_documents,)
-        Above 0, so that the order for one document and many queries stays.
+        Above 0, so that the best queries of a document stay the best.
     offset : ndarray of float64 of shape (n_documents,)
     """
 
@@ -20,19 +19,18 @@ class ScoreMap:
     offset: np.ndarray
 
 
-@dataclass(frozen=True)
-class CorpusScoreMap:
-    """The score maps of a whole corpus.
+class CorpusScoreMap(NamedTuple):
+    """The score maps of a whole corpus, for the queries of one modality.
 
     Attributes
     ----------
     of : dict of str to ScoreMap
-        By modality, of the documents with a direction, in the order in which they lie.
+        By modality, of the documents with a direction, in the order of their rows.
     lowest : float
         The score of documents of length zero, below that of all others.
     slope : float or None
-        ``exp(slope * calibrated score)`` is in proportion to the probability that a document
-        answers. None where the scores mean no such thing.
+        Log odds per unit of score: the probability that a document answers is proportional to
+        ``exp(slope * score)``. None where the scores are no log odds.
     """
 
     of: dict

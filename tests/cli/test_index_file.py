@@ -60,7 +60,13 @@ def test_equal_indexes_are_equal_files(tmp_path):
 
 def test_files_that_differ_in_the_suffix_are_one_document():
     index = make(["a.jpg", "a.txt", "b.txt", "sub/a.jpg", "c.d.png", "c.d.md", ".txt"])
-    assert index.documents == [[0, 1], [2], [3], [4, 5], [6]]
+    assert index.documents == {
+        "a": [0, 1],
+        "b": [2],
+        "sub/a": [3],
+        "c.d": [4, 5],
+        ".txt": [6],
+    }
 
 
 def test_no_more_past_questions_are_kept_than_can_teach():

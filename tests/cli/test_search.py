@@ -9,6 +9,8 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("typer")
 pytest.importorskip("open_clip")
@@ -17,6 +19,7 @@ import torch
 
 from gapremoval import CLIPEncoder, Query, cli
 from gapremoval.cli._index_file import IndexFile
+from gapremoval.cli._output import printable
 from gapremoval.cli._searching import ask
 from gapremoval.datasets import load_ordinary_captions
 
@@ -151,7 +154,7 @@ def test_two_documents_of_like_names_have_each_its_own_content(run, tmp_path, sc
     assert page.count("the text of a") == page.count("another text") == 1
 
 
-def test_only_what_is_learnt_changes_an_answer_and_it_makes_answers_better(run, photos, scenes):
+def test_only_what_is_learned_changes_an_answer_and_it_makes_answers_better(run, photos, scenes):
     # Few notes among many pictures: how much each answers is what questions tell.
     for i, note in enumerate(sorted(photos.rglob("*.txt"))):
         if i % 8:
@@ -172,8 +175,8 @@ def test_only_what_is_learnt_changes_an_answer_and_it_makes_answers_better(run, 
     assert run("search", "index.gap", question).out == before
     assert run("search", "index.gap", question, "--learn").out == before
     assert run("search", "index.gap", question).out != before
-    learnt = IndexFile.load("index.gap").learned
-    assert np.array_equal(learnt.values, encoder.transform([Query(question)]).values)
+    learned = IndexFile.load("index.gap").learned
+    assert np.array_equal(learned.values, encoder.transform([Query(question)]).values)
     assert "0 ordinary captions, 1 learned" in run("info", "index.gap").out
     asked = [Query(captions[2]) for captions in scenes.captions]
     taught = index.with_learned(encoder.transform(asked))
@@ -272,6 +275,15 @@ def test_a_picture_whose_name_commands_the_terminal_is_told_escaped(run, indexed
     assert done.code == 0
     assert done.err.startswith("gapremoval: warning: did you mean --image red\\x1b[31m")
     assert not {"\x1b", "\u202e"} & {*done.err}
+
+
+@given(st.text(st.characters(codec=None)) | st.text("\x1b\n\r\u202e\u2028\udce9\ud800\x00é"))
+def test_whatever_is_told_is_one_line_without_commands_for_the_terminal(text):
+    told = printable(text)
+    assert told.isprintable()
+    told.encode()
+    if text.isprintable():
+        assert told == text
 
 
 def test_without_a_command_the_help_is_shown(run):

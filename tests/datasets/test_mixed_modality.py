@@ -101,7 +101,9 @@ def test_every_requested_statistic_comes_out(statistics, modalities, seed):
 def test_items_are_split_by_largest_remainder(proportions, n_items, seed):
     if not any(proportions.values()):
         proportions = {**proportions, "text": 1}
-    X, y = make_mixed_modality(n_items, proportions=proportions, queries={}, random_state=seed)
+    X, y = make_mixed_modality(
+        n_items, proportions=proportions, queries={}, n_features=128, random_state=seed
+    )
     parts = {}
     for name, tag in zip(y, X.modality):
         parts.setdefault(name, []).append(str(tag))
@@ -131,6 +133,7 @@ def test_rows_ids_and_relevance(proportions, queries, distractors, n_items, seed
         proportions=proportions,
         queries=queries,
         distractors=distractors,
+        n_features=128,
         random_state=seed,
     )
     assert isinstance(X, EmbeddingArray)
@@ -168,7 +171,7 @@ def test_the_modalities_of_a_kind_come_in_any_order():
 
 @given(seeds)
 def test_the_seed_decides(seed):
-    parameters = {"n_items": 12, "distractors": {"image": 2}}
+    parameters = {"n_items": 12, "distractors": {"image": 2}, "n_features": 80}
     X, y = make_mixed_modality(**parameters, random_state=seed)
     for same in (seed, np.random.RandomState(seed)):
         X_same, y_same = make_mixed_modality(**parameters, random_state=same)

@@ -51,9 +51,9 @@ def seen(item):
     return np.asarray(picture)
 
 
-def three(grey):
-    """A grey picture in three channels."""
-    return np.repeat(np.asarray(grey)[..., None], 3, axis=-1)
+def three(gray):
+    """A gray picture in three channels."""
+    return np.repeat(np.asarray(gray)[..., None], 3, axis=-1)
 
 
 def saved(folder, picture, name="picture.png", **options):
@@ -102,7 +102,7 @@ class TestPlain:
         with Image.open(file) as opened:
             assert (seen(file) == np.asarray(opened)).all()
 
-    def test_grey(self, tmp_path):
+    def test_gray(self, tmp_path):
         for item in each_way(tmp_path, Image.fromarray(RAMP)):
             assert (seen(item) == three(RAMP)).all()
 
@@ -167,7 +167,7 @@ class TestTransparency:
 
     @pytest.mark.parametrize("mode", ["LA", "La"])
     @pytest.mark.parametrize("hidden", [0, 255])
-    def test_grey_with_alpha(self, tmp_path, mode, hidden):
+    def test_gray_with_alpha(self, tmp_path, mode, hidden):
         picture = Image.new("LA", (16, 16), (hidden, 0))
         picture.paste((90, 255), (4, 4, 12, 12))
         expected = np.full((16, 16), 255)
@@ -214,14 +214,14 @@ class TestTransparency:
                 assert (seen(item) == self.SQUARE).all()
 
     @pytest.mark.parametrize("mode", ["L", "1"])
-    def test_one_transparent_grey(self, tmp_path, mode):
+    def test_one_transparent_gray(self, tmp_path, mode):
         picture = Image.new(mode, (16, 16), 0)
         picture.paste(255, (4, 4, 12, 12))
         for item in each_way(tmp_path, picture, transparency=0):
             if item is not picture:
                 assert (seen(item) == 255).all()
 
-    def test_one_transparent_grey_of_16_bits(self, tmp_path):
+    def test_one_transparent_gray_of_16_bits(self, tmp_path):
         row = np.array([0, 1, 257, 65535], dtype=">u2").tobytes()
         (tmp_path / "a.png").write_bytes(png(4, 1, 16, 0, [row], struct.pack(">H", 1)))
         assert seen(tmp_path / "a.png")[0, :, 0].tolist() == [0, 255, 1, 255]
@@ -230,9 +230,9 @@ class TestTransparency:
         assert (seen(Image.new("RGBA", (5, 4), (10, 20, 30, 0))) == 255).all()
 
     @given(st.integers(0, 255), st.integers(0, 255))
-    def test_half_transparent_is_mixed_with_white(self, grey, alpha):
-        pixels = seen(Image.new("RGBA", (2, 2), (grey, grey, grey, alpha)))
-        assert np.abs(pixels - (grey * alpha + 255 * (255 - alpha)) / 255).max() <= 1
+    def test_half_transparent_is_mixed_with_white(self, gray, alpha):
+        pixels = seen(Image.new("RGBA", (2, 2), (gray, gray, gray, alpha)))
+        assert np.abs(pixels - (gray * alpha + 255 * (255 - alpha)) / 255).max() <= 1
 
 
 class TestMoreThanEightBits:
@@ -287,7 +287,7 @@ class TestMoreThanEightBits:
             assert seen(item)[0].tolist() == three(expected).tolist()
 
     @pytest.mark.parametrize("mode", ["I", "F"])
-    def test_a_grey_picture_in_more_bits_looks_the_same(self, mode):
+    def test_a_gray_picture_in_more_bits_looks_the_same(self, mode):
         assert (seen(Image.fromarray(RAMP).convert(mode)) == three(RAMP)).all()
 
 
@@ -552,14 +552,15 @@ class TestUnreadable:
             assert read_picture(file).mode == "RGB"
 
     def test_bomb(self, tmp_path):
-        file = saved(tmp_path, Image.new("1", (20000, 20000)))
-        assert "400000000 pixels" in cause(file)
+        file = saved(tmp_path, Image.new("1", (13400, 13400)))
+        assert "179560000 pixels" in cause(file)
         assert "PIL.Image.MAX_IMAGE_PIXELS" in cause(file)
 
-    def test_121_megapixels_are_read(self, tmp_path):
-        file = saved(tmp_path, Image.new("1", (11000, 11000)))
+    def test_a_picture_of_which_pillow_only_warns_is_read(self, tmp_path):
+        file = saved(tmp_path, Image.new("1", (9500, 9500)))
+        assert Image.MAX_IMAGE_PIXELS < 9500**2
         picture = read_picture(file)
-        assert picture.size == (11000, 11000)
+        assert picture.size == (9500, 9500)
         assert picture.getextrema() == ((0, 0),) * 3
 
     @pytest.mark.parametrize("name", ["a.HEIC", "a.heif", "a.jpg"])
@@ -579,10 +580,10 @@ class TestUnreadable:
         upright = Image.new("RGB", (40, 60), "white")
         upright.paste("black", (0, 0, 40, 30))
         upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.heic", exif=exif.tobytes())
-        grey = seen(tmp_path / "a.heic").mean(axis=2)
-        assert grey.shape == (60, 40)
-        assert grey[:28].max() < 30
-        assert grey[32:].min() > 225
+        gray = seen(tmp_path / "a.heic").mean(axis=2)
+        assert gray.shape == (60, 40)
+        assert gray[:28].max() < 30
+        assert gray[32:].min() > 225
 
     def test_avif_without_its_codec(self, tmp_path, monkeypatch):
         Image.init()

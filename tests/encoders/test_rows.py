@@ -59,13 +59,62 @@ def test_what_is_no_sequence_of_items_is_sent_to_explode_documents(records):
 
 def test_all_rows_that_are_no_items_are_named_together():
     items = ["a", None, float("nan"), pd.NA, b"x", np.zeros((2, 2)), 3, Query(5), ["b"], "c"]
-    with pytest.raises(ValueError, match="8 of 10 rows are neither") as error:
+    with pytest.raises(ValueError, match="8 of 10 rows are not valid items") as error:
         read(items)
     for number in (1, 2, 3):
         assert f"row {number}: {items[number]!r} is missing: drop it" in str(error.value)
     for number in (4, 5, 6, 7, 8):
         assert f"row {number}: " in str(error.value)
     assert "an array of float64 and shape (2, 2)" in str(error.value)
+
+
+COLUMNS = {
+    "object": lambda texts: pd.Series(texts, dtype=object),
+    "StringDtype": lambda texts: pd.Series(texts, dtype="string"),
+    "categories": lambda texts: pd.Series(texts, dtype="category"),
+    "pandas with arrow": lambda texts: pd.Series(
+        texts, dtype=pd.ArrowDtype(pytest.importorskip("pyarrow").string())
+    ),
+    "index": pd.Index,
+    "polars": lambda texts: pytest.importorskip("polars").Series(texts),
+    "arrow": lambda texts: pytest.importorskip("pyarrow").array(texts),
+    "chunks of arrow": lambda texts: pytest.importorskip("pyarrow").chunked_array(
+        [texts[:1], texts[1:]]
+    ),
+    "masked": lambda texts: np.ma.array(texts, mask=[text is None for text in texts], dtype=object),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
+def test_a_column_of_texts_is_read_and_its_missing_cells_are_named(column):
+    assert [row.parts for row in read(column(["a", "b"]))] == [[("text", "a")], [("text", "b")]]
+    with pytest.raises(ValueError, match="2 of 4 rows are not valid items") as error:
+        read(column(["a", None, "b", None]))
+    for number in (1, 3):
+        assert f"row {number}: " in str(error.value)
+    assert str(error.value).count("is missing: drop it") == 2
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_a_table_is_sent_to_explode_documents(kind):
+    columns = {"text": ["a", "b"]}
+    make = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}[kind]
+    with pytest.raises(TypeError, match="explode_documents"):
+        read(getattr(pytest.importorskip(kind), make)(columns))
+
+
+@pytest.mark.parametrize(
+    "query", [Query(text=5), Query(image="a.jpg", text=PICTURE), Query(image=3)]
+)
+def test_a_query_whose_parts_are_of_another_kind_is_named(query):
+    with pytest.raises(ValueError, match="1 of 2 rows are not valid items. row 1: "):
+        read(["a", query])
+
+
+def test_texts_of_other_string_types_are_plain_texts_in_queries_too():
+    for row in read([np.str_("a"), Query(text=np.str_("a")), Query(np.str_("a"))]):
+        assert row.parts == [("text", "a")]
+        assert type(row.parts[0][1]) is str
 
 
 def test_no_items_are_refused():
@@ -84,3 +133,8 @@ def test_a_text_that_only_looks_like_one_is_warned_of():
         assert len(read(["absent.jpg", "a.PNG", "b"])) == 3
     with pytest.warns(UserWarning, match="1 texts"):
         read(["x" * 5000 + ".jpg"])
+
+
+def test_other_suffixes_are_texts_without_a_warning(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    read(["see file.txt", str(tmp_path / "notes.txt"), "a.pdf", "Dr. Who", "jpg", "a.jpg\n"])

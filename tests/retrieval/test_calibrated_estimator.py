@@ -37,15 +37,15 @@ def test_pickling_changes_nothing_now_or_later():
 
 
 def test_the_calibration_passed_in_is_cloned_and_has_parameters_of_the_retriever():
-    odds = PosteriorOdds(strength=4)
+    odds = PosteriorOdds(prior_count=4)
     retriever = MixedModalityRetriever(score_calibration=odds)
     documents, queries, ids, relevance = small_corpus()
     retriever.fit(EmbeddingArray.concatenate([documents, queries]), ids + relevance)
     assert vars(odds) == odds.get_params()
     assert retriever.score_calibration is odds
     assert retriever.score_calibration_ is not odds
-    assert retriever.score_calibration_.strength == 4
-    assert retriever.get_params()["score_calibration__strength"] == 4
+    assert retriever.score_calibration_.prior_count == 4
+    assert retriever.get_params()["score_calibration__prior_count"] == 4
     other = clone(retriever).set_params(score_calibration__hubness=0)
     assert (other.score_calibration.hubness, odds.hubness) == (0, 1 / 3)
     assert not hasattr(other, "score_calibration_")
@@ -65,12 +65,12 @@ def test_without_hubness_all_documents_of_a_modality_have_one_scale():
 def test_a_grid_searches_over_the_parameters_of_the_calibration():
     X, y = make_mixed_modality(60, n_features=96, random_state=0)
     step = "mixedmodalityretriever__score_calibration"
-    grid = {f"{step}__strength": [1, 100], f"{step}__hubness": [0, 1]}
+    grid = {f"{step}__prior_count": [1, 100], f"{step}__hubness": [0, 1]}
     search = GridSearchCV(make_search_pipeline(), grid, cv=QueryKFold(3), error_score="raise")
     search.fit(X, y)
     assert len(search.cv_results_["params"]) == 4
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert search.best_estimator_[-1].score_calibration_.learnt_
+    assert search.best_estimator_[-1].score_calibration_.slope_
     whether = {step: [None, PosteriorOdds()]}
     search = GridSearchCV(make_search_pipeline(), whether, cv=QueryKFold(3), error_score="raise")
     scores = search.fit(X, y).cv_results_["mean_test_score"]
@@ -80,10 +80,10 @@ def test_a_grid_searches_over_the_parameters_of_the_calibration():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"strength": 0},
-        {"strength": -1},
-        {"strength": np.inf},
-        {"strength": None},
+        {"prior_count": 0},
+        {"prior_count": -1},
+        {"prior_count": np.inf},
+        {"prior_count": None},
         {"hubness": -0.1},
         {"hubness": 1.5},
         {"hubness": np.nan},
@@ -132,11 +132,11 @@ def test_a_first_fit_that_fails_leaves_nothing(fit):
     for y, odds in (
         ([*ids, "nobody", *relevance[1:]], {}),
         ([*ids, *relevance], {"answer_share": {"text": 1}}),
-        ([*ids, *relevance], {"strength": -1}),
+        ([*ids, *relevance], {"prior_count": -1}),
     ):
         retriever = MixedModalityRetriever(score_calibration=PosteriorOdds(**odds))
         before = dict(vars(retriever))
-        with pytest.raises(ValueError, match="nobody|answer_share|strength"):
+        with pytest.raises(ValueError, match="nobody|answer_share|prior_count"):
             getattr(retriever, fit)(X, y)
         assert {**vars(retriever), "_lock": None} == {**before, "_lock": None}
         with pytest.raises(NotFittedError):
@@ -166,7 +166,7 @@ def test_what_fails_later_leaves_the_fit():
         assert_same_results(want, retriever.search(queries))
 
 
-def test_a_refit_forgets_what_was_learnt_before():
+def test_a_refit_forgets_what_was_learned_before():
     retriever, _ = fitted()
     documents, queries, ids, relevance = small_corpus(7)
     X, y = EmbeddingArray.concatenate([documents, queries]), [*ids, *relevance]

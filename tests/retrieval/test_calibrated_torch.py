@@ -12,7 +12,10 @@ from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds, ma
 
 torch = pytest.importorskip("torch")
 
-pytestmark = pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Few rows:UserWarning"),
+    pytest.mark.filterwarnings("ignore:y was not given:UserWarning"),
+]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 devices = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 

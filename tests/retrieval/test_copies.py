@@ -22,7 +22,10 @@ from thread_cases import (
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 
-pytestmark = pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Few rows:UserWarning"),
+    pytest.mark.filterwarnings("ignore:y was not given:UserWarning"),
+]
 calibrations = pytest.mark.parametrize("calibration", [None, PosteriorOdds()])
 
 

@@ -34,7 +34,7 @@ def scores_in_order(retriever, queries):
 @given(
     st.integers(0, 2**16),
     st.sampled_from(["f4", "f8"]),
-    st.sampled_from([None, PosteriorOdds(), PosteriorOdds(hubness=1, strength=2)]),
+    st.sampled_from([None, PosteriorOdds(), PosteriorOdds(hubness=1, prior_count=2)]),
     st.sets(st.integers(0, 21), max_size=4),
 )
 def test_inner_products_are_the_scores(seed, dtype, calibration, without):
@@ -93,7 +93,8 @@ def test_folding_follows_the_corpus():
 
 
 class ByRank(ScoreCalibrator):
-    folds = False
+    def nearest(self, documents, queries, k, query_modality, *, modality=None):
+        return documents.nearest(queries, k, modality=modality)
 
 
 def test_what_is_no_inner_product_does_not_fold():

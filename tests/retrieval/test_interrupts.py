@@ -23,6 +23,7 @@ N_FEATURES, N_DOCUMENTS = 8, 40
 ROWS = np.random.default_rng(0).normal(size=(200, N_FEATURES)).astype("f4")
 ROWS /= np.linalg.norm(ROWS, axis=1, keepdims=True)
 ROWS[5] = 0
+ASKED = EmbeddingArray(ROWS[160:166], ["query:text", "query:image"] * 3)
 QUERIES = EmbeddingArray(ROWS[-12:], ["query:text", "query:image"] * 6)
 
 
@@ -39,6 +40,14 @@ def add(retriever, first, tags, per_document=1, name="new"):
     """Add rows from the first on, so many a document."""
     ids = [f"{name}{first + i // per_document}" for i in range(len(tags))]
     return retriever.partial_fit(EmbeddingArray(ROWS[first : first + len(tags)], tags), ids)
+
+
+def add_and_learn(retriever):
+    """Add documents of a new modality together with queries, after a removal."""
+    X = EmbeddingArray.concatenate(
+        [EmbeddingArray(ROWS[100:103], ["text", "audio", "image"]), ASKED]
+    )
+    return retriever.partial_fit(X, ["new0", "new1", "new2", *[None] * 6])
 
 
 def replace(retriever, ids):
@@ -58,6 +67,8 @@ CHANGES = {
     "replace one": lambda r: replace(r, ["d3"]),
     "replace several": lambda r: replace(r, ["d0", "new", f"d{N_DOCUMENTS}", "d1", "d5"]),
     "replace most": lambda r: replace(r, [f"d{i}" for i in range(34)]),
+    "learn late": lambda r: r.partial_fit(ASKED, [["d1"], *[None] * 5]),
+    "add and learn": lambda r: add_and_learn(r),
     "remove one": lambda r: r.remove("d3"),
     "remove several": lambda r: r.remove(["d0", "d1", "d5", f"d{N_DOCUMENTS}"]),
     "remove most": lambda r: r.remove([f"d{i}" for i in range(34)]),
@@ -158,7 +169,7 @@ def test_an_interrupted_change_took_place_or_did_not(calibration, name):
 
 @calibrations
 @pytest.mark.parametrize(
-    "name", ["add several", "add to its room", "replace several", "remove most"]
+    "name", ["add several", "add to its room", "replace several", "add and learn", "remove most"]
 )
 def test_so_it_is_after_other_changes(calibration, name):
     fresh = pickle.dumps(fit(MixedModalityRetriever(score_calibration=calibration)))

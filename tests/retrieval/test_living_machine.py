@@ -8,13 +8,14 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from mixed_cases import assert_same_results, unit, with_what_was_learnt
+from mixed_cases import assert_same_results, unit, with_what_was_learned
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Few rows:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*length zero:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*learned nothing:UserWarning"),
 ]
 N_FEATURES = 4
 
@@ -175,12 +176,12 @@ class LivingCorpus(RuleBasedStateMachine):
 
 
 class CalibratedCorpus(LivingCorpus):
-    """With posterior odds: a fresh index has what the living one learnt."""
+    """With posterior odds: a fresh index has what the living one learned."""
 
     calibration = PosteriorOdds()
 
     def fresh(self, living, ids):
-        return with_what_was_learnt(living, *self.rows_of(ids))
+        return with_what_was_learned(living, *self.rows_of(ids))
 
     def assert_same(self, want, found):
         assert_same_results(want, found, 1e-9)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 from gapremoval._array_api import as_slice, is_mapped
 
+pytestmark = pytest.mark.filterwarnings("ignore:y was not given:UserWarning")
+
 
 def unit(n, n_features=16, dtype="f4", seed=0):
     rows = np.random.default_rng(seed).normal(size=(n, n_features))

@@ -12,7 +12,10 @@ from strategies import tagged_rows
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover
 
-pytestmark = pytest.mark.filterwarnings("ignore:None of these rows is marked:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:None of these rows is marked:UserWarning"),
+    pytest.mark.filterwarnings("ignore:y was not given:UserWarning"),
+]
 
 
 def corpus(n_documents=20, n_features=8, seed=0, dtype="f8"):

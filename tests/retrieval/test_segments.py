@@ -14,6 +14,8 @@ from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 from gapremoval.retrieval._index import Index, appended, compacted
 from gapremoval.retrieval._snapshot import Segment, Snapshot
 
+pytestmark = pytest.mark.filterwarnings("ignore:y was not given:UserWarning")
+
 
 def as_library(rows, library):
     return rows if library == "numpy" else pytest.importorskip(library).asarray(rows)

@@ -15,6 +15,8 @@ from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemove
 from gapremoval.retrieval import _top_k
 from gapremoval.retrieval._top_k import top_k
 
+pytestmark = pytest.mark.filterwarnings("ignore:y was not given:UserWarning")
+
 torch = pytest.importorskip("torch")
 array_api_torch = pytest.importorskip("array_api_compat.torch")
 

@@ -23,6 +23,11 @@ class Corpus:
         return EmbeddingArray.concatenate([self.documents, self.queries])
 
     @property
+    def ids(self):
+        """Those of the documents, and unknown relevance."""
+        return [*range(len(self.documents)), *[None] * len(self.queries)]
+
+    @property
     def cosines(self):
         """Queries and documents: shape (n_queries, n_documents)."""
         return unit(self.queries) @ unit(self.documents).T
@@ -33,7 +38,8 @@ class Corpus:
 
     def scores(self, calibration):
         """Calibrated scores of all queries with all documents, as the retriever gives them."""
-        retriever = MixedModalityRetriever(score_calibration=calibration).fit(self.rows)
+        retriever = MixedModalityRetriever(score_calibration=calibration)
+        retriever.fit(self.rows, self.ids)
         return all_scores(retriever, self.queries)
 
 

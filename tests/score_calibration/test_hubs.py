@@ -7,6 +7,8 @@ from scipy.special import logsumexp
 from gapremoval import EmbeddingArray, MixedModalityRetriever
 from gapremoval.score_calibration import CSLS, NearestNeighborNormalization, QBNorm
 
+pytestmark = pytest.mark.filterwarnings("ignore:y was not given:UserWarning")
+
 HUBS = [NearestNeighborNormalization(), CSLS(), QBNorm()]
 
 

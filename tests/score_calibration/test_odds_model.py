@@ -18,7 +18,7 @@ from gapremoval.score_calibration._odds_model import (
 )
 
 NO_PAIRS = right_score(np.empty(0), 16.0)
-strengths = st.floats(1e-3, 1e3)
+counts = st.floats(1e-3, 1e3)
 positive = st.floats(1e-12, 1e3)
 
 
@@ -35,9 +35,9 @@ def best_scores(first, second, wrong=None, right=None, right_is_first=None):
     )
 
 
-def shares_of(best, strength=16.0, shares=None):
+def shares_of(best, prior_count=16.0, shares=None):
     prior = prior_shares(np.ones(best.first.shape[1]))
-    return fit_shares(best, prior, NO_PAIRS, strength, shares)
+    return fit_shares(best, prior, NO_PAIRS, prior_count, shares)
 
 
 FINITE = st.floats(-1e6, 1e6)
@@ -58,9 +58,9 @@ def any_best_scores(draw, sizes=FINITE):
     return best_scores(two.max(axis=0), two.min(axis=0), wrong, right, is_first)
 
 
-@given(any_best_scores(), strengths)
-def test_shares_are_above_zero_and_add_up_to_one_whatever_the_scores(best, strength):
-    shares, tails, match = shares_of(best, strength)
+@given(any_best_scores(), counts)
+def test_shares_are_above_zero_and_add_up_to_one_whatever_the_scores(best, prior_count):
+    shares, tails, match = shares_of(best, prior_count)
     assert shares.sum() == pytest.approx(1)
     assert (shares > 0).all()
     assert np.isfinite(tails).all()
@@ -69,12 +69,12 @@ def test_shares_are_above_zero_and_add_up_to_one_whatever_the_scores(best, stren
     assert match.deviation > 0
 
 
-@given(any_best_scores(), strengths, st.data())
-def test_known_shares_stay(best, strength, data):
+@given(any_best_scores(), counts, st.data())
+def test_known_shares_stay(best, prior_count, data):
     n_modalities = best.first.shape[1]
     known = data.draw(hnp.arrays(float, n_modalities, elements=st.floats(1e-6, 1)))
     known /= known.sum()
-    shares, tails, match = shares_of(best, strength, known)
+    shares, tails, match = shares_of(best, prior_count, known)
     np.testing.assert_array_equal(shares, known)
     assert np.isfinite([*tails, match.mean, match.deviation]).all()
 
@@ -157,10 +157,10 @@ def test_queries_that_nothing_answers_say_nothing_about_shares_or_right_scores()
 def test_credibility_is_a_share_and_grows_with_rows(variance, data):
     noise = data.draw(hnp.arrays(float, len(variance), elements=st.floats(0, 1e3)))
     weights = data.draw(hnp.arrays(float, st.integers(1, 30), elements=st.floats(1e-6, 1e3)))
-    strength = data.draw(strengths)
-    believed = credibility(variance, noise, weights, strength)
+    prior_count = data.draw(counts)
+    believed = credibility(variance, noise, weights, prior_count)
     assert 0 <= believed <= 1
-    more = credibility(variance, noise, np.tile(weights, 3), strength)
+    more = credibility(variance, noise, np.tile(weights, 3), prior_count)
     assert more >= believed - 1e-12
 
 
@@ -197,13 +197,13 @@ def test_a_mean_within_chance_is_zero_and_a_clear_one_stays():
     np.testing.assert_allclose(certain_mean(values), [0, 5], atol=0.01)
 
 
-@given(hnp.arrays(float, st.integers(0, 30), elements=st.floats(-1e3, 1e3)), strengths)
-def test_the_right_score_lies_between_the_standard_and_the_pairs(pairs, strength):
-    match = right_score(pairs, strength)
+@given(hnp.arrays(float, st.integers(0, 30), elements=st.floats(-1e3, 1e3)), counts)
+def test_the_right_score_lies_between_the_standard_and_the_pairs(pairs, prior_count):
+    match = right_score(pairs, prior_count)
     around = [MATCH_MEAN, *([pairs.mean()] if len(pairs) else [])]
     assert min(around) - 1e-9 <= match.mean <= max(around) + 1e-9
     assert match.deviation > 0
-    assert match.n_known == strength + len(pairs)
+    assert match.n_known == prior_count + len(pairs)
 
 
 def test_without_pairs_the_right_score_is_the_standard():

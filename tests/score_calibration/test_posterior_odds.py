@@ -18,6 +18,8 @@ from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds, ma
 
 pytestmark = pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
 
+MODAL = ("answer_share_", "spread_", "credibility_", "norm_", "shift_")
+
 # Beside the data, and no more a part of this library than they are.
 REFERENCE = Path(os.environ.get("GAPREMOVAL_DATA", DEFAULT)).parent / "reference/posterior_odds.py"
 
@@ -39,7 +41,7 @@ def as_in_the_reference():
     return pipe.set_params(mixedmodalityretriever__score_calibration__recenter=False)
 
 
-def learnt_lines(pipe, query_modality):
+def learned_lines(pipe, query_modality):
     return lines_of(pipe[-1], query_modality)
 
 
@@ -87,7 +89,7 @@ def test_scale_and_offset_are_the_references_in_six_settings(real, reference, se
         want = reference_lines(
             reference, pipe, documents, ids, queries, "query:text", judged if judged else None
         )
-        assert_equal_lines(learnt_lines(pipe, "query:text"), want)
+        assert_equal_lines(learned_lines(pipe, "query:text"), want)
 
 
 @pytest.mark.parametrize("n_queries", [1000, 20, 0])
@@ -111,7 +113,7 @@ def test_queries_of_each_modality_are_taught_apart_as_by_the_reference(
     pipe = as_in_the_reference().fit(X, ids + [None] * (len(X) - len(ids)))
     for asks, queries in asked.items():
         want = reference_lines(reference, pipe, documents, ids, queries, asks)
-        assert_equal_lines(learnt_lines(pipe, asks), want)
+        assert_equal_lines(learned_lines(pipe, asks), want)
 
 
 # Without the EM: what spreads and sizes alone say.
@@ -119,28 +121,31 @@ def test_queries_of_each_modality_are_taught_apart_as_by_the_reference(
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0.1, 100), st.integers(2, 8))
 def test_without_queries_scale_and_offset_follow_from_spreads_and_sizes(
-    seed, hubness, strength, n_rows
+    seed, hubness, prior_count, n_rows
 ):
     rng = np.random.default_rng(seed)
     scores = teaching_scores(rng, {"image": 5, "image+text": 2, "text": 9}, 0, n_rows)
-    odds = PosteriorOdds(strength=strength, hubness=hubness)
+    odds = PosteriorOdds(prior_count=prior_count, hubness=hubness)
     statistics = odds.learn({"query:text": scores})["query:text"]
-    learnt = odds.learnt_["query:text"]
-    _, variance, _ = slow_spreads(all_scores(scores), np.full(n_rows, strength / n_rows))
+    _, variance, _ = slow_spreads(all_scores(scores), np.full(n_rows, prior_count / n_rows))
     weight = np.array([5, 2, 9]) ** 0.25
-    assert learnt["slope"] == pytest.approx(1 / 0.85 + 1 / 0.5)
+    assert odds.slope_["query:text"] == pytest.approx(1 / 0.85 + 1 / 0.5)
     for name, share in zip(scores.segments, weight / weight.sum()):
-        modality = learnt["modalities"][name]
+        learned = {x: values["query:text"][name] for x, values in vars(odds).items() if x in MODAL}
         of_modality = variance[scores.segments[name]]
-        believed = modality["credibility"]
-        assert modality["share"] == pytest.approx(share)
-        assert modality["spread"] == pytest.approx(np.sqrt(of_modality.mean()))
-        assert modality["shift"] == 0
-        assert 0 <= believed <= strength / (strength + strength)
+        believed, norm = learned["credibility_"], learned["norm_"]
+        assert learned["answer_share_"] == pytest.approx(share)
+        assert learned["spread_"] == pytest.approx(np.sqrt(of_modality.mean()))
+        assert learned["shift_"] == 0
+        assert 0 <= believed <= prior_count / (prior_count + prior_count)
         own = np.sqrt(np.maximum(1 + believed * (of_modality / of_modality.mean() - 1), 0.05))
-        own /= np.sqrt((own**2).mean())
-        spread = odds._spread(statistics[scores.segments[name]], **modality)
-        np.testing.assert_allclose(spread, modality["spread"] * own**hubness, rtol=1e-9)
+        assert norm == pytest.approx(np.sqrt((own**2).mean()))
+        want = learned["spread_"] * (own / norm) ** hubness
+        rows = statistics[scores.segments[name]]
+        scale, offset = odds._score_map("query:text", name, rows, len(rows))
+        np.testing.assert_allclose(1 / scale, want, rtol=1e-9)
+        want = np.log(share / len(rows)) / odds.slope_["query:text"] - rows[:, 2] * scale
+        np.testing.assert_allclose(offset, want, rtol=1e-9)
 
 
 # Corpora of known shares.
@@ -197,8 +202,7 @@ def test_known_shares_are_found_within_three_hundredths(shares, asks, judged):
     y = ids + (relevance if judged else [None] * len(queries))
     retriever = MixedModalityRetriever(score_calibration=PosteriorOdds())
     retriever.fit(EmbeddingArray.concatenate([documents, queries]), y)
-    learnt = retriever.score_calibration_.learnt_[asks]["modalities"]
-    got = {name: values["share"] for name, values in learnt.items()}
+    got = retriever.score_calibration_.answer_share_[asks]
     assert got == pytest.approx(shares, abs=0.03)
     assert sum(got.values()) == pytest.approx(1)
     found = retriever.search(queries)
@@ -219,39 +223,39 @@ def test_probabilities_are_about_as_often_right_as_they_say(asks):
     assert is_right[sure].mean() > is_right[~sure].mean() + 0.1
 
 
-def test_what_is_learnt_is_plain_numbers_by_the_names_that_the_docs_give():
+def test_what_is_learned_is_plain_numbers_by_query_modality_and_modality():
     documents, queries, ids, _ = known_corpus(SHARES[3], "query:text", 50)
     X = EmbeddingArray.concatenate([documents, queries])
     retriever = MixedModalityRetriever(score_calibration=PosteriorOdds())
-    learnt = retriever.fit(X, ids + [None] * 50).score_calibration_.learnt_
-    assert set(learnt) == {"query:text", "query:image", "query:audio"}
-    for values in learnt.values():
-        assert set(values) == {"match", "tail", "slope", "modalities"}
-        assert set(values["modalities"]) == set(SHARES[3])
-        mean, deviation = values["match"]
-        assert values["slope"] == pytest.approx(1 / deviation + 1 / values["tail"])
+    odds = retriever.fit(X, ids + [None] * 50).score_calibration_
+    asked = {"query:text", "query:image", "query:audio"}
+    assert set(odds.query_modalities_) == asked
+    assert set(odds.document_modalities_) == set(SHARES[3])
+    for name in MODAL:
+        assert set(getattr(odds, name)) == asked
+        for values in getattr(odds, name).values():
+            assert set(values) == set(SHARES[3])
+            assert all(type(x) is float for x in values.values())
+    for asks in asked:
+        mean, deviation = odds.right_score_[asks]
+        assert odds.slope_[asks] == pytest.approx(1 / deviation + 1 / odds.tail_[asks])
         assert mean > 0
-        for modality in values["modalities"].values():
-            keys = {"share", "spread", "shift", "credibility", "norm", "count"}
-            assert set(modality) == keys
-            assert all(isinstance(x, int | float) for x in modality.values())
-            assert modality["count"] == N_EACH
+        assert sum(odds.answer_share_[asks].values()) == pytest.approx(1)
 
 
 def test_a_mean_that_queries_should_not_have_is_taken_off_every_score():
     rng = np.random.default_rng(0)
     scores = teaching_scores(rng, {"text": 30, "image": 30}, 200, 0)
-    centred = scores.queries - scores.queries.mean(axis=0)
-    drift = 3 * unit(rng.normal(size=(1, centred.shape[1])))[0]
+    centered = scores.queries - scores.queries.mean(axis=0)
+    drift = 3 * unit(rng.normal(size=(1, centered.shape[1])))[0]
     both = [PosteriorOdds(), PosteriorOdds()]
     own, drifted = (
         odds.learn({"query:text": replace(scores, queries=queries)})["query:text"]
-        for odds, queries in zip(both, (centred, centred + drift))
+        for odds, queries in zip(both, (centered, centered + drift))
     )
     assert own[:, 2] == pytest.approx(0)
     vectors = np.concatenate([*scores.vectors.values()])
     np.testing.assert_allclose(drifted[:, 2], vectors @ drift, atol=0.01)
-    one, other = (odds.learnt_["query:text"] for odds in both)
-    assert other["slope"] == pytest.approx(one["slope"], rel=0.01)
-    for name, values in one["modalities"].items():
-        assert other["modalities"][name]["spread"] == pytest.approx(values["spread"], rel=0.01)
+    one, other = both
+    assert other.slope_ == pytest.approx(one.slope_, rel=0.01)
+    assert other.spread_["query:text"] == pytest.approx(one.spread_["query:text"], rel=0.01)

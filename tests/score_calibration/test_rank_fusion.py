@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from gapremoval import EmbeddingArray, MixedModalityRetriever
 from gapremoval.score_calibration import ReciprocalRankFusion
 
+pytestmark = pytest.mark.filterwarnings("ignore:y was not given:UserWarning")
+
 
 def fitted(X, ids=None, **parameters):
     fusion = ReciprocalRankFusion(**parameters)

@@ -1,7 +1,6 @@
 """Statistics over the scores that teach, against all of them held at once."""
 
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mixed_cases import all_scores, slow_best_two, slow_spreads, teaching_scores
 
-from gapremoval.score_calibration import _teaching
+from gapremoval.score_calibration._hubs import top_means
+from gapremoval.score_calibration._teaching import Blocks, TeachingScores
 
 MODALITIES = ["audio", "image", "image+text", "text"]
 
@@ -25,37 +25,35 @@ def some_teaching(draw, min_rows=0, dtypes=("f4", "f8")):
     return teaching_scores(rng, counts, n_queries, n_stand_ins, draw(st.sampled_from(dtypes)))
 
 
-block_sizes = st.tuples(*[st.integers(1, 60)] * 4)
+@st.composite
+def some_blocks(draw):
+    """TeachingScores that handle a few scores at once."""
+    sizes = [draw(st.integers(1, 60)) for _ in Blocks()]
+    return type("SmallBlocks", (TeachingScores,), {"sizes": Blocks(*sizes)})
 
 
-@contextmanager
-def blocks_of(sizes):
-    with pytest.MonkeyPatch.context() as patch:
-        for name, size in zip(("BLOCK_SCORES", "BLOCK_DOCUMENTS", "ROWS_A_SUM"), sizes):
-            patch.setattr(_teaching, name, size)
-        patch.setattr("gapremoval._array_api.BLOCK_SIZE", sizes[3])
-        yield
+def in_blocks(blocks, scores):
+    return blocks(*(getattr(scores, field.name) for field in fields(scores)))
 
 
 def tolerance(scores):
     return 2e-6 if scores.queries.dtype == "f4" else 1e-12
 
 
-@given(some_teaching(min_rows=1), block_sizes, st.integers(0, 2**32 - 1))
-def test_spreads_are_those_of_all_scores_but_a_stand_ins_own(scores, sizes, seed):
+@given(some_teaching(min_rows=1), some_blocks(), st.integers(0, 2**32 - 1))
+def test_spreads_are_those_of_all_scores_but_a_stand_ins_own(scores, blocks, seed):
     n_rows = len(scores.queries) + len(scores.stand_ins)
     weights = np.random.default_rng(seed).uniform(0.1, 3, n_rows)
     want = slow_spreads(all_scores(scores), weights)
-    with blocks_of(sizes):
-        got = scores.spreads(weights)
+    got = in_blocks(blocks, scores).spreads(weights)
     for name, one, other in zip(("mean", "variance", "noise"), got, want):
         np.testing.assert_allclose(one, other, atol=tolerance(scores), rtol=0, err_msg=name)
     assert (got[1] > 0).all()
     assert (got[2] >= 0).all()
 
 
-@given(some_teaching(min_rows=1), block_sizes, st.integers(0, 2**32 - 1))
-def test_best_two_are_those_of_sorting(scores, sizes, seed):
+@given(some_teaching(min_rows=1), some_blocks(), st.integers(0, 2**32 - 1))
+def test_best_two_are_those_of_sorting(scores, blocks, seed):
     rng = np.random.default_rng(seed)
     scale = rng.uniform(0.2, 20, scores.n_documents)
     shift = rng.normal(size=len(scores.segments))
@@ -64,8 +62,7 @@ def test_best_two_are_those_of_sorting(scores, sizes, seed):
         table[: len(scores.queries), segment] -= shift[m]
     want_first, want_second = slow_best_two(table * scale, scores.segments)
     want_second[np.array([*scores.counts.values()]) == 1] = 0
-    with blocks_of(sizes):
-        first, second = scores.best_two(scale, shift)
+    first, second = in_blocks(blocks, scores).best_two(scale, shift)
     np.testing.assert_allclose(first, want_first, atol=100 * tolerance(scores))
     np.testing.assert_allclose(second, want_second, atol=100 * tolerance(scores))
 
@@ -78,38 +75,35 @@ def test_the_best_two_of_equal_scores_are_equal(n_documents):
     np.testing.assert_allclose(second, first if n_documents > 1 else 0)
 
 
-@given(some_teaching(min_rows=1), block_sizes, st.integers(1, 20))
-def test_top_means_are_those_of_the_k_best_others(scores, sizes, k):
+@given(some_teaching(min_rows=1), some_blocks(), st.integers(1, 20))
+def test_top_means_are_those_of_the_k_best_others(scores, blocks, k):
     table = all_scores(scores)
     want = [np.sort(column[np.isfinite(column)])[-k:] for column in table.T]
-    with blocks_of(sizes):
-        got = scores.top_means(k)
+    got = top_means(in_blocks(blocks, scores), k)
     want = [best.mean() if len(best) else 0 for best in want]
     np.testing.assert_allclose(got, want, atol=tolerance(scores))
 
 
-@given(some_teaching(), block_sizes)
-def test_mean_scores_are_each_querys_means_over_the_modalities(scores, sizes):
+@given(some_teaching(), some_blocks())
+def test_mean_scores_are_each_querys_means_over_the_modalities(scores, blocks):
     table = all_scores(scores)[: len(scores.queries)]
     want = [table[:, segment].mean(axis=1) for segment in scores.segments.values()]
-    with blocks_of(sizes):
-        got = scores.mean_scores()
+    got = in_blocks(blocks, scores).mean_scores()
     assert got.shape == (len(scores.queries), len(scores.segments))
     np.testing.assert_allclose(got, np.transpose(want), atol=tolerance(scores))
 
 
-@given(some_teaching(min_rows=1), block_sizes)
-def test_blocks_are_all_scores_once_and_of_one_modality_each(scores, sizes):
+@given(some_teaching(min_rows=1), some_blocks())
+def test_blocks_are_all_scores_once_and_of_one_modality_each(scores, blocks):
     table, want = np.full((2, scores.n_documents, len(scores.queries) + len(scores.stand_ins)), 9.0)
     want = all_scores(scores).T
-    with blocks_of(sizes):
-        for name, documents, block, own in scores.blocks():
-            inside = scores.segments[name]
-            assert inside.start <= documents.start < documents.stop <= inside.stop
-            assert (table[documents] == 9).all()
-            assert np.isnan(want[documents][own]).all()
-            assert len(own[0]) == np.isnan(want[documents]).sum()
-            table[documents] = block
+    for name, documents, block, own in in_blocks(blocks, scores).blocks():
+        inside = scores.segments[name]
+        assert inside.start <= documents.start < documents.stop <= inside.stop
+        assert (table[documents] == 9).all()
+        assert np.isnan(want[documents][own]).all()
+        assert len(own[0]) == np.isnan(want[documents]).sum()
+        table[documents] = block
     same = np.isfinite(want)
     np.testing.assert_allclose(table[same], want[same], atol=tolerance(scores))
     assert (abs(table) <= 1.001).all()
@@ -144,7 +138,7 @@ def test_statistics_do_not_depend_on_the_array_library(library):
         (scores.spreads(weights), other.spreads(weights)),
         (scores.best_two(scale, shift), other.best_two(scale, shift)),
         (scores.mean_scores(), other.mean_scores()),
-        (scores.top_means(3), other.top_means(3)),
+        (top_means(scores, 3), top_means(other, 3)),
         (x.scores_of(np.array([0, 0]), np.array([3, 1])) for x in (scores, other)),
     ):
         assert all(isinstance(x, np.ndarray | np.floating) for x in two)
@@ -157,5 +151,5 @@ def test_a_row_is_read_as_it_lies_and_the_documents_are_not_written():
         rows.flags.writeable = False
     scores.spreads(np.ones(9))
     scores.best_two(np.ones(16), np.zeros(2))
-    scores.top_means(2)
+    top_means(scores, 2)
     scores.mean_scores()

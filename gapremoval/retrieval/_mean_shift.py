@@ -1,0 +1,76 @@
+"""Rows whose mean lies far from that of the rows indexed before: a transform was forgotten."""
+
+import numpy as np
+
+from .._array_api import array_namespace, beside, full_precision, row_blocks, to_numpy
+from .._validation import compute_dtype
+from .._warnings import warn
+from ..calibration._moments import pool_means
+
+# The squared distance of the means that is not explained by sampling, as a part of the squared
+# length of a row; and the distance in standard errors.
+FAR, N_ERRORS = 1 / 4, 3
+
+
+def unit_means(rows):
+    """The number and the mean of the rows of each modality, brought to unit length: two dicts."""
+    values, tags, lengths = rows.values, rows.tags, to_numpy(rows.lengths)
+    xp, dtype, n_names = array_namespace(values), compute_dtype(values), len(tags.names)
+    counts, sums = np.zeros(n_names, dtype=int), np.zeros((n_names, values.shape[1]))
+    with full_precision(values):
+        for some in row_blocks(values):
+            # The reciprocals of other lengths might not be finite.
+            usable = (lengths[some] > 1e-18) & (lengths[some] < 1e18)
+            weights = (tags.codes[some] == np.arange(n_names)[:, None]) & usable
+            counts += weights.sum(axis=1)
+            weights = weights / np.where(usable, lengths[some], 1)
+            block = xp.astype(values[some, ...], dtype, copy=False)
+            sums += to_numpy(xp.matmul(beside(weights, block, dtype), block))
+    found = [(name, int(n), total / n) for name, n, total in zip(tags.names, counts, sums) if n]
+    return {name: n for name, n, _ in found}, {name: mean for name, _, mean in found}
+
+
+def warn_of_far_means(seen, new):
+    """Warn about modalities whose new rows lie far from those seen before; return all means.
+
+    Parameters
+    ----------
+    seen, new : tuple of dict
+        The numbers and the means of rows, as of `unit_means`.
+
+    Returns
+    -------
+    tuple of dict
+        Those of all rows.
+    """
+    both = sorted(seen[0].keys() & new[0].keys())
+    far = [name for name in both if is_far(*(x[name] for x in (*seen, *new)))]
+    if far:
+        names = ", ".join(map(repr, far))
+        warn(
+            f"The mean of the new rows of {names} lies far from that of the rows indexed before. "
+            "Were they transformed by the steps before the retriever? add_documents(pipe, X, ids) "
+            "does it, and so does pipe[-1].partial_fit(pipe[:-1].transform(X), ids). If they "
+            "were, they come from another domain: fit the pipeline again with some of them."
+        )
+    return pool_means(*seen, *new)
+
+
+def is_far(n, mean, n_new, new_mean):
+    """Whether the means of two sets of unit rows differ by much, and not by chance.
+
+    Parameters
+    ----------
+    n, n_new : int
+        Numbers of rows.
+    mean, new_mean : ndarray of shape (n_features,)
+
+    Returns
+    -------
+    bool
+    """
+    # The expected squared distance if rows had no common direction: that is the largest there
+    # is, so a few similar rows (one product in ten colors) do not count as many.
+    chance = 1 / n + 1 / n_new
+    square = np.sum((new_mean - mean) ** 2)
+    return square - chance > FAR and square > N_ERRORS**2 * chance
