@@ -172,7 +172,8 @@ def _load_tokenizer(model, name, source, text_config):
         )
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"The tokenizer of model={model!r} in {folder} cannot be loaded: {error}"
+            f"The tokenizer of model={model!r} in {folder} cannot be loaded; code beside it is "
+            f"never run: {error}"
         ) from error
 
 

@@ -321,7 +321,7 @@ class Counter(contextlib.nullcontext):
 
 @pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_a_grid_search_encodes_each_row_once(n_jobs, tmp_path):
+def test_a_grid_search_encodes_each_row_at_most_once_a_process(n_jobs, tmp_path):
     texts, paths = [f"note {i}" for i in range(10)], files(tmp_path, 10)
     items = [*texts, *paths, *[Query(f"asks {i}") for i in range(6)]]
     y = [*range(10), *range(10), *range(6)]
@@ -336,7 +336,7 @@ def test_a_grid_search_encodes_each_row_once(n_jobs, tmp_path):
         best = GridSearchCV(pipe, grid, cv=folds, error_score="raise", n_jobs=n_jobs)
         best.fit(items, y)
     counts = (tmp_path / "rows.count").read_text().split()
-    assert sum(map(int, counts)) == 26
+    assert 26 <= sum(map(int, counts)) <= 26 * n_jobs
     assert search(best, "note 3", 2).ids.shape == (1, 2)
     assert len((tmp_path / "rows.count").read_text().split()) == len(counts)
 
@@ -379,7 +379,7 @@ def test_a_device_may_be_one_of_torch():
     np.testing.assert_array_equal(
         encoder.fit_transform(["a"]).values, tiny().fit_transform(["a"]).values
     )
-    with pytest.raises(ValueError, match="'gpu' is no device"):
+    with pytest.raises(ValueError, match="'gpu' cannot be used"):
         CLIPEncoder("tiny-vit/random", device="gpu").transform(["a"])
 
 

@@ -195,7 +195,7 @@ def test_no_code_beside_a_tokenizer_is_run_whatever_the_configuration_says(hub, 
     (folder / "harmful.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
     names = {"tokenizer_class": "Harmful", "auto_map": {"AutoTokenizer": ["harmful.Harmful", None]}}
     (folder / "tokenizer_config.json").write_text(json.dumps(names))
-    with pytest.raises(ValueError, match="The tokenizer of .*trust_remote_code"):
+    with pytest.raises(ValueError, match="(?s)code beside it is never run.*trust_remote_code"):
         load_model(f"local-dir:{folder}", "cpu")
     assert not (tmp_path / "ran").exists()
 
