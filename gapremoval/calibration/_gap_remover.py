@@ -478,15 +478,15 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
     def _center(self, name):
         """The center of a modality, fitted or by its fallback."""
         names = fallback_modalities(name, self.centers_)
-        fitted = f"{', '.join(map(repr, self.counts_))}.{did_you_mean(name, self.counts_)}"
-        if not names and is_query(name):
-            raise ValueError(
-                f"{name!r} has no center and no fallback: neither such queries nor documents of "
-                f"{' and '.join(map(repr, parts_of(name)))} were fitted, only {fitted} Add "
-                f"typical questions to the fitted rows, tagged {name!r} with y None, or give a "
-                f"prior for {name!r}."
-            )
         if not names:
+            fitted = f"{', '.join(map(repr, self.counts_))}.{did_you_mean(name, self.counts_)}"
+            if is_query(name):
+                raise ValueError(
+                    f"{name!r} has no center and no fallback: neither such queries nor documents "
+                    f"of {' and '.join(map(repr, parts_of(name)))} were fitted, only {fitted} Add "
+                    f"typical questions to the fitted rows, tagged {name!r} with y None, or give "
+                    f"a prior for {name!r}."
+                )
             raise ValueError(
                 f"Modality {name!r} was not fitted; fitted were {fitted} Fit on rows of {name!r} "
                 "too, or give a prior for it."
