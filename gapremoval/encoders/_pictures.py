@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import stat
-import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .._optional import import_pillow
+from ._locks import process_lock
 
 LARGE = 2**25  # pixels; most phones take pictures of fewer
 STRIP = 2**18  # pixels that are converted at once
@@ -82,7 +82,8 @@ def read_picture(item, *, least_edge=None, stop=None, then=lambda picture: pictu
                 return then(_upright_rgb(picture, is_ours))
 
             is_large = picture.width * picture.height > LARGE
-            return _large.submit(work).result() if is_large else work()
+            alone = _large.setdefault(os.getpid(), ThreadPoolExecutor(1))
+            return alone.submit(work).result() if is_large else work()
     except UnreadablePicture:
         raise
     except Image.DecompressionBombError as error:
@@ -134,14 +135,14 @@ def quiet_pillow():
     leave removes the one filter that this adds.
     """
     global _n_quiet
-    with _quieting:
+    with process_lock("quiet_pillow"):
         _n_quiet += 1
         # It moves to the front if it is there; another's catch_warnings may have removed it.
         warnings.filterwarnings("ignore", module=_PILLOW.pattern)
     try:
         yield
     finally:
-        with _quieting:
+        with process_lock("quiet_pillow"):
             _n_quiet -= 1
             if not _n_quiet:
                 with suppress(ValueError):
@@ -151,22 +152,9 @@ def quiet_pillow():
 # The comment in the pattern distinguishes it from a filter of the user.
 _PILLOW = re.compile(r"PIL\.(?#quiet_pillow)")
 _n_quiet = 0
-
-
-def _make_locks():
-    global _quieting, _decoding, _large
-    _quieting = threading.Lock()
-    # malloc keeps for a thread what it has freed, so a lock would not bound the memory of all.
-    _large = ThreadPoolExecutor(1)
-    # A picture that is given in several rows must not be decoded by two threads at once, since
-    # they share its file. Pictures are not hashable, so ids choose one of these locks.
-    _decoding = [threading.Lock() for _ in range(61)]
-
-
-_make_locks()
-if hasattr(os, "register_at_fork"):
-    # A thread of the parent that held a lock does not exist in the child.
-    os.register_at_fork(after_in_child=_make_locks)
+# The one thread that decodes large pictures, by process. A lock would not bound the memory of
+# all threads, since malloc keeps for a thread what it has freed.
+_large = {}
 
 
 @contextmanager
@@ -180,7 +168,8 @@ def _source(item):
         with _open(item) as file:
             yield _identify(file), True
         return
-    with _decoding[id(item) % len(_decoding)]:
+    # Two threads must not decode one picture at once, since they share its file.
+    with process_lock("picture", id(item) % 61):
         file, twin = getattr(item, "fp", None), None
         # Nothing public tells whether pixels were loaded, which the caller may have changed.
         if file is None or file.closed or getattr(item, "_im", None) is not None:

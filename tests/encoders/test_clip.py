@@ -379,7 +379,7 @@ def test_a_device_may_be_one_of_torch():
     np.testing.assert_array_equal(
         encoder.fit_transform(["a"]).values, tiny().fit_transform(["a"]).values
     )
-    with pytest.raises(ValueError, match="'gpu' cannot be used"):
+    with pytest.raises(ValueError, match="device='gpu' cannot be used"):
         CLIPEncoder("tiny-vit/random", device="gpu").transform(["a"])
 
 
