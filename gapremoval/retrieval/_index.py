@@ -29,10 +29,6 @@ class Index:
         # The position of each id; None where the table is to be made anew.
         self._positions = None
 
-    def copy(self):
-        """An independent index with the same documents."""
-        return Index(self.now)
-
     def __getstate__(self):
         return {"now": self.now}
 
@@ -145,8 +141,11 @@ class Index:
             If only the new ids or only those of the corpus are strings, or if some are in the
             corpus and `replace` is False.
         """
-        new, have = ids.tolist(), [s.columns["id"][:1] for s in self.now.segments.values()]
-        if new and have and kind_of_ids(have[0]) != kind_of_ids(ids):
+        have = [s.columns["id"][:1] for s in self.now.segments.values()]
+        if not (have and len(ids)):
+            return [], np.empty(0, dtype=np.int64)
+        new = ids.tolist()
+        if kind_of_ids(have[0]) != kind_of_ids(ids):
             raise ValueError(
                 f"The new ids are of another type ({new[0]!r}) than those of the corpus "
                 f"({have[0].tolist()[0]!r}): use the same type."

@@ -149,23 +149,27 @@ def teaching_scores(banks, documents):
     )
     order, scores = np.argsort(positions), {}
     for name, bank in banks.items():
-        queries, stand_ins = np.split(np.arange(len(bank.own)), [bank.n_queries])
-        own = np.full(len(stand_ins), -1)
+        # Views, and no copies of the rows.
+        (queries, stand_ins), (answers, scores_of_pairs), (_, own) = (
+            np.split(column, [bank.n_queries]) for column in (bank.rows, bank.known, bank.own)
+        )
         if len(order):
-            at = np.searchsorted(positions, bank.own[stand_ins], sorter=order)
+            at = np.searchsorted(positions, own, sorter=order)
             at = order[at.clip(max=len(order) - 1)]
-            own = np.where(positions[at] == bank.own[stand_ins], at, -1)
+            own = np.where(positions[at] == own, at, -1)
+        else:
+            own = np.full(len(own), -1)
         pairs = {}
-        for of_row in bank.known[stand_ins]:
+        for of_row in scores_of_pairs:
             for modality, score in of_row.items():
                 pairs.setdefault(modality, []).append(score)
         scores[name] = TeachingScores(
-            bank.rows[queries],
-            bank.rows[stand_ins],
+            queries,
+            stand_ins,
             vectors,
             positions,
             own,
-            _numbers(bank.known[queries], ids),
+            _numbers(answers, ids),
             {modality: np.array(z) for modality, z in pairs.items()},
         )
     return scores

@@ -548,7 +548,7 @@ class MixedModalityRetriever(GapEstimator):
         state.pop("_lock", None)
         if "_index" in state:
             # Otherwise a shallow copy would change together with this retriever.
-            state["_index"] = state["_index"].copy()
+            state["_index"] = Index(self._index.now)
         return state
 
     def __sklearn_tags__(self):

@@ -1,4 +1,5 @@
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ from scipy.sparse import issparse
 from sklearn.exceptions import NotFittedError
 from strategies import tagged_rows
 
-from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover
+from gapremoval import (
+    EmbeddingArray,
+    MixedModalityRetriever,
+    ModalityGapRemover,
+    PosteriorOdds,
+)
+from gapremoval.datasets import make_mixed_modality
+from gapremoval.score_calibration import QBNorm, ReciprocalRankFusion
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:None of these rows is marked:UserWarning"),
@@ -168,8 +176,51 @@ def test_only_one_modality_is_searched_where_asked():
     np.testing.assert_array_equal(found.ids, alone.search(queries, 8).ids)
     assert set(found.modalities.ravel()) == {"image"}
     assert retriever.search(queries, 15, document_modality="image").ids.shape == (5, 10)
-    with pytest.raises(ValueError, match="modality 'audio'; there are 'text', 'image'"):
+    with pytest.raises(ValueError, match="modality 'audio'; there are 'image', 'text'.$"):
         retriever.search(queries, document_modality="audio")
+
+
+@pytest.mark.parametrize("calibration", [None, PosteriorOdds(), QBNorm(), ReciprocalRankFusion()])
+def test_several_modalities_are_searched_as_the_corpus_of_their_documents(calibration):
+    X, y = make_mixed_modality(200, random_state=0)
+    asked = X[X.modality == "query:text"]
+    retriever = MixedModalityRetriever(score_calibration=calibration).fit(X, y)
+    n = retriever.n_documents_
+    whole, several = retriever.search(asked, n), {"text", "image"}
+    for names in (["image", "text"], ("text", "image"), several, dict.fromkeys(several)):
+        found = retriever.search(asked, n, document_modality=names)
+        among = np.isin(whole.modalities, [*several])
+        np.testing.assert_array_equal(found.ids.ravel(), whole.ids[among])
+        np.testing.assert_allclose(found.scores.ravel(), whole.scores[among])
+        if found.probabilities is not None:
+            np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-4)
+    images = [retriever.search(asked, n, document_modality=m) for m in (["image"], "image")]
+    np.testing.assert_array_equal(*(found.ids for found in images))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("imgae", "modality 'imgae'; there are 'image', 'text'. Did you mean 'image'?"),
+        (["text", "texts"], "modality 'texts'; there are 'image', 'text'. Did you mean 'text'?"),
+        ([], "document_modality is empty"),
+        ([None], "modality None"),
+    ],
+)
+def test_an_unknown_modality_is_refused_and_the_nearest_is_offered(wrong, message):
+    X, ids, queries = corpus()
+    retriever = MixedModalityRetriever().fit(X, ids)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        retriever.search(queries, document_modality=wrong)
+
+
+@pytest.mark.parametrize("k", [True, False, 0, -1, 2.0, "3"])
+def test_what_is_no_number_of_neighbors_is_refused(k):
+    X, ids, queries = corpus()
+    retriever = MixedModalityRetriever().fit(X, ids)
+    for ask in (retriever.search, retriever.kneighbors):
+        with pytest.raises(ValueError, match="n_neighbors must be a whole number of at least 1"):
+            ask(queries, k)
 
 
 @pytest.mark.filterwarnings("default:None of these rows is marked:UserWarning")
