@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .._html import html_templates
 from .._items import Query, is_picture
-from .._optional import html_templates
 from .._relevance import check_relevance
 from ..encoders._pictures import quiet_pillow
 from ..retrieval._results import SearchResult
