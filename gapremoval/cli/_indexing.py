@@ -1,11 +1,11 @@
 """A folder becomes an index: what is encoded, what is left out, what earlier runs learned."""
 
 import os
+import sqlite3
 import sys
 from collections import Counter
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-
-import filelock
 
 from .._items import Query
 from ..datasets import load_ordinary_captions
@@ -18,6 +18,7 @@ from ._index_file import IndexFile, cache_folder
 from ._output import counted, tell
 
 DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
+LONGEST_WAIT = 7 * 24 * 3600  # seconds, for another process that writes the same index
 
 # Two texts tell more of what questions are like than captions from elsewhere do
 # (benchmarks/few_notes.py).
@@ -82,17 +83,27 @@ def learn_question(path, question):
         IndexFile.load(path).with_learned(question).save(path)
 
 
+@contextmanager
 def updating(path):
-    """A context that lets one process at a time read an index and write it again."""
+    """Let one process at a time read an index and write it again; the others wait.
+
+    The lock is that of an empty SQLite database, which ends with its process at the latest.
+    """
     folder = Path(cache_folder(path))
-    try:
-        folder.mkdir(exist_ok=True)
-        return filelock.FileLock(folder / "index.lock").acquire()
-    except OSError as error:
-        raise OSError(
-            f"{folder}, the folder where encoded rows are kept, cannot be used "
-            f"({error.strerror}): delete it, or name another --out."
-        ) from error
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(exist_ok=True)
+            lock = sqlite3.connect(
+                folder / "index.lock", timeout=LONGEST_WAIT, isolation_level=None
+            )
+            stack.enter_context(closing(lock)).execute("BEGIN EXCLUSIVE")
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OSError(
+                f"{folder}, the folder where encoded rows are kept, cannot be used ({reason}): "
+                "delete it, or name another --out."
+            ) from error
+        yield
 
 
 def check_writable(path, what, begins=b""):

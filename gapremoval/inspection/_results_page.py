@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
-
 from .._html import html_templates
 from .._items import Query, is_picture
 from .._relevance import check_relevance
@@ -169,21 +167,11 @@ def _document(contents, id_):
 
 def _column(name, found, right, document):
     """The documents that one search found for one query, and the rank of a right one."""
-    probabilities = found.probabilities
-    if probabilities is None:
-        probabilities = np.full(found.ids.shape, np.nan)
-    rows = zip(found.ids[0], found.scores[0], found.modalities[0], probabilities[0])
     cards = [
-        document(id_)
-        | {
-            "score": score,
-            "modality": str(modality),
-            "probability": None if np.isnan(probability) else probability,
-            "is_right": id_ in right,
-        }
-        for id_, score, modality, probability in rows
+        record | document(id_) | {"is_right": id_ in right}
+        for id_, record in zip(found.ids[0], found.to_records())
     ]
-    ranks = [rank for rank, card in enumerate(cards, 1) if card["is_right"]]
+    ranks = [card["rank"] for card in cards if card["is_right"]]
     return {"name": str(name), "cards": cards, "rank": min(ranks, default=None)}
 
 
