@@ -168,8 +168,8 @@ def _document(contents, id_):
 def _column(name, found, right, document):
     """The documents that one search found for one query, and the rank of a right one."""
     cards = [
-        record | document(id_) | {"is_right": id_ in right}
-        for id_, record in zip(found.ids[0], found.to_records())
+        record | document(id_) | {"score": score, "is_right": id_ in right}
+        for id_, score, record in zip(found.ids[0], found.scores[0], found.to_records())
     ]
     ranks = [card["rank"] for card in cards if card["is_right"]]
     return {"name": str(name), "cards": cards, "rank": min(ranks, default=None)}
