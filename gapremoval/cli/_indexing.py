@@ -62,6 +62,9 @@ def make_index(folder, model, out, *, hidden):
     try:
         embeddings = encoder.transform(items + [Query(caption) for caption in captions])
     except EncodingError as error:
+        if (last := max(error.reasons)) >= len(items):
+            reason = error.reasons[last]
+            raise ValueError(f"{model!r} cannot encode an ordinary caption: {reason}.") from error
         rows = [row for row in error.rows.tolist() if row < len(items)]
         embeddings, broken = error.embeddings, error.reasons
     left_out += [LeftOut(files[row].name, reason) for row, reason in broken.items()]

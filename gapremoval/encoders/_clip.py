@@ -207,14 +207,12 @@ class CLIPEncoder(
         self._validate_params()
         rows = read_rows(X, taker=type(self).__name__)
         model = load_model(self.model, self.device)
-        from tqdm.auto import tqdm  # which comes with open_clip
-
         parts = [part for row in rows for part in row.parts]
         n_threads = joblib.cpu_count() if self.n_jobs in (None, -1) else self.n_jobs
         with (
             quiet_pillow(),
             Forward(model, self.precision, self.batch_size, n_threads) as forward,
-            tqdm(total=len(parts), desc="encoding", disable=not self.verbose) as bar,
+            self._bar(parts) as bar,
         ):
             encoded = self._encode(parts, forward, bar)
             bar.update(len(parts) - bar.n)  # the rows that came from the cache
@@ -272,6 +270,11 @@ class CLIPEncoder(
         why = {keys[i]: reason for i, reason in forward.wrong.items()}
         forward.wrong.update({i: why[key] for i, key in keys.items() if key in why})
         return np.ascontiguousarray(encoded[:, :-1])
+
+    def _bar(self, parts):
+        from tqdm.auto import tqdm  # which comes with open_clip
+
+        return tqdm(total=len(parts), desc="encoding", disable=not self.verbose)
 
     @property
     def _n_features_out(self):

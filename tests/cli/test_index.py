@@ -404,6 +404,20 @@ def test_a_note_that_reads_like_the_name_of_a_picture_is_a_note(run, photos, mon
     assert "warning" not in done.err
 
 
+def test_a_network_that_cannot_encode_captions_is_told_in_one_line(run, photos, network, tmp_path):
+    torch = pytest.importorskip("torch")
+    model = network("damaged")
+    (path,) = (tmp_path / "damaged").glob("*.bin")
+    weights = torch.load(path)
+    torch.save(weights | {"text_projection": weights["text_projection"] * torch.nan}, path)
+    for note in photos.rglob("*.txt"):
+        note.unlink()
+    done = run("index", photos, "--model", model)
+    assert done.code == 1
+    assert done.err.count("cannot encode an ordinary caption: the network gives a row") == 1
+    assert not (tmp_path / "index.gap").exists()
+
+
 def test_the_model_is_found_from_any_folder(run, photos, network, monkeypatch):
     network("network")
     assert run("index", photos, "--model", "local-dir:network").code == 0
