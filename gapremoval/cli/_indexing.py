@@ -18,7 +18,7 @@ from ._index_file import IndexFile, cache_folder
 from ._output import counted, tell
 
 DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
-LONGEST_WAIT = 7 * 24 * 3600  # seconds, for another process that writes the same index
+LONGEST_WAIT = 600  # seconds, for another process, which only reads and writes an index
 
 # Two texts tell more of what questions are like than captions from elsewhere do
 # (benchmarks/few_notes.py).

@@ -98,7 +98,7 @@ def iter_parquet(
             "modality_column, the column that tells it, or a column of vectors for each modality, "
             "such as text='text_vec'."
         )
-    columns = columns or {modality or "item": embedding}
+    columns = columns or {"item" if modality is None else modality: embedding}
     vectors = [*columns.values()]
     n_rows, n_features = 0, None
     for batch in _read_batches(Path(path), [*vectors, modality_column, id], batch_size):

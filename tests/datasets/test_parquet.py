@@ -279,6 +279,12 @@ def test_a_batch_has_at_least_one_row(tmp_path, values, suffix, batch_size):
         list(iter_parquet(path, modality_column="kind", batch_size=batch_size))
 
 
+def test_an_empty_name_is_no_modality(tmp_path, values):
+    pq.write_table(table(values), tmp_path / "items.parquet")
+    with pytest.raises(ValueError, match="modality"):
+        next(iter_parquet(tmp_path, modality=""))
+
+
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.dataset", None)
     with pytest.raises(ImportError, match=r"pip install 'gapremoval\[parquet\]'"):
