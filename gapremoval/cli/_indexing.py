@@ -50,7 +50,7 @@ def make_index(folder, model, out, *, hidden):
     """
     own = {os.path.realpath(out), os.path.realpath(cache_folder(out))}
     files, left_out = list_folder(folder, hidden=hidden, except_for=own)
-    with updating(out):
+    with updating(out):  # also tells at once whether the cache can be used
         older = _older_index(out, folder)
     model, fingerprint = _resolve(model or (older.model if older else DEFAULT_MODEL))
     _check_learned(older, fingerprint, out)

@@ -57,7 +57,7 @@ def choose_device(device=None):
         wanted = torch.device(device.strip().lower() if isinstance(device, str) else device)
         if (wanted.index or 0) >= counts.get(wanted.type, 0):
             if wanted.type in counts:
-                raise RuntimeError("there is none of that number")
+                raise RuntimeError("there is no such device here")
             torch.zeros(1, device=wanted).cpu()  # another accelerator that torch can use
     except (RuntimeError, TypeError, AssertionError, ImportError) as error:
         reason = textwrap.shorten(str(error), 200)

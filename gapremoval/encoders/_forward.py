@@ -51,7 +51,7 @@ class Forward:
         self.torch = torch
         self.model, self.batch_size = model, batch_size
         self.pool, self.stopped = ThreadPoolExecutor(n_threads), threading.Event()
-        self.device = next(model.network.parameters()).device
+        self.device = model.device
         if precision == "auto":
             is_cuda = self.device.type == "cuda"
             half = "bfloat16" if is_cuda and self.torch.cuda.is_bf16_supported() else "float16"

@@ -9,7 +9,7 @@ from .._items import Query, is_picture
 from .._relevance import check_relevance
 from ..encoders._pictures import quiet_pillow
 from ..retrieval._results import SearchResult
-from ._html import show_item
+from ._show_item import show_item
 
 THUMBNAIL, FIGURE = 200, 1600  # pixels, of the longer edge
 MAX_PARTS = 4  # shown of a document
