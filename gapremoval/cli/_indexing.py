@@ -4,7 +4,7 @@ import os
 import sqlite3
 import sys
 from collections import Counter
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from .._items import Query
@@ -86,27 +86,22 @@ def learn_question(path, question):
         IndexFile.load(path).with_learned(question).save(path)
 
 
-@contextmanager
 def updating(path):
-    """Let one process at a time read an index and write it again; the others wait.
+    """A context in which no other process reads an index to write it again; they wait.
 
-    The lock is that of an empty SQLite database, which ends with its process at the latest.
+    Its lock is that of an empty SQLite database, which ends with the process at the latest.
     """
     folder = Path(cache_folder(path))
-    with ExitStack() as stack:
-        try:
-            folder.mkdir(exist_ok=True)
-            lock = sqlite3.connect(
-                folder / "index.lock", timeout=LONGEST_WAIT, isolation_level=None
-            )
-            stack.enter_context(closing(lock)).execute("BEGIN EXCLUSIVE")
-        except (OSError, sqlite3.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise OSError(
-                f"{folder}, the folder where encoded rows are kept, cannot be used ({reason}): "
-                "delete it, or name another --out."
-            ) from error
-        yield
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = sqlite3.connect(folder / "index.lock", timeout=LONGEST_WAIT, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+    except (OSError, sqlite3.Error) as error:
+        raise OSError(
+            f"{folder}, the folder where encoded rows are kept, cannot be used ({error}): delete "
+            "it, or name another --out."
+        ) from error
+    return closing(lock)
 
 
 def check_writable(path, what, begins=b""):

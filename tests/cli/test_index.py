@@ -261,6 +261,7 @@ def test_a_file_that_is_no_index_is_not_overwritten(run, photos, tmp_path):
         ("photos", "photos is a folder: name a file for the index"),
         ("pipe", "pipe is no regular file"),
         ("blocked.gap", "blocked.gap.cache, the folder where encoded rows are kept, cannot"),
+        ("other.gap", "other.gap.cache, the folder where encoded rows are kept, cannot be used"),
         ("x" * 252, ".cache, the folder where encoded rows are kept, cannot be used"),
     ],
 )
@@ -268,6 +269,8 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_encoded(
     run, photos, tmp_path, encoded, out, message
 ):
     (tmp_path / "blocked.gap.cache").write_text("a file")
+    (tmp_path / "other.gap.cache").mkdir()
+    (tmp_path / "other.gap.cache" / "index.lock").write_text("no lock" * 99)
     os.mkfifo(tmp_path / "pipe")
     done = run("index", photos, "--model", "pocket", "--out", out)
     assert done.code == 1
