@@ -172,8 +172,8 @@ def list_folder(path, *, hidden=False, except_for=()):
         If names differ in their Unicode form alone.
     """
     root = Path(path)
-    if not root.exists():
-        raise FileNotFoundError(f"There is no folder {root}.")
+    if not os.path.exists(path):  # Path("") would be the current folder
+        raise FileNotFoundError(f"There is no folder {str(path)!r}.")
     if not root.is_dir():
         raise NotADirectoryError(
             f"{root} is a file. Give the folder it lies in, or make the items yourself: "
