@@ -25,5 +25,6 @@ def shown(values, most=5):
 
 def did_you_mean(name, known):
     """A question that offers the known name nearest to `name`, or an empty string."""
-    near = get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    by_folded = {each.casefold(): each for each in known}
+    near = get_close_matches(name.casefold(), by_folded, n=1)
+    return f" Did you mean {by_folded[near[0]]!r}?" if near else ""

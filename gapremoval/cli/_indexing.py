@@ -1,11 +1,11 @@
 """A folder becomes an index: what is encoded, what is left out, what earlier runs learned."""
 
 import os
+import sqlite3
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
-
-import filelock
 
 from .._items import Query
 from ..datasets import load_ordinary_captions
@@ -18,6 +18,7 @@ from ._index_file import IndexFile, cache_folder
 from ._output import counted, tell
 
 DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
+LONGEST_WAIT = 600  # seconds, for another process, which only reads and writes an index
 
 # Two texts tell more of what questions are like than captions from elsewhere do
 # (benchmarks/few_notes.py).
@@ -49,7 +50,7 @@ def make_index(folder, model, out, *, hidden):
     """
     own = {os.path.realpath(out), os.path.realpath(cache_folder(out))}
     files, left_out = list_folder(folder, hidden=hidden, except_for=own)
-    with updating(out):
+    with updating(out):  # also tells at once whether the cache can be used
         older = _older_index(out, folder)
     model, fingerprint = _resolve(model or (older.model if older else DEFAULT_MODEL))
     _check_learned(older, fingerprint, out)
@@ -61,6 +62,9 @@ def make_index(folder, model, out, *, hidden):
     try:
         embeddings = encoder.transform(items + [Query(caption) for caption in captions])
     except EncodingError as error:
+        if (last := max(error.reasons)) >= len(items):
+            reason = error.reasons[last]
+            raise ValueError(f"{model!r} cannot encode an ordinary caption: {reason}.") from error
         rows = [row for row in error.rows.tolist() if row < len(items)]
         embeddings, broken = error.embeddings, error.reasons
     left_out += [LeftOut(files[row].name, reason) for row, reason in broken.items()]
@@ -83,16 +87,21 @@ def learn_question(path, question):
 
 
 def updating(path):
-    """A context that lets one process at a time read an index and write it again."""
+    """A context in which no other process reads an index to write it again; they wait.
+
+    Its lock is that of an empty SQLite database, which ends with the process at the latest.
+    """
     folder = Path(cache_folder(path))
     try:
         folder.mkdir(exist_ok=True)
-        return filelock.FileLock(folder / "index.lock").acquire()
-    except OSError as error:
+        lock = sqlite3.connect(folder / "index.lock", timeout=LONGEST_WAIT, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+    except (OSError, sqlite3.Error) as error:
         raise OSError(
-            f"{folder}, the folder where encoded rows are kept, cannot be used "
-            f"({error.strerror}): delete it, or name another --out."
+            f"{folder}, the folder where encoded rows are kept, cannot be used ({error}): delete "
+            "it, or name another --out."
         ) from error
+    return closing(lock)
 
 
 def check_writable(path, what, begins=b""):

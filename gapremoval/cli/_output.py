@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from .._files import replacing
-from .._optional import writable
+from .._html import writable
 from ..datasets._folder import TEXTS, read_text, suffix_of
 from ..inspection import results_page
 from ._searching import drift_of_questions

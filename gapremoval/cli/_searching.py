@@ -27,8 +27,8 @@ def encode_question(index, question, model=None):
     Raises
     ------
     ValueError
-        If the weights are not those that made the index, if the picture of the question cannot
-        be read, or if there is one and the index holds no pictures.
+        If the weights are not those that made the index, if the question cannot be encoded, or
+        if it has a picture and the index holds none.
     """
     model = model or index.model
     if load_model(model).fingerprint != index.fingerprint:
@@ -40,7 +40,7 @@ def encode_question(index, question, model=None):
     try:
         encoded = CLIPEncoder(model).transform([question])
     except EncodingError as error:
-        raise ValueError(f"The picture cannot be read: {error.reasons[0]}.") from error
+        raise ValueError(f"The question cannot be encoded: {error.reasons[0]}.") from error
     if "image" in encoded.modality[0] and "image" not in index.files.modality:
         raise ValueError(
             "The index holds no pictures, so there is no mean to center a picture on: ask in words."

@@ -172,8 +172,8 @@ def list_folder(path, *, hidden=False, except_for=()):
         If names differ in their Unicode form alone.
     """
     root = Path(path)
-    if not root.exists():
-        raise FileNotFoundError(f"There is no folder {root}.")
+    if not os.path.exists(path):  # Path("") would be the current folder
+        raise FileNotFoundError(f"There is no folder {str(path)!r}.")
     if not root.is_dir():
         raise NotADirectoryError(
             f"{root} is a file. Give the folder it lies in, or make the items yourself: "
@@ -298,8 +298,7 @@ def read_text(path):
 
 def summary(left_out):
     """One sentence with the number of files of each suffix, the most frequent first."""
-    counted = Counter(entry.label for entry in left_out)
-    counts = sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))
+    counts = Counter(sorted(entry.label for entry in left_out)).most_common()
     listed = ", ".join(f"{n} {label}" for label, n in counts[:12])
     rest = sum(n for _, n in counts[12:])
     return (

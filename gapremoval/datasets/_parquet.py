@@ -1,8 +1,10 @@
 """iter_parquet: columns of vectors in Parquet and Arrow files, batch by batch."""
 
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils._param_validation import Interval, validate_params
 
 from .._columns import read_table
 from .._embeddings import EmbeddingArray
@@ -12,6 +14,10 @@ from .._warnings import shown
 ARROW_SUFFIXES = {".arrow", ".arrows", ".feather", ".ipc"}
 
 
+@validate_params(
+    {"batch_size": [Interval(Integral, 1, None, closed="left")]},
+    prefer_skip_nested_validation=True,
+)
 def iter_parquet(
     path,
     *,
@@ -92,7 +98,7 @@ def iter_parquet(
             "modality_column, the column that tells it, or a column of vectors for each modality, "
             "such as text='text_vec'."
         )
-    columns = columns or {modality or "item": embedding}
+    columns = columns or {"item" if modality is None else modality: embedding}
     vectors = [*columns.values()]
     n_rows, n_features = 0, None
     for batch in _read_batches(Path(path), [*vectors, modality_column, id], batch_size):
@@ -115,6 +121,8 @@ def iter_parquet(
 def _read_batches(path, columns, batch_size):
     """Yield the batches of a file or folder that have rows, with these columns."""
     dataset = import_optional("pyarrow.dataset", extra="parquet", purpose="iter_parquet")
+    import pyarrow
+
     if path.is_dir():
         inside = {file: file.relative_to(path).parts for file in sorted(path.rglob("*.parquet"))}
         # As pyarrow does, skip what other programs hide.
@@ -127,7 +135,10 @@ def _read_batches(path, columns, batch_size):
     else:
         with path.open("rb") as file:
             is_stream = file.read(6) != b"ARROW1"
-        rows = _open_stream(path) if is_stream else dataset.dataset(path, format="ipc")
+        if is_stream:
+            rows = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
+        else:
+            rows = dataset.dataset(path, format="ipc")
     names = rows.schema.names
     columns = [name for name in dict.fromkeys(columns) if name is not None]
     if absent := [name for name in columns if name not in names]:
@@ -140,9 +151,3 @@ def _read_batches(path, columns, batch_size):
     for batch in rows:
         for start in range(0, len(batch), batch_size):
             yield batch.select(columns).slice(start, batch_size)
-
-
-def _open_stream(path):
-    import pyarrow
-
-    return pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))

@@ -16,7 +16,6 @@ from sklearn.base import (
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
 from .._embeddings import EmbeddingArray
-from .._optional import import_optional
 from .._warnings import warn
 from ._error import EncodingError
 from ._forward import Forward
@@ -241,8 +240,9 @@ class CLIPEncoder(
 
     def _encode(self, parts, forward, bar):
         """Rows of the parts, from the cache if there is one; NaN for those that have none."""
-        keys = map(str, range(len(parts)))
+        keys, states = map(str, range(len(parts))), {}
         if self.memory is not None:
+            states = {i: _state(x) for i, (_, x) in enumerate(parts) if isinstance(x, Path)}
             made_by = f"{forward.model.fingerprint} {forward.precision}"
             keys = forward.pool.map(partial(_key, made_by=made_by), parts)
         keys = dict(enumerate(keys))
@@ -252,8 +252,12 @@ class CLIPEncoder(
         def encode_missing(missing):
             for done, rows in forward.encode({i: parts[i] for i in readable[missing].tolist()}):
                 bar.update(len(done))
-                was_cut = [[i in forward.cut] for i in done]
-                yield np.searchsorted(readable, done), np.hstack([rows, was_cut])
+                was_cut = np.array([i in forward.cut for i in done])[:, None]
+                # What was decoded must be what was hashed: the key is that of the old content.
+                changed = [i for i in done if i in states and _state(parts[i][1]) != states[i]]
+                forward.wrong.update(dict.fromkeys(changed, "the file changed meanwhile"))
+                kept = ~np.isin(done, changed)
+                yield np.searchsorted(readable, done)[kept], np.hstack([rows, was_cut])[kept]
 
         # The last number of a cached row tells whether the text was cut.
         n_numbers = forward.model.n_features + 1
@@ -268,7 +272,8 @@ class CLIPEncoder(
         return np.ascontiguousarray(encoded[:, :-1])
 
     def _bar(self, parts):
-        tqdm = import_optional("tqdm.auto", extra="clip", purpose="CLIPEncoder").tqdm
+        from tqdm.auto import tqdm  # which comes with open_clip
+
         return tqdm(total=len(parts), desc="encoding", disable=not self.verbose)
 
     @property
@@ -312,3 +317,12 @@ def _key(part, made_by):
     except UnreadablePicture as error:
         return error
     return hashlib.sha256(f"{made_by} {kind} ".encode() + known_by).hexdigest()
+
+
+def _state(path):
+    """What a change of a file changes, or None if there is no such file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

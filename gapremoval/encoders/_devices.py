@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 import os
 import sys
 import textwrap
@@ -12,14 +11,12 @@ import numpy as np
 from .._optional import import_optional
 from .._warnings import warn
 
-_optional = functools.partial(import_optional, extra="clip", purpose="CLIPEncoder")
-_forked_with_torch = _threads_limited = False
+_forked_with_torch = False
 
 
 def _after_fork():
-    # The threads of torch's pool are not in the child, so a parallel loop would never end.
-    global _forked_with_torch, _threads_limited
-    _forked_with_torch, _threads_limited = "torch" in sys.modules, False
+    global _forked_with_torch
+    _forked_with_torch = "torch" in sys.modules
 
 
 if hasattr(os, "register_at_fork"):
@@ -43,7 +40,7 @@ def choose_device(device=None):
     ValueError
         If the device is not available; the message lists those that are.
     """
-    torch = _optional("torch")
+    torch = import_optional("torch", extra="clip", purpose="CLIPEncoder")
     counts = {
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
@@ -60,7 +57,7 @@ def choose_device(device=None):
         wanted = torch.device(device.strip().lower() if isinstance(device, str) else device)
         if (wanted.index or 0) >= counts.get(wanted.type, 0):
             if wanted.type in counts:
-                raise RuntimeError("there is none of that number")
+                raise RuntimeError("there is no such device here")
             torch.zeros(1, device=wanted).cpu()  # another accelerator that torch can use
     except (RuntimeError, TypeError, AssertionError, ImportError) as error:
         reason = textwrap.shorten(str(error), 200)
@@ -76,11 +73,11 @@ def usable_device(device):
     RuntimeError
         If it is a GPU, and this process was forked from one that had used torch.
     """
-    global _threads_limited
-    torch = _optional("torch")
-    if _forked_with_torch and not _threads_limited:
+    import torch
+
+    if _forked_with_torch:
+        # The threads of torch's pool are not in the child: a parallel loop would never end.
         torch.set_num_threads(1)
-        _threads_limited = True
     is_lost = _forked_with_torch and device.type == "mps"
     if device.type == "cuda":
         try:
@@ -131,9 +128,11 @@ def place(loaded, device, *, by_itself):
 
 def _fault_on(loaded, device):
     """How the embeddings of a text or a picture on a device differ from the CPU's, or ""."""
-    torch = _optional("torch")
+    import torch
+    from PIL import Image
+
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    picture = loaded.preprocess(_optional("PIL.Image").fromarray(noise))[None]
+    picture = loaded.preprocess(Image.fromarray(noise))[None]
     tokens = loaded.tokenize(["a red bicycle in snow"])[0]
     try:
         there = copy.deepcopy(loaded.network).to(device)

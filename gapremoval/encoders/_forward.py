@@ -7,12 +7,12 @@ from itertools import islice
 
 import numpy as np
 
-from .._optional import import_optional
 from .._warnings import warn
 from ._pictures import UnreadablePicture, read_picture
 
 NOT_FINITE = "the network gives a row that is not finite, so its weights may be damaged"
-# A JPEG that is decoded at 3 times the network's input keeps its embedding (cosine > .9999).
+# A JPEG that is decoded at this multiple of the network's input keeps its embedding
+# (cosine > .9999).
 REDUCING_GAP = 4
 
 
@@ -46,10 +46,12 @@ class Forward:
     """
 
     def __init__(self, model, precision, batch_size, n_threads):
-        self.torch = import_optional("torch", extra="clip", purpose="CLIPEncoder")
+        import torch
+
+        self.torch = torch
         self.model, self.batch_size = model, batch_size
         self.pool, self.stopped = ThreadPoolExecutor(n_threads), threading.Event()
-        self.device = next(model.network.parameters()).device
+        self.device = model.device
         if precision == "auto":
             is_cuda = self.device.type == "cuda"
             half = "bfloat16" if is_cuda and self.torch.cuda.is_bf16_supported() else "float16"

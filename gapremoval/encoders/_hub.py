@@ -3,8 +3,6 @@
 import contextlib
 import threading
 
-from .._optional import import_optional
-
 HUB_TIMEOUT = 5.0  # seconds; the hub's own retries take 46
 
 
@@ -32,7 +30,8 @@ def fetch(what, model, repository, filenames, download):
         If it is not in the cache, and the hub does not answer within seconds, may not be
         asked (``HF_HUB_OFFLINE``), or refuses.
     """
-    hub = import_optional("huggingface_hub", extra="clip", purpose="CLIPEncoder")
+    import huggingface_hub as hub
+
     for filename in filenames:
         # Unlike hf_hub_download with local_files_only=True, it never uses the network.
         path = hub.try_to_load_from_cache(repository, filename)

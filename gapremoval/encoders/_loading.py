@@ -13,8 +13,6 @@ from ._model_names import CONFIG, check_folder
 
 OLDEST_TORCH = "2.6"  # before, checkpoints could run code in spite of weights_only=True
 
-_optional = partial(import_optional, extra="clip", purpose="CLIPEncoder")
-
 
 @contextlib.contextmanager
 def _quiet_log():
@@ -57,7 +55,9 @@ def load_network(model, name):
     ImportError
         If torch is too old, or the text tower needs transformers.
     """
-    torch, open_clip = _optional("torch"), _optional("open_clip")
+    open_clip = import_optional("open_clip", extra="clip", purpose="CLIPEncoder")
+    import torch
+
     if torch.__version__ < OLDEST_TORCH:
         raise ImportError(
             f"CLIPEncoder needs torch {OLDEST_TORCH} or later; this is {torch.__version__}, with "
@@ -114,7 +114,8 @@ def _common_preprocessing(architecture):
 
     open_clip prepares pictures for a SigLIP file with CLIP's mean and crop.
     """
-    open_clip = _optional("open_clip")
+    import open_clip
+
     keys = ("mean", "std", "interpolation", "resize_mode")
     records = [
         {key: open_clip.get_pretrained_cfg(architecture, tag).get(key) for key in keys}
@@ -127,9 +128,10 @@ def _fetch_weights(model, record):
     """Path of the file that ``open_clip.download_pretrained(record)`` downloads."""
     if "file" in record:
         return record["file"]
-    open_clip, constants = _optional("open_clip"), _optional("open_clip.constants")
+    import open_clip
+
     repository, _, filename = record["hf_hub"].rpartition("/")
-    filenames = [constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME]
+    filenames = [open_clip.constants.HF_SAFE_WEIGHTS_NAME, open_clip.constants.HF_WEIGHTS_NAME]
     if filename:
         filenames = [f"{os.path.splitext(filename)[0]}.safetensors", filename]
     download = partial(open_clip.download_pretrained, record)
@@ -138,7 +140,7 @@ def _fetch_weights(model, record):
 
 def _fetch_folder(what, model, repository, filename, *patterns):
     """Folder of the hub's cache that has a file of a repository."""
-    hub = _optional("huggingface_hub")
+    import huggingface_hub as hub
 
     def download():
         folder = hub.snapshot_download(repository, allow_patterns=[filename, *patterns])
@@ -149,7 +151,8 @@ def _fetch_folder(what, model, repository, filename, *patterns):
 
 def _load_tokenizer(model, name, source, text_config):
     """open_clip's tokenizer of a network, from files that are on this machine by then."""
-    open_clip = _optional("open_clip")
+    import open_clip
+
     options = dict(text_config.get("tokenizer_kwargs") or {})
     folder = name.rest if name.form == "folder" else ""
     repository = text_config.get("hf_tokenizer_name")
@@ -182,7 +185,9 @@ def _local_tower(model, text_config):
     repository = text_config.get("hf_model_name")
     if not repository:
         return {}
+    from transformers import AutoConfig
+
     folder = _fetch_folder("text tower's configuration", model, repository, "config.json")
     # Raises if the configuration asks for code that lies beside it.
-    _optional("transformers").AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    AutoConfig.from_pretrained(folder, trust_remote_code=False)
     return {"text_cfg": {**text_config, "hf_model_name": folder, "hf_model_pretrained": False}}

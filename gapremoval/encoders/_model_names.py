@@ -3,11 +3,11 @@
 import json
 import os
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 from .._optional import import_optional
+from .._warnings import did_you_mean
 
 FORMS = (
     "'ARCHITECTURE/TAG', 'ARCHITECTURE/CHECKPOINT-FILE', 'ARCHITECTURE/random', "
@@ -102,9 +102,9 @@ def check_model_name(model):
         problem = f"{rest!r} is neither a tag of {architecture} nor a file"
     tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture))
     raise ValueError(
-        f"model={model!r}: {problem}. {_suggest(model, open_clip)}"
-        + (f"Tags of {architecture}: {tags}. " if tags else "")
-        + f"The forms of model are {FORMS}."
+        f"model={model!r}: {problem}.{_suggest(model, open_clip)}"
+        + (f" Tags of {architecture}: {tags}." if tags else "")
+        + f" The forms of model are {FORMS}."
     )
 
 
@@ -142,9 +142,6 @@ def _suggest(model, open_clip):
     known += [f"{architecture}/{tag}" for architecture, tag in open_clip.list_pretrained()]
     if model in known:
         return ""
-    by_folded = {name.casefold(): name for name in known}
-    near = [repr(by_folded[match]) for match in get_close_matches(model.casefold(), by_folded)]
-    if near:
-        return f"Did you mean {' or '.join(near)}? "
     is_repository = re.fullmatch(r"[\w.-]+/[\w.-]+", model)
-    return f"A repository of the hub is 'hf-hub:{model}'. " if is_repository else ""
+    hub = f" A repository of the hub is 'hf-hub:{model}'." if is_repository else ""
+    return did_you_mean(model, known) or hub

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from .._optional import import_optional
 from ._devices import choose_device, place, usable_device
 from ._loading import load_network
 from ._locks import process_lock
@@ -20,7 +19,6 @@ from ._trimming import can_trim, encode_trimmed
 
 MAX_NETWORKS = 2
 
-_optional = functools.partial(import_optional, extra="clip", purpose="CLIPEncoder")
 _networks = OrderedDict()  # the least recently used first
 
 
@@ -92,7 +90,9 @@ class LoadedModel:
             Number of tokens of each text, including those that mark its start and its end.
             Above `context_length` if the text was truncated.
         """
-        torch, open_clip = _optional("torch"), _optional("open_clip.tokenizer")
+        import open_clip
+        import torch
+
         tokenizer, width = self.tokenizer, self.context_length
         if not texts:
             return torch.zeros((0, width), dtype=torch.long), np.zeros(0, dtype=int)
@@ -106,11 +106,10 @@ class LoadedModel:
             tokens[lengths > width, -1] = tokenizer.eot_token_id
             return tokens, lengths.numpy()
         is_clips = getattr(tokenizer, "tokenizer_mode", "") == "clips"
-        clean = getattr(tokenizer, "clean_fn", open_clip.get_clean_fn("canonicalize"))
+        clean = getattr(tokenizer, "clean_fn", open_clip.tokenizer.get_clean_fn("canonicalize"))
         texts = [clean(text) for text in texts]
-        with process_lock(
-            "tokenizer"
-        ):  # fast tokenizers keep their padding and truncation as a state
+        # Fast tokenizers keep their padding and truncation as a state.
+        with process_lock("tokenizer"):
             whole = tokenizer.tokenizer(texts, add_special_tokens=not is_clips, verbose=False)
             tokens = tokenizer(texts)
         return tokens, np.array([len(ids) + 3 * is_clips for ids in whole["input_ids"]])
@@ -129,7 +128,7 @@ class LoadedModel:
         embeddings : Tensor of shape (n_texts, n_features)
             Not normalized.
         """
-        if self.can_trim and tokens.shape[1] < self.context_length:
+        if self.can_trim:
             return encode_trimmed(self.network, tokens)
         return self.network.encode_text(tokens)
 

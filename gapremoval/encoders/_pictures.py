@@ -81,9 +81,10 @@ def read_picture(item, *, least_edge=None, stop=None, then=lambda picture: pictu
                     raise UnreadablePicture("not decoded: the run was stopped")
                 return then(_upright_rgb(picture, is_ours))
 
-            is_large = picture.width * picture.height > LARGE
+            if picture.width * picture.height <= LARGE:
+                return work()
             alone = _large.setdefault(os.getpid(), ThreadPoolExecutor(1))
-            return alone.submit(work).result() if is_large else work()
+            return alone.submit(work).result()
     except UnreadablePicture:
         raise
     except Image.DecompressionBombError as error:

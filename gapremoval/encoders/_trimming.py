@@ -2,10 +2,8 @@
 
 import copy
 
-from .._optional import import_optional
-
-# Trimming exchanges tensors inside a tower; its code was read in these versions of open_clip.
-KNOWN_VERSIONS = ("3.2.", "3.3.")
+# Trimming exchanges tensors inside a tower; its code was read in this version of open_clip.
+KNOWN_VERSION = "3.3."
 
 
 def can_trim(network, tokenizer):
@@ -24,10 +22,11 @@ def can_trim(network, tokenizer):
     -------
     bool
     """
-    open_clip = import_optional("open_clip", extra="clip", purpose="CLIPEncoder")
+    import open_clip
+
     tower = getattr(network, "text", network)
     return (
-        open_clip.__version__.startswith(KNOWN_VERSIONS)
+        open_clip.__version__.startswith(KNOWN_VERSION)
         # Another tokenizer may pad with its highest number, and "argmax" would find that.
         and isinstance(tokenizer, open_clip.SimpleTokenizer)
         and getattr(tower, "attn_mask", None) is not None

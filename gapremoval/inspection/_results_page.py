@@ -4,14 +4,12 @@ from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
-
+from .._html import html_templates
 from .._items import Query, is_picture
-from .._optional import html_templates
 from .._relevance import check_relevance
 from ..encoders._pictures import quiet_pillow
 from ..retrieval._results import SearchResult
-from ._html import show_item
+from ._show_item import show_item
 
 THUMBNAIL, FIGURE = 200, 1600  # pixels, of the longer edge
 MAX_PARTS = 4  # shown of a document
@@ -169,21 +167,11 @@ def _document(contents, id_):
 
 def _column(name, found, right, document):
     """The documents that one search found for one query, and the rank of a right one."""
-    probabilities = found.probabilities
-    if probabilities is None:
-        probabilities = np.full(found.ids.shape, np.nan)
-    rows = zip(found.ids[0], found.scores[0], found.modalities[0], probabilities[0])
     cards = [
-        document(id_)
-        | {
-            "score": score,
-            "modality": str(modality),
-            "probability": None if np.isnan(probability) else probability,
-            "is_right": id_ in right,
-        }
-        for id_, score, modality, probability in rows
+        record | document(id_) | {"score": score, "is_right": id_ in right}
+        for id_, score, record in zip(found.ids[0], found.scores[0], found.to_records())
     ]
-    ranks = [rank for rank, card in enumerate(cards, 1) if card["is_right"]]
+    ranks = [card["rank"] for card in cards if card["is_right"]]
     return {"name": str(name), "cards": cards, "rank": min(ranks, default=None)}
 
 

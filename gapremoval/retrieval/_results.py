@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from .._optional import html_templates, import_optional
+from .._html import html_templates
+from .._optional import import_optional
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -261,6 +261,7 @@ def test_a_file_that_is_no_index_is_not_overwritten(run, photos, tmp_path):
         ("photos", "photos is a folder: name a file for the index"),
         ("pipe", "pipe is no regular file"),
         ("blocked.gap", "blocked.gap.cache, the folder where encoded rows are kept, cannot"),
+        ("other.gap", "other.gap.cache, the folder where encoded rows are kept, cannot be used"),
         ("x" * 252, ".cache, the folder where encoded rows are kept, cannot be used"),
     ],
 )
@@ -268,6 +269,8 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_encoded(
     run, photos, tmp_path, encoded, out, message
 ):
     (tmp_path / "blocked.gap.cache").write_text("a file")
+    (tmp_path / "other.gap.cache").mkdir()
+    (tmp_path / "other.gap.cache" / "index.lock").write_text("no lock" * 99)
     os.mkfifo(tmp_path / "pipe")
     done = run("index", photos, "--model", "pocket", "--out", out)
     assert done.code == 1
@@ -402,6 +405,20 @@ def test_a_note_that_reads_like_the_name_of_a_picture_is_a_note(run, photos, mon
     assert done.code == 0
     assert "81 files (40 image, 41 text)" in done.err
     assert "warning" not in done.err
+
+
+def test_a_network_that_cannot_encode_captions_is_told_in_one_line(run, photos, network, tmp_path):
+    torch = pytest.importorskip("torch")
+    model = network("damaged")
+    (path,) = (tmp_path / "damaged").glob("*.bin")
+    weights = torch.load(path)
+    torch.save(weights | {"text_projection": weights["text_projection"] * torch.nan}, path)
+    for note in photos.rglob("*.txt"):
+        note.unlink()
+    done = run("index", photos, "--model", model)
+    assert done.code == 1
+    assert done.err.count("cannot encode an ordinary caption: the network gives a row") == 1
+    assert not (tmp_path / "index.gap").exists()
 
 
 def test_the_model_is_found_from_any_folder(run, photos, network, monkeypatch):

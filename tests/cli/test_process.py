@@ -217,5 +217,5 @@ def test_weights_that_cannot_be_had_are_told_within_seconds(process, photos):
     assert time.monotonic() - start < 60
     assert (done.returncode, done.stdout) == (1, b"")
     assert len(done.stderr.splitlines()) == 1
-    assert b"weights of model='ViT-B-32/laion2b_s34b_b79k' cannot be had" in done.stderr
+    assert b"weights of model='ViT-B-32/laion2b_s34b_b79k' cannot be loaded" in done.stderr
     assert b"'--model pocket' tries the command" in done.stderr

@@ -326,7 +326,7 @@ def test_a_broken_picture_as_a_question_is_one_line(run, indexed):
         (indexed / name).write_bytes(content)
         done = run("search", "index.gap", "--image", indexed / name)
         assert done.code == 1
-        assert done.err.startswith("gapremoval: error: The picture cannot be read: ")
+        assert done.err.startswith("gapremoval: error: The question cannot be encoded: ")
         assert len(done.err.splitlines()) == 1
 
 

@@ -339,6 +339,8 @@ def test_any_file_name_is_taken(tmp_path):
 def test_what_is_no_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no folder .*nowhere"):
         read_folder(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="There is no folder ''"):
+        read_folder("")
     with pytest.raises(NotADirectoryError, match=r"is a file. Give the folder it lies in"):
         read_folder(write(tmp_path, "a.jpg"))
 

@@ -266,6 +266,25 @@ def test_the_modality_is_said_in_one_way(tmp_path):
             next(iter_parquet(tmp_path, **both))
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5])
+def test_a_batch_has_at_least_one_row(tmp_path, values, suffix, batch_size):
+    path, written = tmp_path / f"items.{suffix}", table(values)
+    if suffix == "parquet":
+        pq.write_table(written, path)
+    else:
+        with pa.ipc.new_stream(path, written.schema) as stream:
+            stream.write_table(written)
+    with pytest.raises(ValueError, match="'batch_size' .* must be an int in the range"):
+        list(iter_parquet(path, modality_column="kind", batch_size=batch_size))
+
+
+def test_an_empty_name_is_no_modality(tmp_path, values):
+    pq.write_table(table(values), tmp_path / "items.parquet")
+    with pytest.raises(ValueError, match="modality"):
+        next(iter_parquet(tmp_path, modality=""))
+
+
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.dataset", None)
     with pytest.raises(ImportError, match=r"pip install 'gapremoval\[parquet\]'"):

@@ -27,7 +27,7 @@ from gapremoval import (
     QueryKFold,
     search,
 )
-from gapremoval.encoders import _forward
+from gapremoval.encoders import EncodingError, _forward
 from gapremoval.encoders._models import load_model
 
 TEXTS = ["a red bicycle in snow", "", "two dogs", "the cat", "a tree by a house"]
@@ -206,6 +206,16 @@ def test_rows_that_stay_not_finite_are_an_error_and_never_cached(network, monkey
     )
 
 
+def test_a_network_all_of_whose_rows_are_not_finite_is_told_as_such(network, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        network, "encode_text", lambda batch: torch.full((len(batch), 24), torch.nan)
+    )
+    for memory in (None, tmp_path / "cache"):
+        with pytest.raises(EncodingError, match="2 of 2 .* not finite.*weights") as error:
+            tiny(memory=memory).transform(["a", "b"])
+        assert error.value.embeddings.shape == (0, 24)
+
+
 def test_a_batch_too_large_for_the_device_is_halved_with_one_warning(network, monkeypatch):
     encode, sizes = network.encode_image, []
 
@@ -291,6 +301,28 @@ def test_a_changed_file_is_encoded_anew_and_a_moved_one_is_not(encoded, tmp_path
     pictures(1, seed=5)[0].save(moved)
     assert not np.allclose(encoder.transform([moved]).values, before, atol=1e-4)
     assert len(encoded) == 2
+
+
+def test_a_file_that_changes_after_it_was_hashed_is_named_and_never_cached(monkeypatch, tmp_path):
+    before, after = pictures(1)[0], pictures(1, seed=5)[0]
+    path, copy = tmp_path / "x.png", tmp_path / "copy.png"
+    for each in (path, copy):
+        before.save(each)
+    read = _forward.read_picture
+
+    def read_later(item, **options):
+        if item == path:
+            after.save(path)
+        return read(item, **options)
+
+    encoder = tiny(memory=tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(_forward, "read_picture", read_later)
+        with pytest.raises(EncodingError, match=r"x\.png'\): the file changed meanwhile"):
+            encoder.transform([path, copy])
+    np.testing.assert_allclose(
+        encoder.transform([path, copy]).values, tiny().transform([path, copy]).values, atol=1e-6
+    )
 
 
 def test_another_network_or_precision_has_rows_of_its_own(encoded, tmp_path):

@@ -187,9 +187,9 @@ def test_one_query_and_a_lone_part_need_no_list():
         ({"queries": ["a", "b"]}, ValueError, "those of 1 queries, but 2 queries"),
         ({"answers": ["a", "b"]}, ValueError, "2 answers to 1 queries"),
         ({"contents": [["a"]]}, TypeError, "contents must be a dict"),
-        ({"contents": {"a": 5}}, TypeError, "This int cannot be shown: 5"),
+        ({"contents": {"a": 5}}, TypeError, r"This int cannot be shown: 5 \(Picture of a\)"),
         ({"contents": {"a": [np.ones((4, 4, 3))]}}, TypeError, "This ndarray cannot be shown"),
-        ({"queries": [None]}, TypeError, "This NoneType cannot be shown"),
+        ({"queries": [None]}, TypeError, r"This NoneType cannot be shown: None \(The query\)"),
     ],
 )
 def test_what_cannot_be_shown_is_an_error_that_says_how_to_mend_it(changed, error, message):

@@ -1,4 +1,4 @@
-"""Texts and pictures as a page's templates take them."""
+"""show_item: a text or a picture as a page's templates take it."""
 
 import base64
 from io import BytesIO
@@ -17,7 +17,7 @@ def show_item(item, *, name, edge):
     ----------
     item : str, Path, PIL.Image.Image or ndarray of uint8 of shape (H, W, 3)
     name : str
-        Name of a picture that has no file name.
+        Name of a picture that has no file name; errors tell it too.
     edge : int
         Longer edge of a picture in pixels; a larger picture is scaled down to it.
 
@@ -37,8 +37,8 @@ def show_item(item, *, name, edge):
         return {"kind": "text", "text": str(item)}
     if not is_picture(item):
         raise TypeError(
-            f"This {type(item).__name__} cannot be shown: {repr(item)[:60]}. Give a text (str) or "
-            "a picture: a Path, a PIL image or a uint8 array of shape (H, W, 3)."
+            f"This {type(item).__name__} cannot be shown: {repr(item)[:60]} ({name[:60]}). Give a "
+            "text (str) or a picture: a Path, a PIL image or a uint8 array of shape (H, W, 3)."
         )
     name = (item.name if isinstance(item, Path) else name)[:200]
     try:
