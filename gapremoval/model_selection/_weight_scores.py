@@ -6,12 +6,12 @@ import numpy as np
 from sklearn.base import clone
 
 from .._array_api import take_rows, to_double, to_numpy
-from .._modality import as_query
 from .._relevance import check_y
 from .._threads import threaded_map
 from .._validation import check_rows, read_modality
 from ..metrics._ranking import Gains, get_ranking_metric
 from ..retrieval._query_banks import make_banks, teaching_scores
+from ..retrieval._ranking import rows_by_modality
 from ..retrieval._scoring import judged_queries, score_queries
 from ..retrieval._snapshot import Segment, Snapshot
 from ..retrieval._top_k import unit_queries
@@ -66,7 +66,7 @@ def _from_parts(retriever, weights, learn, test, metric):
         for some in (learn, test)
     )
     judged = judged_queries(asked, test["y"], test["sample_weight"], documents)
-    groups = _by_modality(judged.queries)
+    groups = rows_by_modality(judged.queries)
     place = {x: number for number, x in enumerate(documents.ids.tolist())}
     at = np.flatnonzero(~rows.tags.is_query)
     document = np.full(len(rows.tags), -1)
@@ -116,14 +116,6 @@ def _from_parts(retriever, weights, learn, test, metric):
         found[query[seen], ranks[seen]] = gain[seen]
         means.append(judged.mean(metric, gains._replace(found=found), k))
     return means
-
-
-def _by_modality(queries):
-    """Row numbers by query modality; by None those of length zero, which have no scores."""
-    asks = np.array([as_query(name) for name in queries.tags.names])[queries.tags.codes]
-    directed = to_numpy(queries.lengths) > 0
-    groups = {name: np.flatnonzero(directed & (asks == name)) for name in np.unique(asks).tolist()}
-    return {name: at for name, at in {**groups, None: np.flatnonzero(~directed)}.items() if len(at)}
 
 
 def _fused(scores, corpus):

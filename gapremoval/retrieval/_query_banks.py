@@ -22,18 +22,18 @@ NOT_THERE = (
 
 @dataclass(frozen=True, eq=False)
 class QueryBank:
-    """Example rows of one query modality: queries, and parts of documents that stand in for them.
+    """Example rows of one query modality: queries, and fallback queries (parts of documents).
 
     Attributes
     ----------
     rows : ndarray of shape (n_rows, n_features)
         Of unit length; the queries come first.
     own : ndarray of int of shape (n_rows,)
-        The position of the document that a stand-in is a part of; -1 for queries.
+        The position of the document that a fallback query is a part of; -1 for queries.
     known : ndarray of object of shape (n_rows,)
         For a judged query the list of its documents with the largest gain, empty where nothing
-        answers it; for an unjudged one None. For a stand-in a dict: by modality, its score with
-        the other parts of its own document.
+        answers it; for an unjudged one None. For a fallback query a dict: by modality, its score
+        with the other parts of its own document.
     n_seen : int
         The number of rows that have come so far, of which these are a sample.
     """
@@ -50,7 +50,7 @@ class QueryBank:
 
 
 def make_banks(rows, document, y, ids, fusion_weight, names=None):
-    """Make a bank of each query modality that some rows belong to or can stand in for.
+    """Make a bank of each query modality that some rows are queries or fallback queries of.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
         kept = _sample(document[at], known[at], np.zeros(len(at)))
         n_seen, at = len(at), at[kept]
         unit = to_numpy(unit_rows(to_double(take_rows(values, at), values))[0])
-        stand_ins = np.flatnonzero(document[at] >= 0)
+        fallback = np.flatnonzero(document[at] >= 0)
         known_of = known[at]
-        known_of[stand_ins] = _pairs(rows, unit[stand_ins], at[stand_ins], document, fusion_weight)
+        known_of[fallback] = _pairs(rows, unit[fallback], at[fallback], document, fusion_weight)
         banks[name] = QueryBank(unit.astype(dtype), document[at], known_of, n_seen)
     return banks
 
@@ -101,15 +101,15 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
 def merge_banks(banks, positions=None):
     """Merge the banks of one query modality that came one after the other.
 
-    At most `MOST_ROWS` queries and as many stand-ins are kept: judged queries first, then the
-    newest rows, and a sample of older ones.
+    At most `MOST_ROWS` queries and as many fallback queries are kept: judged queries first, then
+    the newest rows, and a sample of older ones.
 
     Parameters
     ----------
     banks : sequence of QueryBank
         The oldest first.
     positions : ndarray of int, default=None
-        The documents that are in the corpus. Stand-ins of other documents are dropped.
+        The documents that are in the corpus. Fallback queries of other documents are dropped.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def teaching_scores(banks, documents):
     order, scores = np.argsort(positions), {}
     for name, bank in banks.items():
         # Views, and no copies of the rows.
-        (queries, stand_ins), (answers, scores_of_pairs), (_, own) = (
+        (queries, fallback), (answers, scores_of_pairs), (_, own) = (
             np.split(column, [bank.n_queries]) for column in (bank.rows, bank.known, bank.own)
         )
         if len(order):
@@ -165,7 +165,7 @@ def teaching_scores(banks, documents):
                 pairs.setdefault(modality, []).append(score)
         scores[name] = TeachingScores(
             queries,
-            stand_ins,
+            fallback,
             vectors,
             positions,
             own,
@@ -201,7 +201,7 @@ def _best_answers(relevance, ids):
 
 
 def _sample(own, known, age, seed=0):
-    """The numbers of the queries that are kept, then of the stand-ins, each ascending."""
+    """The numbers of the queries that are kept, then of the fallback queries, each ascending."""
     kept = []
     for at in (np.flatnonzero(own < 0), np.flatnonzero(own >= 0)):
         if len(at) > MOST_ROWS:
@@ -212,12 +212,12 @@ def _sample(own, known, age, seed=0):
     return np.concatenate(kept)
 
 
-def _pairs(rows, unit, stand_ins, document, fusion_weight):
-    """For each stand-in its scores with the other parts of its own document, by modality."""
-    tags, own = rows.tags, document[stand_ins]
+def _pairs(rows, unit, fallback, document, fusion_weight):
+    """For each fallback query its scores with the other parts of its own document, by modality."""
+    tags, own = rows.tags, document[fallback]
     siblings = np.flatnonzero(np.isin(document, own))
     pairs = np.array([{} for _ in own], dtype=object)
-    for name in sorted(tags[siblings].counts().keys() - tags[stand_ins].counts().keys()):
+    for name in sorted(tags[siblings].counts().keys() - tags[fallback].counts().keys()):
         at = siblings[tags.codes[siblings] == tags.names.index(name)]
         holders, holder = np.unique(document[at], return_inverse=True)
         parts = take_rows(rows.values, at), tags[at], holder

@@ -14,7 +14,9 @@ from ._ranking import rank
 
 HELD_OUT = (
     "Every document must be in the corpus that was fitted. The usual splitters hold documents "
-    "out, so cross-validate with cv=QueryKFold()."
+    "out, so cross-validate with cv=QueryKFold(). A search that draws rows, such as "
+    "HalvingGridSearchCV over n_samples, leaves documents out whatever cv is: use GridSearchCV "
+    "or FusionWeightSearchCV."
 )
 
 

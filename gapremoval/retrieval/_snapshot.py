@@ -1,6 +1,5 @@
 """The documents of a retriever as a search reads them, in a segment for each modality."""
 
-import difflib
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import NamedTuple
@@ -8,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import full_precision, take_rows, to_numpy
+from .._warnings import did_you_mean
 from ._top_k import top_k
 
 
@@ -243,11 +243,9 @@ class Snapshot:
         there = sorted({name for name, _ in self.segments})
         modality = there if modality is None else modality
         for unknown in [name for name in modality if name not in there]:
-            near = difflib.get_close_matches(str(unknown), there, 1)
             raise ValueError(
                 f"No document has the modality {unknown!r}; there are "
-                f"{', '.join(map(repr, there))}."
-                + "".join(f" Did you mean {name!r}?" for name in near)
+                f"{', '.join(map(repr, there))}.{did_you_mean(str(unknown), there)}"
             )
         return sum(s.n_live for (name, _), s in self.segments.items() if name in modality)
 

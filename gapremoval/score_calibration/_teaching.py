@@ -50,31 +50,31 @@ class Blocks(NamedTuple):
 class TeachingScores:
     """Example queries, the documents that they are compared with, and known answers.
 
-    Rows of documents stand in for queries where these are few. The documents are numbered
+    Rows of documents are fallback queries where queries are few. The documents are numbered
     from the first of the first modality to the last of the last.
 
     Attributes
     ----------
     queries : ndarray of shape (n_queries, n_features)
         Of unit length.
-    stand_ins : ndarray of shape (n_stand_ins, n_features)
+    fallback : ndarray of shape (n_fallback, n_features)
         Rows of documents, of unit length. No document but their own answers them.
     vectors : dict of str to array of shape (n, n_features), of any library
         By modality, documents of unit length.
     position : ndarray of int of shape (n_documents,)
         The position of each document in the corpus.
-    own : ndarray of int of shape (n_stand_ins,)
-        The document of each stand-in; -1 where it is not among these.
+    own : ndarray of int of shape (n_fallback,)
+        The document of each fallback query; -1 where it is not among these.
     answers : list of length n_queries of ndarray of int or None
         The documents that may be the right one of each query: empty where nothing answers it,
         None where that is unknown.
     pairs : dict of str to ndarray of float64
-        By modality, scores of stand-ins with another part of their own document: they are
+        By modality, scores of fallback queries with another part of their own document: they are
         right for certain.
     """
 
     queries: np.ndarray
-    stand_ins: np.ndarray
+    fallback: np.ndarray
     vectors: dict
     position: np.ndarray
     own: np.ndarray
@@ -86,8 +86,8 @@ class TeachingScores:
 
     @property
     def n_rows(self):
-        """The number of queries and stand-ins."""
-        return len(self.queries) + len(self.stand_ins)
+        """The number of queries and fallback queries."""
+        return len(self.queries) + len(self.fallback)
 
     @property
     def n_documents(self):
@@ -107,26 +107,26 @@ class TeachingScores:
 
     @cached_property
     def teach(self):
-        """The queries, then the stand-ins."""
-        return np.concatenate([self.queries, self.stand_ins])
+        """The queries, then the fallback queries."""
+        return np.concatenate([self.queries, self.fallback])
 
     @cached_property
     def centers(self):
-        """The means of the queries and of the stand-ins beyond sampling noise."""
-        return certain_center(self.queries), certain_center(self.stand_ins)
+        """The means of the queries and of the fallback queries beyond sampling noise."""
+        return certain_center(self.queries), certain_center(self.fallback)
 
     @cached_property
     def centered(self):
         """The scores of rows without these means: TeachingScores over the same documents."""
-        of_queries, of_stand_ins = (x.astype(self.queries.dtype) for x in self.centers)
-        queries, stand_ins = self.queries - of_queries, self.stand_ins - of_stand_ins
-        return replace(self, queries=queries, stand_ins=stand_ins)
+        of_queries, of_fallback = (x.astype(self.queries.dtype) for x in self.centers)
+        queries, fallback = self.queries - of_queries, self.fallback - of_fallback
+        return replace(self, queries=queries, fallback=fallback)
 
     def asked(self):
-        """The scores of the queries alone, or of the stand-ins where there are no queries."""
+        """The scores of the queries, or of the fallback queries where there are no queries."""
         if not len(self.queries):
             return self
-        return replace(self, stand_ins=self.stand_ins[:0], own=self.own[:0])
+        return replace(self, fallback=self.fallback[:0], own=self.own[:0])
 
     def blocks(self):
         """Yield the scores of all rows with some documents of one modality at a time.
@@ -137,10 +137,10 @@ class TeachingScores:
             The modality.
         documents : slice
             The numbers of the documents.
-        scores : ndarray of shape (n_documents_of_block, n_queries + n_stand_ins)
+        scores : ndarray of shape (n_documents_of_block, n_queries + n_fallback)
             Cosines; free to be overwritten.
         own : tuple of ndarray of int
-            Rows and columns of `scores` where a stand-in meets its own document.
+            Rows and columns of `scores` where a fallback query meets its own document.
         """
         step = min(max(self.sizes.scores // max(self.n_rows, 1), 1), self.sizes.documents)
         product = self._product_with(self.teach)
@@ -225,7 +225,7 @@ class TeachingScores:
 
         Parameters
         ----------
-        weights : ndarray of shape (n_queries + n_stand_ins,)
+        weights : ndarray of shape (n_queries + n_fallback,)
             Weights of the rows.
 
         Returns
@@ -270,8 +270,8 @@ class TeachingScores:
 
         Returns
         -------
-        first, second : ndarray of float64 of shape (n_modalities, n_queries + n_stand_ins)
-            -inf where there is no document but a stand-in's own; `second` is 0 where the
+        first, second : ndarray of float64 of shape (n_modalities, n_queries + n_fallback)
+            -inf where there is no document but a fallback query's own; `second` is 0 where the
             modality has one document.
         """
         n_queries, names = len(self.queries), list(self.segments)

@@ -56,16 +56,16 @@ def reference_lines(reference, pipe, documents, ids, queries, asks, answers=None
     scores = np.empty((0, len(place)))
     if len(queries):
         scores = pipe[:-1].transform(queries).values @ fused.T
-    stands_in = rows.modality == asks.removeprefix("query:")
-    stand_in, own = rows.values[stands_in] @ fused.T, at[stands_in]
-    stand_in[np.arange(len(own)), own] = np.nan
+    is_fallback = rows.modality == asks.removeprefix("query:")
+    fallback, own = rows.values[is_fallback] @ fused.T, at[is_fallback]
+    fallback[np.arange(len(own)), own] = np.nan
     parts = {d: v for d, v, m in zip(at, rows.values, rows.modality) if m == "image"}
-    mine = zip(own, rows.values[stands_in])
+    mine = zip(own, rows.values[is_fallback])
     pairs = [v @ parts[d] for d, v in mine if asks == "query:text" and d in parts]
     if answers is not None:
         answers = np.array([-1 if x is None else place[x] for x in answers], int)
     found = reference(
-        scores, pipe[-1].document_modality_, stand_in, ("image", pairs), answers=answers
+        scores, pipe[-1].document_modality_, fallback, ("image", pairs), answers=answers
     )
     return found[:2]
 
