@@ -103,15 +103,15 @@ def unit(rows):
 def teaching_scores(rng, counts, n_queries, n_fallback, dtype="f8", answers=None):
     """Random rows and documents; fallback queries belong to the first documents, or to none."""
     n = sum(counts.values())
-    queries, fallback, vectors = (
-        unit(rng.normal(size=(k, N_FEATURES))).astype(dtype) for k in (n_queries, n_fallback, n)
+    rows, vectors = (
+        unit(rng.normal(size=(k, N_FEATURES))).astype(dtype) for k in (n_queries + n_fallback, n)
     )
     vectors = np.split(vectors, np.cumsum([*counts.values()])[:-1])
-    own = np.arange(n_fallback) // 2  # two rows a document
-    own[own >= n] = -1
+    own = (np.arange(n_queries + n_fallback) - n_queries) // 2  # two rows a document
+    own[(own < 0) | (own >= n)] = -1
     return TeachingScores(
-        queries,
-        fallback,
+        rows,
+        n_queries,
         dict(zip(counts, vectors)),
         rng.permutation(n),
         own,
@@ -122,12 +122,11 @@ def teaching_scores(rng, counts, n_queries, n_fallback, dtype="f8", answers=None
 
 def all_scores(scores):
     """All scores at once, (n_rows, n_documents) in float64; NaN for a fallback query's own."""
-    rows = np.concatenate([scores.queries, scores.fallback]).astype(float)
     vectors = np.concatenate([np.asarray(x, float) for x in scores.vectors.values()])
-    table = rows @ vectors.T
+    table = scores.rows.astype(float) @ vectors.T
     for row, own in enumerate(scores.own):
         if own >= 0:
-            table[len(scores.queries) + row, own] = np.nan
+            table[row, own] = np.nan
     return table
 
 

@@ -192,16 +192,16 @@ class FusedScores(TeachingScores):
 
     parts: CorpusParts
 
-    def _product_with(self, teach):
-        products = self.parts.products_with(teach)
-        return lambda name, rows: self.vectors[name].scores(products[name], teach, rows)
+    def _product_with_rows(self):
+        products = self.parts.products_with(self.rows)
+        return lambda name, rows: self.vectors[name].scores(products[name], self.rows, rows)
 
     def scores_of(self, query, document):
         scores = np.empty(len(query))
-        products = self.parts.products_with(self.teach)
+        products = self.parts.products_with(self.rows)
         for name, segment in self.segments.items():
             at = np.flatnonzero((document >= segment.start) & (document < segment.stop))
-            of_queries = products[name][..., : len(self.queries)]
+            of_queries = products[name][..., : self.n_queries]
             found = self.vectors[name].scores(of_queries, self.queries)
             scores[at] = found[document[at] - segment.start, query[at]]
         return scores

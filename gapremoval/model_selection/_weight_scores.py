@@ -121,9 +121,7 @@ def _from_parts(retriever, weights, learn, test, metric):
 def _fused(scores, corpus):
     """TeachingScores with the documents of a FusedCorpus."""
     known = {field.name: getattr(scores, field.name) for field in fields(scores)}
-    fused = FusedScores(**{**known, "vectors": corpus.fused}, parts=corpus.parts)
-    vars(fused)["teach"] = scores.teach  # one array for all weights, whose products are known
-    return fused
+    return FusedScores(**{**known, "vectors": corpus.fused}, parts=corpus.parts)
 
 
 def _score_maps(corpus, calibration, banks, ids, made):
@@ -133,22 +131,17 @@ def _score_maps(corpus, calibration, banks, ids, made):
     """
     if not banks:
         return {}
-    segments = {(name, True): (fused.number, fused) for name, fused in corpus.fused.items()}
-    key = tuple(number.tobytes() for number, _ in segments.values())
+    numbers = {name: fused.number for name, fused in corpus.fused.items()}
+    key = tuple(number.tobytes() for number in numbers.values())
     if key not in made:
-        documents = {
-            name: (number, ids[number], fused) for (name, _), (number, fused) in segments.items()
-        }
+        documents = {name: (n, ids[n], corpus.fused[name]) for name, n in numbers.items()}
         made[key] = teaching_scores(banks, documents)
     teaching = {}
     for name, scores in made[key].items():
         teaching[name] = fused = _fused(scores, corpus)
         vars(fused).update(centers=scores.centers, centered=_fused(scores.centered, corpus))
     calibration = clone(calibration)
-    statistics, start = calibration.learn(teaching), 0
-    for key, (number, _) in segments.items():
-        rows = slice(start, start := start + len(number))
-        mine = {name: values[rows] for name, values in statistics.items()}
-        segments[key] = Segment({"position": number, **mine})
-    learnt = Snapshot(None, segments, calibration=calibration)
-    return {name: learnt.score_map(name).of for name in statistics}
+    statistics = calibration.learn(teaching)
+    segments = {(name, True): Segment({"position": n}) for name, n in numbers.items()}
+    documents = Snapshot(None, segments).taught(calibration, statistics)
+    return {name: documents.score_map(name).of for name in statistics}

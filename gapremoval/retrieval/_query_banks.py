@@ -149,23 +149,16 @@ def teaching_scores(banks, documents):
     )
     order, scores = np.argsort(positions), {}
     for name, bank in banks.items():
-        # Views, and no copies of the rows.
-        (queries, fallback), (answers, scores_of_pairs), (_, own) = (
-            np.split(column, [bank.n_queries]) for column in (bank.rows, bank.known, bank.own)
-        )
-        if len(order):
-            at = np.searchsorted(positions, own, sorter=order)
-            at = order[at.clip(max=len(order) - 1)]
-            own = np.where(positions[at] == own, at, -1)
-        else:
-            own = np.full(len(own), -1)
+        answers, scores_of_pairs = np.split(bank.known, [bank.n_queries])
+        there, own = np.isin(bank.own, positions), np.full(len(bank.own), -1)
+        own[there] = order[np.searchsorted(positions, bank.own[there], sorter=order)]
         pairs = {}
         for of_row in scores_of_pairs:
             for modality, score in of_row.items():
                 pairs.setdefault(modality, []).append(score)
         scores[name] = TeachingScores(
-            queries,
-            fallback,
+            bank.rows,
+            bank.n_queries,
             vectors,
             positions,
             own,

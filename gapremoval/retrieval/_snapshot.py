@@ -1,6 +1,6 @@
 """The documents of a retriever as a search reads them, in a segment for each modality."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -114,6 +114,26 @@ class Snapshot:
         if query_modality not in self.cache:
             self.cache[query_modality] = self.calibration.score_map(query_modality, self)
         return self.cache[query_modality]
+
+    def taught(self, calibration, statistics):
+        """The snapshot with a calibration, and statistics of all documents.
+
+        Parameters
+        ----------
+        calibration : ScoreCalibrator
+        statistics : dict of str to ndarray of shape (n_directed, n_statistics)
+            By query modality, in the order of `directed`. No document was removed.
+
+        Returns
+        -------
+        Snapshot
+        """
+        segments, start = dict(self.segments), 0
+        for name, segment in self.directed.items():
+            rows = slice(start, start := start + len(segment))
+            columns = {query: values[rows] for query, values in statistics.items()}
+            segments[name, True] = Segment(segment.columns | columns)
+        return replace(self, segments=segments, calibration=calibration)
 
     # All documents, in the order in which they were added.
 

@@ -136,9 +136,9 @@ class PosteriorOdds(ScoreCalibrator):
 
     def _weights(self, scores):
         """One for a query; those of the fallback queries add up to `prior_count`."""
-        n_fallback = len(scores.fallback)
-        each = self.prior_count / max(n_fallback, 1)
-        return np.concatenate([np.ones(len(scores.queries)), np.full(n_fallback, each)])
+        weights = np.ones(scores.n_rows)
+        weights[scores.n_queries :] = self.prior_count / max(len(scores.fallback), 1)
+        return weights
 
     def _document_statistics(self, scores):
         """The variance of each document's scores, its noise, and its score with the mean query."""
@@ -154,14 +154,14 @@ class PosteriorOdds(ScoreCalibrator):
         names, segments = list(scores.vectors), list(scores.segments.values())
         spread, believed, norm = self._learn_spreads(statistics, segments, self._weights(scores))
         shift = np.zeros(len(names))
-        if len(scores.queries) > 1 and not self.recenter:
+        if scores.n_queries > 1 and not self.recenter:
             shift = certain_mean(scores.mean_scores())
         prior = prior_shares(list(scores.counts.values()))
         known = self._known_shares(names)
         shares, tail = prior if known is None else known, TAIL
         pairs = [z / spread[names.index(m)] for m, z in scores.pairs.items() if m in names]
         match = right_score(np.concatenate([np.empty(0), *pairs]), self.prior_count)
-        if len(scores.queries):
+        if scores.n_queries:
             scale = [
                 1 / self._spread(statistics[segment], *of_modality)
                 for segment, *of_modality in zip(segments, spread, believed, norm)
@@ -230,7 +230,7 @@ def _own_spread(variance, spread, believed):
 def _best_scores(scores, scale, shift):
     """The best scores of each query, and where judged queries have their right document."""
     first, second = scores.best_two(scale, shift)
-    n = len(scores.queries)
+    n = scores.n_queries
     modality = np.repeat(np.arange(len(shift)), list(scores.counts.values()))
     right, right_is_first = np.full(n, -1), np.zeros(n, dtype=bool)
     judged = [i for i, documents in enumerate(scores.answers) if documents is not None]

@@ -250,8 +250,8 @@ def test_a_mean_that_queries_should_not_have_is_taken_off_every_score():
     drift = 3 * unit(rng.normal(size=(1, centered.shape[1])))[0]
     both = [PosteriorOdds(), PosteriorOdds()]
     own, drifted = (
-        odds.learn({"query:text": replace(scores, queries=queries)})["query:text"]
-        for odds, queries in zip(both, (centered, centered + drift))
+        odds.learn({"query:text": replace(scores, rows=rows)})["query:text"]
+        for odds, rows in zip(both, (centered, centered + drift))
     )
     assert own[:, 2] == pytest.approx(0)
     vectors = np.concatenate([*scores.vectors.values()])
