@@ -16,7 +16,8 @@ MOST_ROWS = 1024
 
 NOT_THERE = (
     "A score calibration learns from the right documents' scores: give None as the relevance of "
-    "a query whose answer is not in the corpus."
+    "a query whose answer is not in the corpus. Cross-validation must keep every document: use "
+    "cv=QueryKFold(), and no search that draws rows, such as HalvingGridSearchCV over n_samples."
 )
 
 

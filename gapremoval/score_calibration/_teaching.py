@@ -185,9 +185,12 @@ class TeachingScores:
         scores = np.empty(len(query))
         for name, segment in self.segments.items():
             at = np.flatnonzero((document >= segment.start) & (document < segment.stop))
-            rows = to_numpy(take_rows(self.vectors[name], document[at] - segment.start))
+            rows = self._vectors_at(name, document[at] - segment.start)
             scores[at] = np.vecdot(rows.astype(float), self.queries[query[at]].astype(float))
         return scores
+
+    def _vectors_at(self, name, rows):
+        return to_numpy(take_rows(self.vectors[name], rows))
 
     def scores_with(self, row):
         """The inner products of a row with all documents.

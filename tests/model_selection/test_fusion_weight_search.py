@@ -386,6 +386,16 @@ def test_folds_that_test_on_documents_too_are_scored_as_by_a_grid(corpus):
     assert_same_search(*both_searches(make_search(), SHARES, X, y, cv=cv))
 
 
+def test_folds_may_be_lists_of_rows_or_masks(corpus):
+    X, y = corpus
+    folds = list(QueryKFold(2).split(X))
+    masks = [tuple(np.isin(np.arange(len(X)), rows) for rows in fold) for fold in folds]
+    lists = [tuple(sorted(rows.tolist()) for rows in fold) for fold in folds]
+    for cv in (lists, masks):
+        fast, slow = both_searches(make_search(), SHARES[1:3], X, list(y), cv=cv)
+        assert_same_search(fast, slow)
+
+
 ENCODED = []
 
 

@@ -30,6 +30,7 @@ from gapremoval import (
     MixedModalityRetriever,
     ModalityGapRemover,
     QueryKFold,
+    make_search_pipeline,
     search,
 )
 from gapremoval.datasets import make_mixed_modality
@@ -258,6 +259,12 @@ def test_halving_over_the_rows_is_an_error_that_says_that_it_leaves_documents_ou
         warnings.catch_warnings(action="ignore"),
     ):
         grid.fit(*corpus)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_score_calibration_whose_documents_are_held_out_names_the_right_folds(corpus):
+    with pytest.raises(ValueError, match=r"learns from .*cv=QueryKFold\(\)"):
+        cross_val_score(make_search_pipeline(), *corpus, cv=KFold(3), error_score="raise")
 
 
 CANNOT_WORK = {"mixedmodalityretriever__fusion_weight": [{"text": 1}, 0.5]}
