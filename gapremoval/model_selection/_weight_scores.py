@@ -20,7 +20,7 @@ from . import _ranks
 from ._parts import CorpusParts, FusedScores
 from ._ranks import FusedCorpus
 
-# Products of parts with the rows that teach, which are held for all weights: 1 GiB in float32.
+# Products of parts with the example rows, which are held for all weights: 1 GiB in float32.
 MOST_PRODUCTS = 2**28
 
 
@@ -45,10 +45,10 @@ def weight_scores(retriever, weights, learn, test, metric):
     """
     calibration = retriever.score_calibration
     tags = read_modality(test["X"], test["modality"])
-    has_lines = calibration is None or (
+    is_linear = calibration is None or (
         isinstance(calibration, ScoreCalibrator) and calibration.folds
     )
-    if has_lines and tags is not None and tags.is_query.all():
+    if is_linear and tags is not None and tags.is_query.all():
         scores = _from_parts(retriever, weights, learn, test, metric)
         if scores is not None:
             return scores
@@ -61,11 +61,11 @@ def _from_parts(retriever, weights, learn, test, metric):
     first = {"fusion_weight": weights[0], "score_calibration": None}
     first = clone(retriever).set_params(**first).fit(**learn)
     documents = first._index.now
-    rows, asked = (
+    rows, tested = (
         check_rows(first, some["X"], some["modality"], known=documents.modalities)
         for some in (learn, test)
     )
-    judged = judged_queries(asked, test["y"], test["sample_weight"], documents)
+    judged = judged_queries(tested, test["y"], test["sample_weight"], documents)
     groups = rows_by_modality(judged.queries)
     place = {x: number for number, x in enumerate(documents.ids.tolist())}
     at = np.flatnonzero(~rows.tags.is_query)
@@ -75,8 +75,8 @@ def _from_parts(retriever, weights, learn, test, metric):
     banks = {}
     if retriever.score_calibration is not None:
         banks = make_banks(rows, document, y, documents.ids, weights[0], groups)
-    n_teach = sum(len(bank.own) for bank in banks.values())
-    if n_teach * len(at) > MOST_PRODUCTS:
+    n_example_rows = sum(len(bank.own) for bank in banks.values())
+    if n_example_rows * len(at) > MOST_PRODUCTS:
         return None
     parts = CorpusParts(rows[at], document[at])
     corpora = [FusedCorpus(parts, weight) for weight in weights]
@@ -95,8 +95,8 @@ def _from_parts(retriever, weights, learn, test, metric):
     rank = np.empty((len(weights), len(query)), dtype=int)
     directed = np.flatnonzero(to_numpy(judged.queries.lengths) > 0)
     queries = np.zeros(judged.queries.values.shape)
-    asked = to_double(take_rows(judged.queries.values, directed), documents.like)
-    queries[directed] = to_numpy(unit_queries(asked))
+    given = to_double(take_rows(judged.queries.values, directed), documents.like)
+    queries[directed] = to_numpy(unit_queries(given))
     step = max(_ranks.BLOCK_SIZE // sum(some.sizes.size for some in parts.of.values()), 1)
     for name, group in groups.items():
         for start in range(0, len(group), step):
@@ -125,7 +125,7 @@ def _fused(scores, corpus):
 
 
 def _score_maps(corpus, calibration, banks, ids, made):
-    """By query modality that is taught, a dict of ScoreMap by document modality.
+    """By query modality that is learned from, a dict of ScoreMap by document modality.
 
     What is the same for all weights that leave the same documents a direction is kept in `made`.
     """

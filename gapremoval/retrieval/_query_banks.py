@@ -11,7 +11,7 @@ from .._validation import compute_dtype
 from ..score_calibration._teaching import TeachingScores
 from ._fusion import fuse_rows
 
-# More rows of a kind teach little that is new.
+# More queries, or more fallback queries, teach little that is new.
 MOST_ROWS = 1024
 
 NOT_THERE = (
@@ -87,8 +87,8 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
     for name in sorted({as_query(tag) for tag in tags.counts()}):
         if names is not None and name not in names:
             continue
-        asks = np.array([as_query(tag) == name for tag in tags.names])[tags.codes]
-        at = np.flatnonzero(asks & has_direction)
+        belongs = np.array([as_query(tag) == name for tag in tags.names])[tags.codes]
+        at = np.flatnonzero(belongs & has_direction)
         kept = _sample(document[at], known[at], np.zeros(len(at)))
         n_seen, at = len(at), at[kept]
         unit = to_numpy(unit_rows(to_double(take_rows(values, at), values))[0])

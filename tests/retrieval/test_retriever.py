@@ -199,7 +199,6 @@ def test_several_modalities_are_searched_as_the_corpus_of_their_documents(calibr
 
 
 def test_modalities_of_documents_may_come_in_any_collection():
-    pandas = pytest.importorskip("pandas")
     X, ids, queries = corpus()
     retriever = MixedModalityRetriever().fit(X, ids)
     want = retriever.search(queries, document_modality="image")
@@ -207,7 +206,7 @@ def test_modalities_of_documents_may_come_in_any_collection():
         found = retriever.search(queries, document_modality=some)
         np.testing.assert_array_equal(found.ids, want.ids)
     # The operator "in" asks a Series for its index.
-    found = retriever.search(queries, document_modality=pandas.Series(["image"], index=["x"]))
+    found = retriever.search(queries, document_modality=pd.Series(["image"], index=["x"]))
     np.testing.assert_array_equal(found.ids, want.ids)
 
 
