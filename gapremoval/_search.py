@@ -249,8 +249,8 @@ def _as_queries(queries, modality, steps):
     if isinstance(queries, list) and any(map(_is_item, queries)):
         if modality is not None:
             raise ValueError(
-                "modality= is for vectors. Texts, images and Query objects say themselves what "
-                "they are."
+                "modality= is for vectors only. The modality of texts, images and Query objects is "
+                "known."
             )
         queries = [item if isinstance(item, Query) else Query(item) for item in queries]
         return queries, _tags_of_items(queries)
@@ -316,8 +316,8 @@ def _only_query_modality(fitted):
     if len(names) == 1:
         return names[0]
     raise ValueError(
-        "These vectors do not say what asks, a text or an image: pass modality='text' or the "
-        f"like. Fitted were {', '.join(map(repr, fitted))}."
+        "The modality of these vectors is not known: pass modality='text' or the like. Fitted were "
+        f"{', '.join(map(repr, fitted))}."
     )
 
 

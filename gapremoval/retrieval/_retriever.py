@@ -18,11 +18,7 @@ from .._relevance import check_ids, check_y, group_ids
 from .._validation import check_rows, compute_dtype
 from .._warnings import warn
 from ..score_calibration import ScoreCalibrator
-from ._fusion import (
-    check_fusion_weight,
-    fuse_documents,
-    warn_of_zero_length,
-)
+from ._fusion import check_fusion_weight, fuse_documents, warn_of_zero_length
 from ._index import Index
 from ._learning import calibrated, warn_of_unlearned
 from ._mean_shift import unit_means, warn_of_far_means
