@@ -47,7 +47,7 @@ class Parts:
         shape = len(codes), len(self.number)
         cell = part * shape[1] + self.document
         with full_precision(rows.values):
-            vectors, _ = fuse_rows(rows.values, tags, cell, shape[0] * shape[1], 0.5)
+            vectors, _ = fuse_rows(rows.values, tags, cell, shape[0] * shape[1])
         vectors = to_numpy(vectors).astype(np.float32, copy=False)
         lengths = to_numpy(rows.lengths)
         longest = np.zeros(shape[1])

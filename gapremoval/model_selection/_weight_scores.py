@@ -74,7 +74,7 @@ def _from_parts(retriever, weights, learn, test, metric):
     document[at] = [place[x] for x in first._document_ids(y, at, 0).tolist()]
     banks = {}
     if retriever.score_calibration is not None:
-        banks = make_banks(rows, document, y, documents.ids, weights[0], groups)
+        banks = make_banks(rows, document, y, documents.ids, groups)
     n_example_rows = sum(len(bank.own) for bank in banks.values())
     if n_example_rows * len(at) > MOST_PRODUCTS:
         return None

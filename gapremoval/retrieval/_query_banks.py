@@ -50,7 +50,7 @@ class QueryBank:
         return int(np.count_nonzero(self.own < 0))
 
 
-def make_banks(rows, document, y, ids, fusion_weight, names=None):
+def make_banks(rows, document, y, ids, names=None):
     """Make a bank of each query modality that some rows are queries or fallback queries of.
 
     Parameters
@@ -63,8 +63,6 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
         The relevance of queries.
     ids : ndarray of shape (n_documents,)
         The ids that the relevance may name.
-    fusion_weight : float or dict of str to float
-        See `MixedModalityRetriever`.
     names : collection of str, default=None
         The query modalities to make banks of; by default all.
 
@@ -94,7 +92,7 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
         unit = to_numpy(unit_rows(to_double(take_rows(values, at), values))[0])
         fallback = np.flatnonzero(document[at] >= 0)
         known_of = known[at]
-        known_of[fallback] = _pairs(rows, unit[fallback], at[fallback], document, fusion_weight)
+        known_of[fallback] = _pairs(rows, unit[fallback], at[fallback], document)
         banks[name] = QueryBank(unit.astype(dtype), document[at], known_of, n_seen)
     return banks
 
@@ -206,7 +204,7 @@ def _sample(own, known, age, seed=0):
     return np.concatenate(kept)
 
 
-def _pairs(rows, unit, fallback, document, fusion_weight):
+def _pairs(rows, unit, fallback, document):
     """For each fallback query its scores with the other parts of its own document, by modality."""
     tags, own = rows.tags, document[fallback]
     siblings = np.flatnonzero(np.isin(document, own))
@@ -215,7 +213,7 @@ def _pairs(rows, unit, fallback, document, fusion_weight):
         at = siblings[tags.codes[siblings] == tags.names.index(name)]
         holders, holder = np.unique(document[at], return_inverse=True)
         parts = take_rows(rows.values, at), tags[at], holder
-        vectors, has_direction = fuse_rows(*parts, len(holders), fusion_weight)
+        vectors, has_direction = fuse_rows(*parts, len(holders))
         of_own = np.searchsorted(holders, own).clip(max=len(holders) - 1)
         paired = np.flatnonzero((holders[of_own] == own) & has_direction[of_own])
         other = to_numpy(take_rows(vectors, of_own[paired])).astype(float)

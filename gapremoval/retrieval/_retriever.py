@@ -493,7 +493,7 @@ class MixedModalityRetriever(GapEstimator):
             position = np.full(len(tags), -1)
             position[at] = now.next_position + document
             answers = np.concatenate([now.ids, ids]) if len(at) < len(tags) else ids
-            banks = make_banks(rows, position, y, answers, self.fusion_weight)
+            banks = make_banks(rows, position, y, answers)
             after = calibrated(index, banks, added, gone, calibration)
             warn_of_unlearned(after, list(filter(is_query, tags.counts())))
         seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
@@ -540,7 +540,8 @@ class MixedModalityRetriever(GapEstimator):
         state = super().__getstate__()
         state.pop("_lock", None)
         if "_index" in state:
-            # Otherwise a shallow copy would change together with this retriever.
+            # Without what is kept to add documents fast, and so that a shallow copy does not
+            # change together with this retriever.
             state["_index"] = Index(self._index.now)
         return state
 

@@ -246,8 +246,9 @@ def test_modalities_one_after_the_other_give_no_number_where_only_parts_are_held
 
 def test_one_row_out_gives_no_number(corpus):
     X, y = corpus
-    scores, _ = quietly(lambda: cross_val_score(make_search(), X[:90], y[:90], cv=LeaveOneOut()))
-    assert np.isnan(scores[~is_query(X[:90])]).all()
+    X, y = X[50:90], y[50:90]
+    scores, _ = quietly(lambda: cross_val_score(make_search(), X, y, cv=LeaveOneOut()))
+    assert np.isnan(scores[~is_query(X)]).all()
 
 
 def test_halving_over_the_rows_is_an_error_that_says_that_it_leaves_documents_out(corpus):
