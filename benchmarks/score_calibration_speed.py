@@ -1,6 +1,6 @@
 """What does a score calibration cost, at fit and at search, beside the bare matrix product?
 
-Drawn unit vectors in float32; 1,024 queries and as many stand-ins teach each query modality.
+Drawn unit vectors in float32; 1,024 queries and as many fallback queries teach each query modality.
 
 usage: python benchmarks/score_calibration_speed.py [--documents 200000] [--rounds 5]
 """
@@ -35,7 +35,7 @@ def main():
     plain = MixedModalityRetriever()
     odds = MixedModalityRetriever(score_calibration=PosteriorOdds())
     asked = EmbeddingArray(queries[:N_ASKED], "query:text")
-    # The rows that teach: queries and stand-ins of text, stand-ins of image.
+    # The rows that teach: queries and fallback queries of text, fallback queries of image.
     teaching = rows[: 3 * N_TEACH]
 
     def product():

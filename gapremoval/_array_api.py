@@ -7,7 +7,7 @@ from mmap import mmap
 import array_api_compat
 import array_api_compat.numpy
 import numpy as np
-from array_api_compat import device, is_array_api_obj, is_numpy_array, is_torch_array
+from array_api_compat import device, is_array_api_obj, is_torch_array
 
 # Number of values in a temporary array. Blocks of this size stay in the caches and keep the
 # promise of at most one output and 64 MiB; accelerators want fewer and larger steps.
@@ -128,7 +128,7 @@ def row_spans(values, multiple=1):
 def take_rows(values, rows, axis=0):
     """Index the rows of an array of any library with a slice, mask or index array."""
     forward = isinstance(rows, slice) and (rows.step is None or rows.step > 0)
-    if is_numpy_array(values) or forward:
+    if isinstance(values, np.ndarray) or forward:
         return values[(slice(None),) * axis + (rows, ...)]
     xp, place = namespace_and_device(values)
     # torch takes no negative strides.
@@ -146,7 +146,7 @@ def as_slice(positions):
 
 def kth_largest(rows, k):
     """The k-th largest value of each row, shape (n_rows,)."""
-    if is_numpy_array(rows):
+    if isinstance(rows, np.ndarray):
         return np.partition(rows, -k, axis=1)[:, -k]
     if is_torch_array(rows):
         return rows.topk(k, dim=1, sorted=False).values.amin(dim=1)
@@ -183,14 +183,16 @@ def row_sums(rows):
 def row_products(rows, others):
     """Inner products of the rows of two arrays, shape (n_rows,); equal for equal rows."""
     # torch's vecdot is a matrix product, in which CUDA may use TF32.
-    return np.vecdot(rows, others) if is_numpy_array(rows) else row_sums(rows * others)
+    return np.vecdot(rows, others) if isinstance(rows, np.ndarray) else row_sums(rows * others)
 
 
 def row_lengths(rows):
     """Euclidean length of each row, as returned by `unit_rows`."""
     _, lengths, factors = _in_range(rows)
+    if factors is None:
+        return lengths
     with np.errstate(over="ignore"):
-        return lengths if factors is None else lengths * factors
+        return lengths * factors
 
 
 def unit_rows(rows):
@@ -252,7 +254,7 @@ def divisible_rows(rows, kept=None, lengths=None):
 
 def divide_rows(rows, divisors, out):
     """Divide each row by its divisor, and write the result to `out`."""
-    if is_numpy_array(rows):
+    if isinstance(rows, np.ndarray):
         np.divide(rows, divisors[:, None], out=out, casting="same_kind")
     else:
         out[...] = array_namespace(rows).astype(rows / divisors[:, None], out.dtype, copy=False)

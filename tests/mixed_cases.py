@@ -100,18 +100,18 @@ def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def teaching_scores(rng, counts, n_queries, n_stand_ins, dtype="f8", answers=None):
-    """Random rows and documents; stand-ins belong to the first documents, or to none."""
+def teaching_scores(rng, counts, n_queries, n_fallback, dtype="f8", answers=None):
+    """Random rows and documents; fallback queries belong to the first documents, or to none."""
     n = sum(counts.values())
-    queries, stand_ins, vectors = (
-        unit(rng.normal(size=(k, N_FEATURES))).astype(dtype) for k in (n_queries, n_stand_ins, n)
+    rows, vectors = (
+        unit(rng.normal(size=(k, N_FEATURES))).astype(dtype) for k in (n_queries + n_fallback, n)
     )
     vectors = np.split(vectors, np.cumsum([*counts.values()])[:-1])
-    own = np.arange(n_stand_ins) // 2  # two rows a document
-    own[own >= n] = -1
+    own = (np.arange(n_queries + n_fallback) - n_queries) // 2  # two rows a document
+    own[(own < 0) | (own >= n)] = -1
     return TeachingScores(
-        queries,
-        stand_ins,
+        rows,
+        n_queries,
         dict(zip(counts, vectors)),
         rng.permutation(n),
         own,
@@ -121,13 +121,12 @@ def teaching_scores(rng, counts, n_queries, n_stand_ins, dtype="f8", answers=Non
 
 
 def all_scores(scores):
-    """All scores at once, (n_rows, n_documents) in float64; NaN for a stand-in's own."""
-    rows = np.concatenate([scores.queries, scores.stand_ins]).astype(float)
+    """All scores at once, (n_rows, n_documents) in float64; NaN for a fallback query's own."""
     vectors = np.concatenate([np.asarray(x, float) for x in scores.vectors.values()])
-    table = rows @ vectors.T
-    for stand_in, own in enumerate(scores.own):
+    table = scores.rows.astype(float) @ vectors.T
+    for row, own in enumerate(scores.own):
         if own >= 0:
-            table[len(scores.queries) + stand_in, own] = np.nan
+            table[row, own] = np.nan
     return table
 
 

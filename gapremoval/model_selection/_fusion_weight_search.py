@@ -10,10 +10,11 @@ from sklearn.base import _fit_context, clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import indexable
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params
 
 from .._modality import Tags
 from .._search import split_steps, transform_steps
@@ -192,7 +193,8 @@ class FusionWeightSearchCV(GridSearchCV):
                 path,
                 weights,
                 self.scoring,
-                (X, y),
+                X,
+                y,
                 fold,
                 fit_params,
                 routed["scorer"]["score"],
@@ -245,14 +247,12 @@ def _path_to_retriever(estimator):
     return path
 
 
-def _score_fold(estimator, path, weights, scoring, rows, fold, fit_params, score_params, named):
+def _score_fold(estimator, path, weights, scoring, X, y, fold, fit_params, score_params, named):
     """The score of each weight in one fold."""
-    start, n_rows = time.perf_counter(), len(rows[1])
-    (X, y), (X_test, y_test) = ([_taken(part, at) for part in rows] for at in fold)
-    fit_params, score_params = (
-        {name: _of_rows(value, at, n_rows) for name, value in params.items()}
-        for params, at in zip((fit_params, score_params), fold)
-    )
+    start, (train, test) = time.perf_counter(), fold
+    fit_params = _check_method_params(X, fit_params, train)
+    score_params = _check_method_params(X, score_params, test)
+    X, X_test, y, y_test = (_safe_indexing(part, at) for part in (X, y) for at in fold)
     modality = _routed(estimator, path, "fit", fit_params).get("modality")
     if scoring is None:
         score_params = _routed(estimator, path, "score", score_params)
@@ -282,19 +282,6 @@ def _score_fold(estimator, path, weights, scoring, rows, fold, fit_params, score
             f"{time.perf_counter() - start:.1f} s, best {weights[best]!r} with {scores[best]:.4f}"
         )
     return scores
-
-
-def _taken(entries, rows):
-    """Some entries of a list, array, frame or EmbeddingArray."""
-    if hasattr(entries, "iloc"):
-        return entries.iloc[rows]
-    return entries[rows] if hasattr(entries, "shape") else [entries[row] for row in rows.tolist()]
-
-
-def _of_rows(value, rows, n_rows):
-    """The entries of some metadata for some rows; unchanged if it has no entry per row."""
-    is_one = isinstance(value, str) or not hasattr(value, "__len__") or len(value) != n_rows
-    return value if is_one else _taken(value, rows)
 
 
 def _routed(estimator, path, method, params):

@@ -47,7 +47,7 @@ class Parts:
         shape = len(codes), len(self.number)
         cell = part * shape[1] + self.document
         with full_precision(rows.values):
-            vectors, _ = fuse_rows(rows.values, tags, cell, shape[0] * shape[1], 0.5)
+            vectors, _ = fuse_rows(rows.values, tags, cell, shape[0] * shape[1])
         vectors = to_numpy(vectors).astype(np.float32, copy=False)
         lengths = to_numpy(rows.lengths)
         longest = np.zeros(shape[1])
@@ -156,9 +156,14 @@ class FusedParts:
         self.shape = len(self.number), parts.vectors.shape[-1]
 
     def __array__(self, dtype=None, copy=None):
-        """Their unit vectors."""
-        vectors, _ = self.parts.fuse(np.arange(len(self.parts.number))[self.at], self.weight)
+        vectors = self.fuse(np.arange(self.shape[0]))
         return vectors.astype(dtype or vectors.dtype)
+
+    def fuse(self, some):
+        """The unit vectors of some of these documents, which may repeat."""
+        some, place = np.unique(some, return_inverse=True)
+        at = np.arange(len(self.parts.number))[self.at][some]
+        return self.parts.fuse(at, self.weight)[0][place]
 
     def scores(self, products, queries, rows=slice(None)):
         """The cosines of some of these documents with queries.
@@ -181,7 +186,7 @@ class FusedParts:
         scores = np.matmul(self.factors[:, rows].T[:, None], of_document)[:, 0]
         short = np.flatnonzero(self.is_short[rows])
         if len(short):
-            vectors, _ = self.parts.fuse(at[short], self.weight)
+            vectors = self.parts.fuse(at[short], self.weight)[0]
             scores[short] = vectors.astype(scores.dtype) @ queries.T.astype(scores.dtype)
         return scores
 
@@ -192,19 +197,12 @@ class FusedScores(TeachingScores):
 
     parts: CorpusParts
 
-    def _product_with(self, teach):
-        products = self.parts.products_with(teach)
-        return lambda name, rows: self.vectors[name].scores(products[name], teach, rows)
+    def _product_with_rows(self):
+        products = self.parts.products_with(self.rows)
+        return lambda name, rows: self.vectors[name].scores(products[name], self.rows, rows)
 
-    def scores_of(self, query, document):
-        scores = np.empty(len(query))
-        products = self.parts.products_with(self.teach)
-        for name, segment in self.segments.items():
-            at = np.flatnonzero((document >= segment.start) & (document < segment.stop))
-            of_queries = products[name][..., : len(self.queries)]
-            found = self.vectors[name].scores(of_queries, self.queries)
-            scores[at] = found[document[at] - segment.start, query[at]]
-        return scores
+    def _vectors_at(self, name, rows):
+        return self.vectors[name].fuse(rows)
 
     def scores_with(self, row):
         scores = np.zeros(self.n_documents)

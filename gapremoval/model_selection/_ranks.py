@@ -107,9 +107,9 @@ class FusedCorpus:
         for start, stop, parts in zip(
             self.parts.starts, self.parts.starts[1:], self.parts.of.values()
         ):
-            mine = np.flatnonzero((fused >= start) & (fused < stop))
-            if len(mine):
-                vectors[mine] = parts.fuse(fused[mine] - start, self.weight)[0]
+            inside = np.flatnonzero((fused >= start) & (fused < stop))
+            if len(inside):
+                vectors[inside] = parts.fuse(fused[inside] - start, self.weight)[0]
         cosines = np.empty(columns.shape)
         for rows in row_blocks(np.broadcast_to(query[:, None], (len(query), queries.shape[1]))):
             for side, of in zip(cosines, place.reshape(columns.shape)):

@@ -6,12 +6,12 @@ import numpy as np
 from sklearn.base import clone
 
 from .._array_api import take_rows, to_double, to_numpy
-from .._modality import as_query
 from .._relevance import check_y
 from .._threads import threaded_map
 from .._validation import check_rows, read_modality
 from ..metrics._ranking import Gains, get_ranking_metric
 from ..retrieval._query_banks import make_banks, teaching_scores
+from ..retrieval._ranking import rows_by_modality
 from ..retrieval._scoring import judged_queries, score_queries
 from ..retrieval._snapshot import Segment, Snapshot
 from ..retrieval._top_k import unit_queries
@@ -20,7 +20,7 @@ from . import _ranks
 from ._parts import CorpusParts, FusedScores
 from ._ranks import FusedCorpus
 
-# Products of parts with the rows that teach, which are held for all weights: 1 GiB in float32.
+# Products of parts with the example rows, which are held for all weights: 1 GiB in float32.
 MOST_PRODUCTS = 2**28
 
 
@@ -45,10 +45,10 @@ def weight_scores(retriever, weights, learn, test, metric):
     """
     calibration = retriever.score_calibration
     tags = read_modality(test["X"], test["modality"])
-    has_lines = calibration is None or (
+    is_linear = calibration is None or (
         isinstance(calibration, ScoreCalibrator) and calibration.folds
     )
-    if has_lines and tags is not None and tags.is_query.all():
+    if is_linear and tags is not None and tags.is_query.all():
         scores = _from_parts(retriever, weights, learn, test, metric)
         if scores is not None:
             return scores
@@ -61,12 +61,12 @@ def _from_parts(retriever, weights, learn, test, metric):
     first = {"fusion_weight": weights[0], "score_calibration": None}
     first = clone(retriever).set_params(**first).fit(**learn)
     documents = first._index.now
-    rows, asked = (
+    rows, tested = (
         check_rows(first, some["X"], some["modality"], known=documents.modalities)
         for some in (learn, test)
     )
-    judged = judged_queries(asked, test["y"], test["sample_weight"], documents)
-    groups = _by_modality(judged.queries)
+    judged = judged_queries(tested, test["y"], test["sample_weight"], documents)
+    groups = rows_by_modality(judged.queries)
     place = {x: number for number, x in enumerate(documents.ids.tolist())}
     at = np.flatnonzero(~rows.tags.is_query)
     document = np.full(len(rows.tags), -1)
@@ -74,9 +74,9 @@ def _from_parts(retriever, weights, learn, test, metric):
     document[at] = [place[x] for x in first._document_ids(y, at, 0).tolist()]
     banks = {}
     if retriever.score_calibration is not None:
-        banks = make_banks(rows, document, y, documents.ids, weights[0], groups)
-    n_teach = sum(len(bank.own) for bank in banks.values())
-    if n_teach * len(at) > MOST_PRODUCTS:
+        banks = make_banks(rows, document, y, documents.ids, groups)
+    n_example_rows = sum(len(bank.own) for bank in banks.values())
+    if n_example_rows * len(at) > MOST_PRODUCTS:
         return None
     parts = CorpusParts(rows[at], document[at])
     corpora = [FusedCorpus(parts, weight) for weight in weights]
@@ -95,8 +95,8 @@ def _from_parts(retriever, weights, learn, test, metric):
     rank = np.empty((len(weights), len(query)), dtype=int)
     directed = np.flatnonzero(to_numpy(judged.queries.lengths) > 0)
     queries = np.zeros(judged.queries.values.shape)
-    asked = to_double(take_rows(judged.queries.values, directed), documents.like)
-    queries[directed] = to_numpy(unit_queries(asked))
+    given = to_double(take_rows(judged.queries.values, directed), documents.like)
+    queries[directed] = to_numpy(unit_queries(given))
     step = max(_ranks.BLOCK_SIZE // sum(some.sizes.size for some in parts.of.values()), 1)
     for name, group in groups.items():
         for start in range(0, len(group), step):
@@ -118,45 +118,30 @@ def _from_parts(retriever, weights, learn, test, metric):
     return means
 
 
-def _by_modality(queries):
-    """Row numbers by query modality; by None those of length zero, which have no scores."""
-    asks = np.array([as_query(name) for name in queries.tags.names])[queries.tags.codes]
-    directed = to_numpy(queries.lengths) > 0
-    groups = {name: np.flatnonzero(directed & (asks == name)) for name in np.unique(asks).tolist()}
-    return {name: at for name, at in {**groups, None: np.flatnonzero(~directed)}.items() if len(at)}
-
-
 def _fused(scores, corpus):
     """TeachingScores with the documents of a FusedCorpus."""
     known = {field.name: getattr(scores, field.name) for field in fields(scores)}
-    fused = FusedScores(**{**known, "vectors": corpus.fused}, parts=corpus.parts)
-    vars(fused)["teach"] = scores.teach  # one array for all weights, whose products are known
-    return fused
+    return FusedScores(**{**known, "vectors": corpus.fused}, parts=corpus.parts)
 
 
 def _score_maps(corpus, calibration, banks, ids, made):
-    """By query modality that is taught, a dict of ScoreMap by document modality.
+    """By query modality that is learned from, a dict of ScoreMap by document modality.
 
     What is the same for all weights that leave the same documents a direction is kept in `made`.
     """
     if not banks:
         return {}
-    segments = {(name, True): (fused.number, fused) for name, fused in corpus.fused.items()}
-    key = tuple(number.tobytes() for number, _ in segments.values())
+    numbers = {name: fused.number for name, fused in corpus.fused.items()}
+    key = tuple(number.tobytes() for number in numbers.values())
     if key not in made:
-        documents = {
-            name: (number, ids[number], fused) for (name, _), (number, fused) in segments.items()
-        }
+        documents = {name: (n, ids[n], corpus.fused[name]) for name, n in numbers.items()}
         made[key] = teaching_scores(banks, documents)
     teaching = {}
     for name, scores in made[key].items():
         teaching[name] = fused = _fused(scores, corpus)
         vars(fused).update(centers=scores.centers, centered=_fused(scores.centered, corpus))
     calibration = clone(calibration)
-    statistics, start = calibration.learn(teaching), 0
-    for key, (number, _) in segments.items():
-        rows = slice(start, start := start + len(number))
-        mine = {name: values[rows] for name, values in statistics.items()}
-        segments[key] = Segment({"position": number, **mine})
-    learnt = Snapshot(None, segments, calibration=calibration)
-    return {name: learnt.score_map(name).of for name in statistics}
+    statistics = calibration.learn(teaching)
+    segments = {(name, True): Segment({"position": n}) for name, n in numbers.items()}
+    documents = Snapshot(None, segments).taught(calibration, statistics)
+    return {name: documents.score_map(name).of for name in statistics}

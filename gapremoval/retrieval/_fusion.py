@@ -243,7 +243,7 @@ def modalities_of(tags, document, n_documents):
     return tuple(names.tolist()), code[kind]
 
 
-def fuse_rows(values, tags, document, n_documents, fusion_weight):
+def fuse_rows(values, tags, document, n_documents, fusion_weight=0.5):
     """Average the rows of each modality of a document, add them by weight, scale to unit length.
 
     Five photos of a document weigh as much as one. Parts are not normalized. Sums are computed
@@ -258,8 +258,8 @@ def fuse_rows(values, tags, document, n_documents, fusion_weight):
     document : ndarray of int of shape (n_rows,)
         The document of each row, below `n_documents`, or -1; every document has a row.
     n_documents : int
-    fusion_weight : float or dict of str to float
-        See `modality_weights`.
+    fusion_weight : float or dict of str to float, default=0.5
+        See `modality_weights`. It does not matter for rows of a single modality.
 
     Returns
     -------

@@ -29,12 +29,6 @@ class Index:
         # The position of each id; None where the table is to be made anew.
         self._positions = None
 
-    def __getstate__(self):
-        return {"now": self.now}
-
-    def __setstate__(self, state):
-        self.__init__(state["now"])
-
     def changed(self, documents, statistics, gone=()):
         """The snapshot with new documents and without others, which no search sees yet.
 

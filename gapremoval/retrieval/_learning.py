@@ -7,7 +7,6 @@ from sklearn.base import clone
 from .._warnings import warn
 from ._index import compacted
 from ._query_banks import merge_banks, teaching_scores
-from ._snapshot import Segment
 
 # More banks than this, of rows that came after the learning, are merged.
 MOST_BANKS = 8
@@ -73,12 +72,8 @@ def learned(snapshot, calibration, banks):
         name: [segment.columns[column] for column in ("position", "id", "vectors")]
         for name, segment in snapshot.directed.items()
     }
-    statistics, start = calibration.learn(teaching_scores(bank, directed)), 0
-    for name, segment in snapshot.directed.items():
-        rows = slice(start, start := start + len(segment))
-        columns = {query: values[rows] for query, values in statistics.items()}
-        segments[name, True] = Segment(segment.columns | columns)
-    return replace(snapshot, segments=segments, calibration=calibration, banks=(bank,))
+    statistics = calibration.learn(teaching_scores(bank, directed))
+    return replace(snapshot.taught(calibration, statistics), banks=(bank,))
 
 
 def _merged(banks, positions=None):

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from .._array_api import array_namespace, beside, full_precision, row_blocks, to_numpy
-from .._validation import compute_dtype
 from .._warnings import warn
-from ..calibration._moments import pool_means
+from ..calibration._moments import pool_means, unit_moments
 
 # The squared distance of the means that is not explained by sampling, as a part of the squared
 # length of a row; and the distance in standard errors.
@@ -14,19 +12,9 @@ FAR, N_ERRORS = 1 / 4, 3
 
 def unit_means(rows):
     """The number and the mean of the rows of each modality, brought to unit length: two dicts."""
-    values, tags, lengths = rows.values, rows.tags, to_numpy(rows.lengths)
-    xp, dtype, n_names = array_namespace(values), compute_dtype(values), len(tags.names)
-    counts, sums = np.zeros(n_names, dtype=int), np.zeros((n_names, values.shape[1]))
-    with full_precision(values):
-        for some in row_blocks(values):
-            # The reciprocals of other lengths might not be finite.
-            usable = (lengths[some] > 1e-18) & (lengths[some] < 1e18)
-            weights = (tags.codes[some] == np.arange(n_names)[:, None]) & usable
-            counts += weights.sum(axis=1)
-            weights = weights / np.where(usable, lengths[some], 1)
-            block = xp.astype(values[some, ...], dtype, copy=False)
-            sums += to_numpy(xp.matmul(beside(weights, block, dtype), block))
-    found = [(name, int(n), total / n) for name, n, total in zip(tags.names, counts, sums) if n]
+    names = rows.tags.names
+    counts, means, _ = unit_moments(rows.values, rows.tags.codes, [True] * len(names))
+    found = [(name, int(n), mean) for name, n, mean in zip(names, counts, means) if n]
     return {name: n for name, n, _ in found}, {name: mean for name, _, mean in found}
 
 

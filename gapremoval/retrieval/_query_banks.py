@@ -11,29 +11,30 @@ from .._validation import compute_dtype
 from ..score_calibration._teaching import TeachingScores
 from ._fusion import fuse_rows
 
-# More rows of a kind teach little that is new.
+# More queries, or more fallback queries, teach little that is new.
 MOST_ROWS = 1024
 
 NOT_THERE = (
     "A score calibration learns from the right documents' scores: give None as the relevance of "
-    "a query whose answer is not in the corpus."
+    "a query whose answer is not in the corpus. Cross-validation must keep every document: use "
+    "cv=QueryKFold(), and no search that draws rows, such as HalvingGridSearchCV over n_samples."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class QueryBank:
-    """Example rows of one query modality: queries, and parts of documents that stand in for them.
+    """Example rows of one query modality: queries, and fallback queries (parts of documents).
 
     Attributes
     ----------
     rows : ndarray of shape (n_rows, n_features)
         Of unit length; the queries come first.
     own : ndarray of int of shape (n_rows,)
-        The position of the document that a stand-in is a part of; -1 for queries.
+        The position of the document that a fallback query is a part of; -1 for queries.
     known : ndarray of object of shape (n_rows,)
         For a judged query the list of its documents with the largest gain, empty where nothing
-        answers it; for an unjudged one None. For a stand-in a dict: by modality, its score with
-        the other parts of its own document.
+        answers it; for an unjudged one None. For a fallback query a dict: by modality, its score
+        with the other parts of its own document.
     n_seen : int
         The number of rows that have come so far, of which these are a sample.
     """
@@ -49,8 +50,8 @@ class QueryBank:
         return int(np.count_nonzero(self.own < 0))
 
 
-def make_banks(rows, document, y, ids, fusion_weight, names=None):
-    """Make a bank of each query modality that some rows belong to or can stand in for.
+def make_banks(rows, document, y, ids, names=None):
+    """Make a bank of each query modality that some rows are queries or fallback queries of.
 
     Parameters
     ----------
@@ -62,8 +63,6 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
         The relevance of queries.
     ids : ndarray of shape (n_documents,)
         The ids that the relevance may name.
-    fusion_weight : float or dict of str to float
-        See `MixedModalityRetriever`.
     names : collection of str, default=None
         The query modalities to make banks of; by default all.
 
@@ -86,14 +85,14 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
     for name in sorted({as_query(tag) for tag in tags.counts()}):
         if names is not None and name not in names:
             continue
-        asks = np.array([as_query(tag) == name for tag in tags.names])[tags.codes]
-        at = np.flatnonzero(asks & has_direction)
+        belongs = np.array([as_query(tag) == name for tag in tags.names])[tags.codes]
+        at = np.flatnonzero(belongs & has_direction)
         kept = _sample(document[at], known[at], np.zeros(len(at)))
         n_seen, at = len(at), at[kept]
         unit = to_numpy(unit_rows(to_double(take_rows(values, at), values))[0])
-        stand_ins = np.flatnonzero(document[at] >= 0)
+        fallback = np.flatnonzero(document[at] >= 0)
         known_of = known[at]
-        known_of[stand_ins] = _pairs(rows, unit[stand_ins], at[stand_ins], document, fusion_weight)
+        known_of[fallback] = _pairs(rows, unit[fallback], at[fallback], document)
         banks[name] = QueryBank(unit.astype(dtype), document[at], known_of, n_seen)
     return banks
 
@@ -101,15 +100,15 @@ def make_banks(rows, document, y, ids, fusion_weight, names=None):
 def merge_banks(banks, positions=None):
     """Merge the banks of one query modality that came one after the other.
 
-    At most `MOST_ROWS` queries and as many stand-ins are kept: judged queries first, then the
-    newest rows, and a sample of older ones.
+    At most `MOST_ROWS` queries and as many fallback queries are kept: judged queries first, then
+    the newest rows, and a sample of older ones.
 
     Parameters
     ----------
     banks : sequence of QueryBank
         The oldest first.
     positions : ndarray of int, default=None
-        The documents that are in the corpus. Stand-ins of other documents are dropped.
+        The documents that are in the corpus. Fallback queries of other documents are dropped.
 
     Returns
     -------
@@ -149,23 +148,16 @@ def teaching_scores(banks, documents):
     )
     order, scores = np.argsort(positions), {}
     for name, bank in banks.items():
-        # Views, and no copies of the rows.
-        (queries, stand_ins), (answers, scores_of_pairs), (_, own) = (
-            np.split(column, [bank.n_queries]) for column in (bank.rows, bank.known, bank.own)
-        )
-        if len(order):
-            at = np.searchsorted(positions, own, sorter=order)
-            at = order[at.clip(max=len(order) - 1)]
-            own = np.where(positions[at] == own, at, -1)
-        else:
-            own = np.full(len(own), -1)
+        answers, scores_of_pairs = np.split(bank.known, [bank.n_queries])
+        there, own = np.isin(bank.own, positions), np.full(len(bank.own), -1)
+        own[there] = order[np.searchsorted(positions, bank.own[there], sorter=order)]
         pairs = {}
         for of_row in scores_of_pairs:
             for modality, score in of_row.items():
                 pairs.setdefault(modality, []).append(score)
         scores[name] = TeachingScores(
-            queries,
-            stand_ins,
+            bank.rows,
+            bank.n_queries,
             vectors,
             positions,
             own,
@@ -201,7 +193,7 @@ def _best_answers(relevance, ids):
 
 
 def _sample(own, known, age, seed=0):
-    """The numbers of the queries that are kept, then of the stand-ins, each ascending."""
+    """The numbers of the queries that are kept, then of the fallback queries, each ascending."""
     kept = []
     for at in (np.flatnonzero(own < 0), np.flatnonzero(own >= 0)):
         if len(at) > MOST_ROWS:
@@ -212,16 +204,16 @@ def _sample(own, known, age, seed=0):
     return np.concatenate(kept)
 
 
-def _pairs(rows, unit, stand_ins, document, fusion_weight):
-    """For each stand-in its scores with the other parts of its own document, by modality."""
-    tags, own = rows.tags, document[stand_ins]
+def _pairs(rows, unit, fallback, document):
+    """For each fallback query its scores with the other parts of its own document, by modality."""
+    tags, own = rows.tags, document[fallback]
     siblings = np.flatnonzero(np.isin(document, own))
     pairs = np.array([{} for _ in own], dtype=object)
-    for name in sorted(tags[siblings].counts().keys() - tags[stand_ins].counts().keys()):
+    for name in sorted(tags[siblings].counts().keys() - tags[fallback].counts().keys()):
         at = siblings[tags.codes[siblings] == tags.names.index(name)]
         holders, holder = np.unique(document[at], return_inverse=True)
         parts = take_rows(rows.values, at), tags[at], holder
-        vectors, has_direction = fuse_rows(*parts, len(holders), fusion_weight)
+        vectors, has_direction = fuse_rows(*parts, len(holders))
         of_own = np.searchsorted(holders, own).clip(max=len(holders) - 1)
         paired = np.flatnonzero((holders[of_own] == own) & has_direction[of_own])
         other = to_numpy(take_rows(vectors, of_own[paired])).astype(float)

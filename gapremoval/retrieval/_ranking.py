@@ -54,25 +54,21 @@ def rank(documents, queries, k, *, modality=None, with_odds=False):
     -------
     Ranking
     """
-    values, tags, lengths = queries.values, queries.tags, to_numpy(queries.lengths)
+    values, n_queries = queries.values, len(queries.tags)
     n_documents, rest = documents.count(modality), documents.positions_of(False, modality)
     n_found, n_best = min(k, n_documents), min(k, n_documents - len(rest))
-    scores, positions = np.zeros((len(tags), n_found)), np.empty((len(tags), n_found), np.int64)
-    probabilities, evidence = np.full(scores.shape, np.nan), np.full(len(tags), np.nan)
-    if n_zero := int(np.count_nonzero(lengths == 0)):
+    scores, positions = np.zeros((n_queries, n_found)), np.empty((n_queries, n_found), np.int64)
+    probabilities, evidence = np.full(scores.shape, np.nan), np.full(n_queries, np.nan)
+    groups = rows_by_modality(queries)
+    if len(zero := groups.pop(None, ())):
         warn(
-            f"{n_zero} quer{'ies have' if n_zero > 1 else 'y has'} length zero and so no "
+            f"{len(zero)} quer{'ies have' if len(zero) > 1 else 'y has'} length zero and so no "
             "direction: the result is the corpus in its own order, with score 0.",
         )
         in_order = np.concatenate([documents.positions_of(True, modality), rest])
-        positions[lengths == 0] = in_order[:k]
-    asking = {}
-    for code in np.unique(tags.codes[lengths > 0]).tolist():
-        rows = np.flatnonzero((tags.codes == code) & (lengths > 0))
-        asking.setdefault(as_query(tags.names[code]), []).append(rows)
-    for name, rows in asking.items():
-        rows = np.sort(np.concatenate(rows))
-        some = values if len(rows) == len(tags) else take_rows(values, rows)
+        positions[zero] = in_order[:k]
+    for name, rows in groups.items():
+        some = values if len(rows) == n_queries else take_rows(values, rows)
         score_map, best = documents.score_map(name), (rows, slice(n_best))
         scores[rows, n_best:] = 0 if score_map is None else score_map.lowest
         positions[rows, n_best:] = rest[: n_found - n_best]
@@ -87,6 +83,24 @@ def rank(documents, queries, k, *, modality=None, with_odds=False):
                 nearest = partial(documents.calibration.nearest, documents, query_modality=name)
             scores[best], positions[best] = nearest(some, k, modality=modality)
     return Ranking(scores, positions, probabilities, evidence)
+
+
+def rows_by_modality(queries):
+    """Row numbers by query modality; by None those of queries of length zero.
+
+    Parameters
+    ----------
+    queries : Rows
+
+    Returns
+    -------
+    dict of str or None to ndarray of int
+    """
+    tags, directed = queries.tags, to_numpy(queries.lengths) > 0
+    names = [as_query(name) for name in tags.names]
+    name_of = np.array(names)[tags.codes]
+    masks = {name: directed & (name_of == name) for name in names} | {None: ~directed}
+    return {name: np.flatnonzero(mask) for name, mask in masks.items() if mask.any()}
 
 
 def _nearest_with_odds(documents, queries, k, score_map, modality):
@@ -151,6 +165,6 @@ def evidence(scores, tops, slope):
 
 
 def _mean_of_next(scores):
-    """The mean score of the ten documents after the best."""
+    """The mean score of the ten documents after the best; 0 if there are none."""
     following = scores[:, 1 : N_NEXT + 1]
-    return following.mean(axis=1) if following.shape[1] else np.zeros(len(scores))
+    return following.sum(axis=1) / max(following.shape[1], 1)

@@ -170,7 +170,16 @@ class MixedModalityRetriever(GapEstimator):
             names unknown documents and there is a score calibration to learn from it.
         """
         with self._writing, self._fitting() as twin:
-            twin._index = twin._indexed(X, y, modality)
+            rows = check_rows(twin, X, modality, reset=True)
+            if rows.tags.is_query.all():
+                raise ValueError(
+                    f"All {len(rows.tags)} rows are queries, so there is no document to index. "
+                    "Documents have a plain modality such as 'text' or 'image'."
+                )
+            xp, place = namespace_and_device(rows.values)
+            shape, dtype = (0, rows.values.shape[1]), compute_dtype(rows.values)
+            twin._index = Index(Snapshot(xp.empty(shape, dtype=dtype, device=place)))
+            twin._add(rows, y)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -216,7 +225,7 @@ class MixedModalityRetriever(GapEstimator):
             if not hasattr(self, "_index"):
                 return self.fit(X, y, modality=modality)
             rows = check_rows(self, X, modality, known=self.modalities_)
-            self._add(self._index, rows, y, replace)
+            self._add(rows, y, replace)
         return self
 
     def remove(self, ids):
@@ -462,24 +471,11 @@ class MixedModalityRetriever(GapEstimator):
         """The lock that one thread holds while it changes the corpus."""
         return vars(self).setdefault("_lock", RLock())
 
-    def _indexed(self, X, y, modality):
-        """A new index of the documents among the rows, which also learns from the queries."""
-        rows = check_rows(self, X, modality, reset=True)
-        if rows.tags.is_query.all():
-            raise ValueError(
-                f"All {len(rows.tags)} rows are queries, so there is no document to index. "
-                "Documents have a plain modality such as 'text' or 'image'."
-            )
-        xp, place = namespace_and_device(rows.values)
-        dtype, shape = compute_dtype(rows.values), (0, rows.values.shape[1])
-        index = Index(Snapshot(xp.empty(shape, dtype=dtype, device=place)))
-        self._add(index, rows, y)
-        return index
-
-    def _add(self, index, rows, y, replaces=False):
-        """Add the documents among checked rows to an index, and learn from the queries."""
+    def _add(self, rows, y, replaces=False):
+        """Index the documents among checked rows, and learn from the queries."""
         check_fusion_weight(self.fusion_weight)
-        now, tags, at = index.now, rows.tags, np.flatnonzero(~rows.tags.is_query)
+        index, now = self._index, self._index.now
+        tags, at = rows.tags, np.flatnonzero(~rows.tags.is_query)
         parts = rows[as_slice(at)]  # refuses NaN and infinity in all rows
         y = None if y is None else check_y(y, len(tags))
         _warn_of_no_ids(y, parts.tags.counts())
@@ -497,7 +493,7 @@ class MixedModalityRetriever(GapEstimator):
             position = np.full(len(tags), -1)
             position[at] = now.next_position + document
             answers = np.concatenate([now.ids, ids]) if len(at) < len(tags) else ids
-            banks = make_banks(rows, position, y, answers, self.fusion_weight)
+            banks = make_banks(rows, position, y, answers)
             after = calibrated(index, banks, added, gone, calibration)
             warn_of_unlearned(after, list(filter(is_query, tags.counts())))
         seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
@@ -524,10 +520,11 @@ class MixedModalityRetriever(GapEstimator):
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
-        if isinstance(document_modality, str):
-            document_modality = [document_modality]
-        if document_modality is not None and not len(document_modality):
-            raise ValueError("document_modality is empty: give a modality, or None for all.")
+        if document_modality is not None:
+            is_one = isinstance(document_modality, str)
+            document_modality = [document_modality] if is_one else list(document_modality)
+            if not document_modality:
+                raise ValueError("document_modality is empty: give a modality, or None for all.")
         documents = self._index.now
         rows = check_rows(self, X, modality, known=documents.modalities)
         if not rows.tags.is_query.any() and any(map(is_query, documents.modalities)):
@@ -543,7 +540,8 @@ class MixedModalityRetriever(GapEstimator):
         state = super().__getstate__()
         state.pop("_lock", None)
         if "_index" in state:
-            # Otherwise a shallow copy would change together with this retriever.
+            # Without what is kept to add documents fast, and so that a shallow copy does not
+            # change together with this retriever.
             state["_index"] = Index(self._index.now)
         return state
 

@@ -14,7 +14,9 @@ from ._ranking import rank
 
 HELD_OUT = (
     "Every document must be in the corpus that was fitted. The usual splitters hold documents "
-    "out, so cross-validate with cv=QueryKFold()."
+    "out, so cross-validate with cv=QueryKFold(). A search that draws rows, such as "
+    "HalvingGridSearchCV over n_samples, leaves documents out whatever cv is: use GridSearchCV "
+    "or FusionWeightSearchCV."
 )
 
 
@@ -96,10 +98,10 @@ def judged_queries(rows, y, sample_weight, documents):
     if y is None:
         raise ValueError("score needs y: the relevance of the queries.")
     is_query, n_rows = rows.tags.is_query, len(rows.tags)
-    y, asks, at = check_y(y, n_rows), np.flatnonzero(is_query), np.flatnonzero(~is_query)
+    y, at_queries, at = check_y(y, n_rows), np.flatnonzero(is_query), np.flatnonzero(~is_query)
     ids = check_ids(y[at], at)
     check_known(ids.tolist(), documents.ids, what="y of the document rows", advice=HELD_OUT)
-    relevance = check_relevance(y[asks].tolist())
+    relevance = check_relevance(y[at_queries].tolist())
     judged = np.array([answer is not None for answer in relevance], dtype=bool)
     if not judged.any():
         raise ValueError(
@@ -109,7 +111,10 @@ def judged_queries(rows, y, sample_weight, documents):
         )
     if len(at):
         _check_parts(rows[as_slice(at)], ids, documents)
-    asks, relevance = asks[judged], [answer for answer in relevance if answer is not None]
+    at_queries, relevance = (
+        at_queries[judged],
+        [answer for answer in relevance if answer is not None],
+    )
     named = (document for gains in relevance for document in gains)
     check_known(named, documents.ids, what="relevance", advice=HELD_OUT)
     weights = None
@@ -119,13 +124,13 @@ def judged_queries(rows, y, sample_weight, documents):
             raise ValueError(
                 f"sample_weight has shape {weights.shape} for {n_rows} rows: give one a row."
             )
-        weights = weights[asks]
+        weights = weights[at_queries]
         if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0):
             raise ValueError(
                 "sample_weight must be finite and at least 0 for every judged query, and above 0 "
                 "for one."
             )
-    return Judged(rows[asks], relevance, weights)
+    return Judged(rows[at_queries], relevance, weights)
 
 
 def _check_parts(rows, ids, documents):

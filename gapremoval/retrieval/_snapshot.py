@@ -1,13 +1,13 @@
 """The documents of a retriever as a search reads them, in a segment for each modality."""
 
-import difflib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from .._array_api import full_precision, take_rows, to_numpy
+from .._warnings import did_you_mean
 from ._top_k import top_k
 
 
@@ -114,6 +114,26 @@ class Snapshot:
         if query_modality not in self.cache:
             self.cache[query_modality] = self.calibration.score_map(query_modality, self)
         return self.cache[query_modality]
+
+    def taught(self, calibration, statistics):
+        """The snapshot with a calibration, and statistics of all documents.
+
+        Parameters
+        ----------
+        calibration : ScoreCalibrator
+        statistics : dict of str to ndarray of shape (n_directed, n_statistics)
+            By query modality, in the order of `directed`. No document was removed.
+
+        Returns
+        -------
+        Snapshot
+        """
+        segments, start = dict(self.segments), 0
+        for name, segment in self.directed.items():
+            rows = slice(start, start := start + len(segment))
+            columns = {query: values[rows] for query, values in statistics.items()}
+            segments[name, True] = Segment(segment.columns | columns)
+        return replace(self, segments=segments, calibration=calibration)
 
     # All documents, in the order in which they were added.
 
@@ -243,11 +263,9 @@ class Snapshot:
         there = sorted({name for name, _ in self.segments})
         modality = there if modality is None else modality
         for unknown in [name for name in modality if name not in there]:
-            near = difflib.get_close_matches(str(unknown), there, 1)
             raise ValueError(
                 f"No document has the modality {unknown!r}; there are "
-                f"{', '.join(map(repr, there))}."
-                + "".join(f" Did you mean {name!r}?" for name in near)
+                f"{', '.join(map(repr, there))}.{did_you_mean(str(unknown), there)}"
             )
         return sum(s.n_live for (name, _), s in self.segments.items() if name in modality)
 

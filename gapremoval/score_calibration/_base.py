@@ -28,10 +28,11 @@ class ScoreCalibrator(BaseEstimator):
     Notes
     -----
     A subclass overrides up to three methods. Their argument `scores` stands for the cosines of
-    the example queries with the documents, which are never held all at once: it has
-    ``queries``, an array of shape (n_queries, n_features) of unit rows, ``vectors``, a dict of
-    arrays of shape (n_documents, n_features) by document modality, and ``blocks()``, which
-    yields the cosines block by block.
+    the example queries with the documents, which are never held all at once: it has ``rows``,
+    an array of shape (n_rows, n_features) of unit rows, of which the first ``n_queries`` are
+    queries and the others fallback queries, ``vectors``, a dict of arrays of shape
+    (n_documents, n_features) by document modality, and ``blocks()``, which yields the cosines
+    block by block.
 
     ``_document_statistics(scores)``
         An array of shape (n_documents, n_statistics). By default it has no column.

@@ -251,10 +251,7 @@ class QBNorm(ScoreCalibrator):
     def _learn(self, scores, statistics):
         scores = scores.asked()
         own = np.where(scores.own < 0, -1, scores.position[scores.own])
-        return {
-            "bank_": scores.teach,
-            "own_": np.concatenate([np.full(len(scores.queries), -1), own]),
-        }
+        return {"bank_": scores.rows, "own_": own}
 
     def _score_map(self, query_modality, modality, statistics, n_documents):
         return np.ones(len(statistics)), -statistics[:, 0]

@@ -36,8 +36,8 @@ class BestScores:
     Attributes
     ----------
     first, second : ndarray of shape (n_queries, n_modalities)
-    sure_wrong : ndarray of shape (n_stand_ins, n_modalities)
-        The best scores of stand-ins, which no document answers.
+    sure_wrong : ndarray of shape (n_fallback, n_modalities)
+        The best scores of fallback queries, which no document answers.
     right : ndarray of int of shape (n_queries,)
         The modality of the right document; -1 where it is unknown, -2 where no document
         answers.
@@ -147,7 +147,8 @@ def fit_shares(best, prior, match, prior_count, shares=None):
     match : RightScore
         Prior of the right score.
     prior_count : float
-        Weight of all stand-ins together, or without them of the prior tail, in pseudo-queries.
+        Weight of all fallback queries together, or without them of the prior tail, in
+        pseudo-queries.
     shares : ndarray of shape (n_modalities,), default=None
         Known shares, which are kept.
 

@@ -33,21 +33,21 @@ class PosteriorOdds(ScoreCalibrator):
     N_m its number of documents. All of it is learned from queries without labels, by EM over
     each query's best and second-best score in every modality. Judged queries, if there are
     any, are counted as judged. Where queries are few or missing, the documents' own rows of
-    the query modality serve as stand-ins.
+    the query modality serve as fallback queries.
 
     Parameters
     ----------
     prior_count : float, default=16.0
-        Weight of the priors and of all stand-ins together, in pseudo-queries, above 0. With
-        as many real queries, both have the same weight.
+        Weight of the priors and of all fallback queries together, in pseudo-queries, above 0.
+        With as many real queries, both have the same weight.
     hubness : float in [0, 1], default=1/3
         How much a document's own spread matters beside that of its modality, as an exponent.
         With 0 all documents of a modality have the same spread.
     recenter : bool, default=True
-        Whether to subtract the remaining mean of the queries, and that of the stand-ins,
-        before learning. It is zero when the gap was removed with the corpus's own means, and
-        not when they came from elsewhere. Of the queries' mean only the part beyond sampling
-        noise is subtracted. With False each modality's mean score is subtracted instead.
+        Whether to subtract the remaining mean of the queries, and that of the fallback
+        queries, before learning. It is zero when the gap was removed with the corpus's own
+        means, and not when they came from elsewhere. Of the queries' mean only the part beyond
+        sampling noise is subtracted. With False each modality's mean score is subtracted instead.
     answer_share : dict of str to float, default=None
         The share of queries that each document modality answers, above 0, if it is known.
         Normalized to a sum of 1. By default the shares are learned.
@@ -93,7 +93,7 @@ class PosteriorOdds(ScoreCalibrator):
     ``exp(slope * score)``, normalized over the documents, is the probability that a document
     answers, given that one of them does.
 
-    At least two rows, queries and stand-ins together, are needed to learn about a query
+    At least two rows, queries and fallback queries together, are needed to learn about a query
     modality.
 
     The page on posterior odds in the documentation has the derivation, what was tried, and the
@@ -135,10 +135,10 @@ class PosteriorOdds(ScoreCalibrator):
         self.answer_share = answer_share
 
     def _weights(self, scores):
-        """One for a query; those of the stand-ins add up to `prior_count`."""
-        n_stand_ins = len(scores.stand_ins)
-        each = self.prior_count / max(n_stand_ins, 1)
-        return np.concatenate([np.ones(len(scores.queries)), np.full(n_stand_ins, each)])
+        """One for a query; those of the fallback queries add up to `prior_count`."""
+        weights = np.ones(scores.n_rows)
+        weights[scores.n_queries :] = self.prior_count / max(len(scores.fallback), 1)
+        return weights
 
     def _document_statistics(self, scores):
         """The variance of each document's scores, its noise, and its score with the mean query."""
@@ -154,14 +154,14 @@ class PosteriorOdds(ScoreCalibrator):
         names, segments = list(scores.vectors), list(scores.segments.values())
         spread, believed, norm = self._learn_spreads(statistics, segments, self._weights(scores))
         shift = np.zeros(len(names))
-        if len(scores.queries) > 1 and not self.recenter:
+        if scores.n_queries > 1 and not self.recenter:
             shift = certain_mean(scores.mean_scores())
         prior = prior_shares(list(scores.counts.values()))
         known = self._known_shares(names)
         shares, tail = prior if known is None else known, TAIL
         pairs = [z / spread[names.index(m)] for m, z in scores.pairs.items() if m in names]
         match = right_score(np.concatenate([np.empty(0), *pairs]), self.prior_count)
-        if len(scores.queries):
+        if scores.n_queries:
             scale = [
                 1 / self._spread(statistics[segment], *of_modality)
                 for segment, *of_modality in zip(segments, spread, believed, norm)
@@ -230,7 +230,7 @@ def _own_spread(variance, spread, believed):
 def _best_scores(scores, scale, shift):
     """The best scores of each query, and where judged queries have their right document."""
     first, second = scores.best_two(scale, shift)
-    n = len(scores.queries)
+    n = scores.n_queries
     modality = np.repeat(np.arange(len(shift)), list(scores.counts.values()))
     right, right_is_first = np.full(n, -1), np.zeros(n, dtype=bool)
     judged = [i for i, documents in enumerate(scores.answers) if documents is not None]

@@ -50,31 +50,31 @@ class Blocks(NamedTuple):
 class TeachingScores:
     """Example queries, the documents that they are compared with, and known answers.
 
-    Rows of documents stand in for queries where these are few. The documents are numbered
+    Rows of documents are fallback queries where queries are few. The documents are numbered
     from the first of the first modality to the last of the last.
 
     Attributes
     ----------
-    queries : ndarray of shape (n_queries, n_features)
-        Of unit length.
-    stand_ins : ndarray of shape (n_stand_ins, n_features)
-        Rows of documents, of unit length. No document but their own answers them.
+    rows : ndarray of shape (n_rows, n_features)
+        The queries, then the fallback queries, of unit length. No document but its own answers
+        a fallback query.
+    n_queries : int
     vectors : dict of str to array of shape (n, n_features), of any library
         By modality, documents of unit length.
     position : ndarray of int of shape (n_documents,)
         The position of each document in the corpus.
-    own : ndarray of int of shape (n_stand_ins,)
-        The document of each stand-in; -1 where it is not among these.
+    own : ndarray of int of shape (n_rows,)
+        The document of each fallback query; -1 where it is not among these, and for queries.
     answers : list of length n_queries of ndarray of int or None
         The documents that may be the right one of each query: empty where nothing answers it,
         None where that is unknown.
     pairs : dict of str to ndarray of float64
-        By modality, scores of stand-ins with another part of their own document: they are
+        By modality, scores of fallback queries with another part of their own document: they are
         right for certain.
     """
 
-    queries: np.ndarray
-    stand_ins: np.ndarray
+    rows: np.ndarray
+    n_queries: int
     vectors: dict
     position: np.ndarray
     own: np.ndarray
@@ -86,8 +86,18 @@ class TeachingScores:
 
     @property
     def n_rows(self):
-        """The number of queries and stand-ins."""
-        return len(self.queries) + len(self.stand_ins)
+        """The number of queries and fallback queries."""
+        return len(self.rows)
+
+    @property
+    def queries(self):
+        """The queries."""
+        return self.rows[: self.n_queries]
+
+    @property
+    def fallback(self):
+        """The fallback queries."""
+        return self.rows[self.n_queries :]
 
     @property
     def n_documents(self):
@@ -106,27 +116,22 @@ class TeachingScores:
         return {name: slice(*span) for name, span in zip(self.vectors, pairwise(stops))}
 
     @cached_property
-    def teach(self):
-        """The queries, then the stand-ins."""
-        return np.concatenate([self.queries, self.stand_ins])
-
-    @cached_property
     def centers(self):
-        """The means of the queries and of the stand-ins beyond sampling noise."""
-        return certain_center(self.queries), certain_center(self.stand_ins)
+        """The means of the queries and of the fallback queries beyond sampling noise."""
+        return certain_center(self.queries), certain_center(self.fallback)
 
     @cached_property
     def centered(self):
         """The scores of rows without these means: TeachingScores over the same documents."""
-        of_queries, of_stand_ins = (x.astype(self.queries.dtype) for x in self.centers)
-        queries, stand_ins = self.queries - of_queries, self.stand_ins - of_stand_ins
-        return replace(self, queries=queries, stand_ins=stand_ins)
+        of_queries, of_fallback = (x.astype(self.rows.dtype) for x in self.centers)
+        rows = np.concatenate([self.queries - of_queries, self.fallback - of_fallback])
+        return replace(self, rows=rows)
 
     def asked(self):
-        """The scores of the queries alone, or of the stand-ins where there are no queries."""
-        if not len(self.queries):
+        """The scores of the queries, or of the fallback queries where there are no queries."""
+        if not self.n_queries:
             return self
-        return replace(self, stand_ins=self.stand_ins[:0], own=self.own[:0])
+        return replace(self, rows=self.queries, own=self.own[: self.n_queries])
 
     def blocks(self):
         """Yield the scores of all rows with some documents of one modality at a time.
@@ -137,30 +142,30 @@ class TeachingScores:
             The modality.
         documents : slice
             The numbers of the documents.
-        scores : ndarray of shape (n_documents_of_block, n_queries + n_stand_ins)
+        scores : ndarray of shape (n_documents_of_block, n_rows)
             Cosines; free to be overwritten.
         own : tuple of ndarray of int
-            Rows and columns of `scores` where a stand-in meets its own document.
+            Rows and columns of `scores` where a fallback query meets its own document.
         """
         step = min(max(self.sizes.scores // max(self.n_rows, 1), 1), self.sizes.documents)
-        product = self._product_with(self.teach)
+        product = self._product_with_rows()
         for name, segment in self.segments.items():
             for first in range(segment.start, segment.stop, step):
                 documents = slice(first, min(first + step, segment.stop))
                 rows = slice(first - segment.start, documents.stop - segment.start)
                 at = np.flatnonzero((self.own >= first) & (self.own < documents.stop))
-                own = self.own[at] - first, len(self.queries) + at
-                yield name, documents, product(name, rows), own
+                yield name, documents, product(name, rows), (self.own[at] - first, at)
 
-    def _product_with(self, teach):
-        """A function of a modality and a slice: the products of those documents with rows."""
+    def _product_with_rows(self):
+        """A function of a modality and a slice: the products of those documents with the rows."""
 
         def product(name, rows):
             vectors = self.vectors[name]
             xp, dtype = array_namespace(vectors), compute_dtype(vectors)
             with full_precision(vectors):
                 block = xp.astype(vectors[rows, ...], dtype, copy=False)
-                return to_numpy(xp.matmul(block, xp.matrix_transpose(beside(teach, block, dtype))))
+                across = xp.matrix_transpose(beside(self.rows, block, dtype))
+                return to_numpy(xp.matmul(block, across))
 
         return product
 
@@ -180,9 +185,12 @@ class TeachingScores:
         scores = np.empty(len(query))
         for name, segment in self.segments.items():
             at = np.flatnonzero((document >= segment.start) & (document < segment.stop))
-            rows = to_numpy(take_rows(self.vectors[name], document[at] - segment.start))
+            rows = self._vectors_at(name, document[at] - segment.start)
             scores[at] = np.vecdot(rows.astype(float), self.queries[query[at]].astype(float))
         return scores
+
+    def _vectors_at(self, name, rows):
+        return to_numpy(take_rows(self.vectors[name], rows))
 
     def scores_with(self, row):
         """The inner products of a row with all documents.
@@ -215,9 +223,9 @@ class TeachingScores:
         ndarray of float64 of shape (n_queries, n_modalities)
             Modalities in the order of `segments`.
         """
-        n_queries, sums = len(self.queries), dict.fromkeys(self.segments, 0)
+        sums = dict.fromkeys(self.segments, 0)
         for name, _, scores, _ in self.blocks():
-            sums[name] += scores[:, :n_queries].sum(axis=0, dtype=float)
+            sums[name] += scores[:, : self.n_queries].sum(axis=0, dtype=float)
         return np.stack([total / self.counts[name] for name, total in sums.items()], axis=1)
 
     def spreads(self, weights):
@@ -225,7 +233,7 @@ class TeachingScores:
 
         Parameters
         ----------
-        weights : ndarray of shape (n_queries + n_stand_ins,)
+        weights : ndarray of shape (n_rows,)
             Weights of the rows.
 
         Returns
@@ -270,15 +278,15 @@ class TeachingScores:
 
         Returns
         -------
-        first, second : ndarray of float64 of shape (n_modalities, n_queries + n_stand_ins)
-            -inf where there is no document but a stand-in's own; `second` is 0 where the
+        first, second : ndarray of float64 of shape (n_modalities, n_rows)
+            -inf where there is no document but a fallback query's own; `second` is 0 where the
             modality has one document.
         """
-        n_queries, names = len(self.queries), list(self.segments)
+        names = list(self.segments)
         first, second = np.full((2, len(names), self.n_rows), -np.inf)
         for name, documents, scores, own in self.blocks():
             m = names.index(name)
-            scores[:, :n_queries] -= shift[m].astype(scores.dtype)
+            scores[:, : self.n_queries] -= shift[m].astype(scores.dtype)
             scores *= scale[documents, None].astype(scores.dtype)
             scores[own] = -np.inf
             best, next_best = _best_two(scores)

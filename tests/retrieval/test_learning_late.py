@@ -98,7 +98,7 @@ def test_after_a_removal_queries_teach_about_what_is_left():
     assert_same_results(fresh.search(queries), retriever.search(queries), 1e-9)
 
 
-def test_a_document_that_was_replaced_stands_in_with_its_new_rows():
+def test_a_document_that_was_replaced_gives_its_new_rows_as_fallback_queries():
     retriever, queries = fitted()
     documents, asked, ids, relevance = small_corpus()
     new = EmbeddingArray(np.random.default_rng(8).normal(size=(1, N_FEATURES)), "text")

@@ -1,4 +1,4 @@
-"""What teaches a score calibration: queries, judged or not, stand-ins, known shares."""
+"""What teaches a score calibration: queries, judged or not, fallback queries, known shares."""
 
 import numpy as np
 import pytest
@@ -130,7 +130,7 @@ def test_a_sample_of_many_rows_is_seeded_and_keeps_what_is_judged():
     retriever = MixedModalityRetriever(score_calibration=PosteriorOdds()).fit(X, y)
     bank = retriever._index.now.banks[0]["query:text"]
     assert (bank.rows.shape, bank.n_queries) == ((2 * MOST_ROWS, N_FEATURES), MOST_ROWS)
-    queries, stand_ins = np.split(bank.rows, 2)
+    queries, fallback = np.split(bank.rows, 2)
     answers = bank.known[:MOST_ROWS]
     assert [answer for answer in answers if answer is not None] == [["text0"], [], ["image0"]]
     directions = X.values / np.linalg.norm(X.values, axis=1, keepdims=True)
@@ -138,7 +138,7 @@ def test_a_sample_of_many_rows_is_seeded_and_keeps_what_is_judged():
     assert {1120, 1400, 2309} < set(rows)
     assert (np.diff(rows) > 0).all()
     assert set(X.modality[rows]) == {"query:text"}
-    rows = (stand_ins @ directions.T).argmax(axis=1)
+    rows = (fallback @ directions.T).argmax(axis=1)
     assert rows.tolist() == bank.own[MOST_ROWS:].tolist()
     assert len(set(rows)) == MOST_ROWS
     other = retriever._index.now.banks[0]["query:image"]
@@ -164,7 +164,7 @@ def test_tags_of_many_modalities_and_of_several_parts_are_taught():
     X = EmbeddingArray(rng.normal(size=(len(tags), N_FEATURES)), tags)
     retriever = MixedModalityRetriever(200, score_calibration=PosteriorOdds())
     retriever.fit(X, [*range(155), *[None] * 4])
-    # The one row of each other modality would stand in for itself alone.
+    # The one row of each other modality would be a fallback query for itself alone.
     shares = retriever.score_calibration_.answer_share_
     assert set(shares) == {"query:image+text", "query:text"}
     for asks, values in shares.items():
@@ -175,7 +175,7 @@ def test_tags_of_many_modalities_and_of_several_parts_are_taught():
 
 
 @pytest.mark.filterwarnings("ignore:.*array without modalities:UserWarning")
-def test_rows_without_tags_stand_in_for_queries_of_their_kind():
+def test_rows_without_tags_are_fallback_queries_of_their_modality():
     rows = np.random.default_rng(0).normal(size=(20, N_FEATURES))
     retriever = MixedModalityRetriever(20, score_calibration=PosteriorOdds()).fit(rows)
     assert set(retriever.score_calibration_.slope_) == {"query:unknown"}

@@ -198,6 +198,18 @@ def test_several_modalities_are_searched_as_the_corpus_of_their_documents(calibr
     np.testing.assert_array_equal(*(found.ids for found in images))
 
 
+def test_modalities_of_documents_may_come_in_any_collection():
+    X, ids, queries = corpus()
+    retriever = MixedModalityRetriever().fit(X, ids)
+    want = retriever.search(queries, document_modality="image")
+    for some in (("image",), {"image"}, iter(["image"]), np.array(["image"])):
+        found = retriever.search(queries, document_modality=some)
+        np.testing.assert_array_equal(found.ids, want.ids)
+    # The operator "in" asks a Series for its index.
+    found = retriever.search(queries, document_modality=pd.Series(["image"], index=["x"]))
+    np.testing.assert_array_equal(found.ids, want.ids)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

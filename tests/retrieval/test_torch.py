@@ -80,12 +80,12 @@ def test_answers_are_those_of_numpy(device, seed, n_distinct, dtype, weight, k):
 @devices
 @given(seed=st.integers(0, 2**32 - 1), n_distinct=st.sampled_from([1, 20, None]), data=st.data())
 def test_no_batch_and_no_block_size_changes_a_digit(device, seed, n_distinct, data):
-    X, _, queries = corpus(seed, 200, 33, n_distinct)
+    X, _, queries = corpus(seed, 40, 9, n_distinct, n_queries=4)
     documents, asked = (
         torch.nn.functional.normalize(tensors(x, device).values) for x in (X, queries)
     )
     want = top_k(asked, documents, 5)
-    blocks, numbers = st.integers(1, 300), st.integers(1, 3000)
+    blocks, numbers = st.integers(1, 60), st.integers(1, 600)
     steps = _top_k.Steps(
         *(data.draw(x) for x in (blocks, numbers, numbers, numbers)),
         groups=data.draw(blocks),

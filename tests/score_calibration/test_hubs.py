@@ -98,7 +98,7 @@ def test_documents_that_come_or_go_leave_what_a_fit_to_the_rest_gives(
         np.testing.assert_allclose(scores_of(shrunk, asked), scores_of(part, asked), atol=1e-6)
 
 
-def test_stand_ins_leave_out_their_own_document_also_when_others_are_removed(
+def test_fallback_queries_leave_out_their_own_document_also_when_others_are_removed(
     make_corpus, scores_of
 ):
     corpus = make_corpus(n_documents=12)
@@ -111,7 +111,7 @@ def test_stand_ins_leave_out_their_own_document_also_when_others_are_removed(
     cosines, bank = corpus.cosines[:, kept], bank[:, kept]
     n_rows = np.isfinite(bank).sum(axis=0)
     in_order = -np.sort(-bank, axis=0)
-    # Four stand-ins: the tenth best of a document is its last but its own.
+    # Four fallback queries: the tenth best of a document is its last but its own.
     means = [row[:n].mean() for row, n in zip(in_order.T, n_rows)]
     want = {
         NearestNeighborNormalization(): cosines - 0.75 * in_order[0],

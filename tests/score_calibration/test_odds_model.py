@@ -23,7 +23,7 @@ positive = st.floats(1e-12, 1e3)
 
 
 def best_scores(first, second, wrong=None, right=None, right_is_first=None):
-    """BestScores without stand-ins and judgements, unless they are given."""
+    """BestScores without fallback queries and judgements, unless they are given."""
     first, second = np.asarray(first, float), np.asarray(second, float)
     n, n_modalities = first.shape
     return BestScores(
@@ -52,7 +52,7 @@ def any_best_scores(draw, sizes=FINITE):
     two = draw(hnp.arrays(float, (2, n, n_modalities), elements=elements))
     wrong = draw(hnp.arrays(float, (n_wrong, n_modalities), elements=elements))
     if draw(st.booleans()):
-        wrong[:1] = -np.inf  # a stand-in that met no document but its own
+        wrong[:1] = -np.inf  # a fallback query that met no document but its own
     right = draw(hnp.arrays(int, n, elements=st.integers(-2, n_modalities - 1)))
     is_first = draw(hnp.arrays(bool, n))
     return best_scores(two.max(axis=0), two.min(axis=0), wrong, right, is_first)

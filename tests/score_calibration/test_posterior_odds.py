@@ -56,16 +56,16 @@ def reference_lines(reference, pipe, documents, ids, queries, asks, answers=None
     scores = np.empty((0, len(place)))
     if len(queries):
         scores = pipe[:-1].transform(queries).values @ fused.T
-    stands_in = rows.modality == asks.removeprefix("query:")
-    stand_in, own = rows.values[stands_in] @ fused.T, at[stands_in]
-    stand_in[np.arange(len(own)), own] = np.nan
+    is_fallback = rows.modality == asks.removeprefix("query:")
+    fallback, own = rows.values[is_fallback] @ fused.T, at[is_fallback]
+    fallback[np.arange(len(own)), own] = np.nan
     parts = {d: v for d, v, m in zip(at, rows.values, rows.modality) if m == "image"}
-    mine = zip(own, rows.values[stands_in])
+    mine = zip(own, rows.values[is_fallback])
     pairs = [v @ parts[d] for d, v in mine if asks == "query:text" and d in parts]
     if answers is not None:
         answers = np.array([-1 if x is None else place[x] for x in answers], int)
     found = reference(
-        scores, pipe[-1].document_modality_, stand_in, ("image", pairs), answers=answers
+        scores, pipe[-1].document_modality_, fallback, ("image", pairs), answers=answers
     )
     return found[:2]
 
@@ -250,8 +250,8 @@ def test_a_mean_that_queries_should_not_have_is_taken_off_every_score():
     drift = 3 * unit(rng.normal(size=(1, centered.shape[1])))[0]
     both = [PosteriorOdds(), PosteriorOdds()]
     own, drifted = (
-        odds.learn({"query:text": replace(scores, queries=queries)})["query:text"]
-        for odds, queries in zip(both, (centered, centered + drift))
+        odds.learn({"query:text": replace(scores, rows=rows)})["query:text"]
+        for odds, rows in zip(both, (centered, centered + drift))
     )
     assert own[:, 2] == pytest.approx(0)
     vectors = np.concatenate([*scores.vectors.values()])

@@ -45,7 +45,7 @@ def test_scores_are_those_of_the_closed_form(make_corpus, seed):
         np.testing.assert_allclose(corpus.scores(calibration), want, atol=1e-6)
 
 
-def test_without_queries_the_texts_stand_in_each_without_its_own_document(make_corpus, scores_of):
+def test_without_queries_the_texts_are_asked_each_without_its_own_document(make_corpus, scores_of):
     corpus = make_corpus()
     is_text = corpus.documents.modality == "text"
     texts = corpus.documents[is_text]

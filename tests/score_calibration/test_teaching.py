@@ -20,9 +20,9 @@ def some_teaching(draw, min_rows=0, dtypes=("f4", "f8")):
     names = draw(st.lists(st.sampled_from(MODALITIES), min_size=1, max_size=4, unique=True))
     counts = {name: draw(st.integers(1, 12)) for name in sorted(names)}
     n_queries = draw(st.integers(0, 9))
-    n_stand_ins = draw(st.integers(max(min_rows - n_queries, 0), 9))
+    n_fallback = draw(st.integers(max(min_rows - n_queries, 0), 9))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return teaching_scores(rng, counts, n_queries, n_stand_ins, draw(st.sampled_from(dtypes)))
+    return teaching_scores(rng, counts, n_queries, n_fallback, draw(st.sampled_from(dtypes)))
 
 
 @st.composite
@@ -41,9 +41,8 @@ def tolerance(scores):
 
 
 @given(some_teaching(min_rows=1), some_blocks(), st.integers(0, 2**32 - 1))
-def test_spreads_are_those_of_all_scores_but_a_stand_ins_own(scores, blocks, seed):
-    n_rows = len(scores.queries) + len(scores.stand_ins)
-    weights = np.random.default_rng(seed).uniform(0.1, 3, n_rows)
+def test_spreads_are_those_of_all_scores_but_a_fallback_querys_own(scores, blocks, seed):
+    weights = np.random.default_rng(seed).uniform(0.1, 3, scores.n_rows)
     want = slow_spreads(all_scores(scores), weights)
     got = in_blocks(blocks, scores).spreads(weights)
     for name, one, other in zip(("mean", "variance", "noise"), got, want):
@@ -95,7 +94,7 @@ def test_mean_scores_are_each_querys_means_over_the_modalities(scores, blocks):
 
 @given(some_teaching(min_rows=1), some_blocks())
 def test_blocks_are_all_scores_once_and_of_one_modality_each(scores, blocks):
-    table, want = np.full((2, scores.n_documents, len(scores.queries) + len(scores.stand_ins)), 9.0)
+    table, want = np.full((2, scores.n_documents, scores.n_rows), 9.0)
     want = all_scores(scores).T
     for name, documents, block, own in in_blocks(blocks, scores).blocks():
         inside = scores.segments[name]
@@ -119,10 +118,10 @@ def test_scores_of_a_query_and_some_documents_are_inner_products(scores):
         np.testing.assert_allclose(got, table[query, documents], atol=1e-12)
 
 
-def test_where_queries_ask_the_stand_ins_are_left_out():
+def test_where_queries_ask_the_fallback_queries_are_left_out():
     rng = np.random.default_rng(0)
     asked = teaching_scores(rng, {"text": 5}, 3, 4).asked()
-    assert (len(asked.queries), len(asked.stand_ins), len(asked.own)) == (3, 0, 0)
+    assert (len(asked.queries), len(asked.fallback), len(asked.own)) == (3, 0, 3)
     alone = teaching_scores(rng, {"text": 5}, 0, 4)
     assert alone.asked() is alone
 
@@ -147,7 +146,7 @@ def test_statistics_do_not_depend_on_the_array_library(library):
 
 def test_a_row_is_read_as_it_lies_and_the_documents_are_not_written():
     scores = teaching_scores(np.random.default_rng(0), {"image": 9, "text": 7}, 5, 4)
-    for rows in (*scores.vectors.values(), scores.queries, scores.stand_ins):
+    for rows in (*scores.vectors.values(), scores.rows):
         rows.flags.writeable = False
     scores.spreads(np.ones(9))
     scores.best_two(np.ones(16), np.zeros(2))
