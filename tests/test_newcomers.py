@@ -28,10 +28,10 @@ pd = pytest.importorskip("pandas")
 N_PRODUCTS, N_WITHOUT_PICTURE = 500, 172
 
 
-def catalogue(n_products, n_without_picture, random_state=0):
+def catalog(n_products, n_without_picture):
     """A table with one product a row, some without a picture, and a table of its queries."""
     kinds = {"image+text": n_products - n_without_picture, "text": n_without_picture}
-    X, y = make_mixed_modality(n_products, proportions=kinds, random_state=random_state)
+    X, y = make_mixed_modality(n_products, proportions=kinds, random_state=0)
     vectors = {
         name: dict(zip(y[X.modality == name], X.values[X.modality == name]))
         for name in ("text", "image", "query:text")
@@ -48,8 +48,11 @@ def catalogue(n_products, n_without_picture, random_state=0):
     return products, pd.DataFrame({"asked": questions, "bought": skus})
 
 
-def test_a_catalogue_in_a_wide_frame_is_searched_kept_and_loaded_elsewhere(tmp_path):
-    df, log = catalogue(N_PRODUCTS, N_WITHOUT_PICTURE)
+def test_a_catalog_in_a_wide_frame_is_searched_kept_and_loaded_elsewhere(tmp_path):
+    df, log = catalog(N_PRODUCTS + 20, N_WITHOUT_PICTURE + 5)
+    # The last twenty products come later; five of them have no picture.
+    later = pd.concat([df[df["image_vec"].isna()].tail(5), df.dropna().tail(15)])
+    df, more = df.drop(later.index), later.reset_index(drop=True)
     assert df["image_vec"].isna().sum() == 172
 
     # Read the table. Somebody who forgets this is told the line.
@@ -57,8 +60,9 @@ def test_a_catalogue_in_a_wide_frame_is_searched_kept_and_loaded_elsewhere(tmp_p
         make_search_pipeline().fit(df)
     X, ids = EmbeddingArray.from_frame(df, text="text_vec", image="image_vec", id="sku")
     assert len(X) == 2 * N_PRODUCTS - 172
-    Q = EmbeddingArray(log["asked"], "query:text")
-    XQ, y = EmbeddingArray.concatenate([X, Q]), [*ids, *log["bought"]]
+    asked = log[log["bought"].isin(df["sku"])]
+    Q = EmbeddingArray(asked["asked"], "query:text")
+    XQ, y = EmbeddingArray.concatenate([X, Q]), [*ids, *asked["bought"]]
 
     # Index, and tune the weight of texts and pictures.
     best = FusionWeightSearchCV(make_search_pipeline(), [0.3, 0.5, 0.7], cv=2).fit(XQ, y)
@@ -67,18 +71,18 @@ def test_a_catalogue_in_a_wide_frame_is_searched_kept_and_loaded_elsewhere(tmp_p
     assert pipe[-1].n_documents_ == N_PRODUCTS
 
     # The corpus changes: new products come, sold ones go.
-    more, more_log = catalogue(20, 5, random_state=1)
-    more["sku"] = "new-" + more["sku"]
     new_rows, new_ids = EmbeddingArray.from_frame(
         more, text="text_vec", image="image_vec", id="sku"
     )
     add_documents(pipe, new_rows, new_ids)
-    remove_documents(pipe, ["item0", "item1"])
+    sold, kept, new = [*df["sku"][:2]], df["sku"].iloc[2], more["sku"][3]
+    remove_documents(pipe, sold)
     assert pipe[-1].n_documents_ == N_PRODUCTS + 20 - 2
 
     # Keep it, and load it in another process, which prints a table.
     joblib.dump(pipe, tmp_path / "search.joblib")
-    questions = np.stack([log["asked"][2], more_log["asked"][3]])
+    question_of = dict(zip(log["bought"], log["asked"]))
+    questions = np.stack([question_of[kept], question_of[new]])
     np.save(tmp_path / "questions.npy", questions)
     script = (
         "import joblib, numpy as np\n"
@@ -91,9 +95,9 @@ def test_a_catalogue_in_a_wide_frame_is_searched_kept_and_loaded_elsewhere(tmp_p
     table = pd.read_csv(tmp_path / "found.csv")
     assert len(table) == 10
     assert table["id"].tolist() == search(pipe, questions, 5, modality="text").ids.ravel().tolist()
-    assert "item2" in set(table["id"][table["query"] == 0])
-    assert more["sku"][3] in set(table["id"][table["query"] == 1])
-    assert not {"item0", "item1"} & set(table["id"])
+    assert kept in set(table["id"][table["query"] == 0])
+    assert new in set(table["id"][table["query"] == 1])
+    assert not {*sold} & set(table["id"])
 
 
 class TopComponentRemover(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
