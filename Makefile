@@ -20,9 +20,9 @@ test: .venv/test.stamp
 test-core: .venv/test-core.stamp
 	$(PYTEST) $(TESTS)
 
-# The figures of the score calibrations on real embeddings, thinned; some minutes.
+# What repeats the figures of a benchmark on real embeddings; some minutes.
 figures: .venv/test.stamp
-	$(PYTEST) -m figures benchmarks/test_figures.py
+	$(PYTEST) -m figures tests benchmarks/test_figures.py
 
 # For the test that opens a page in a browser; without one it is skipped.
 SUDO = $(if $(filter-out 0,$(shell id -u)),$(shell command -v sudo))

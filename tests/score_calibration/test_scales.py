@@ -25,9 +25,9 @@ def of_texts(retriever):
 
 @pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
 @pytest.mark.parametrize("calibration", REFERENCE)
-def test_the_reference_is_reached_in_all_six_settings(measure_settings, calibration):
-    got = measure_settings(calibration())
-    np.testing.assert_allclose(got, REFERENCE[calibration], atol=0.002)
+def test_the_reference_is_reached(measure_settings, settings, calibration):
+    got = measure_settings(calibration(), settings)
+    np.testing.assert_allclose(got, REFERENCE[calibration][settings], atol=0.002)
 
 
 @given(st.integers(0, 100))
