@@ -149,7 +149,8 @@ class Index:
         if known and not replace:
             raise ValueError(
                 f"{len(known)} of the new documents are already in the corpus: {shown(known)}. "
-                "Remove them first; all parts of a document come in one call."
+                "add_documents(pipe, X, ids, replace=True) replaces them; all parts of a document "
+                "come in one call."
             )
         return known, positions[positions >= 0]
 

@@ -62,7 +62,7 @@ def test_what_was_not_fitted_is_fitted():
 
 def test_without_replace_a_known_id_is_refused():
     retriever, _ = fitted()
-    with pytest.raises(ValueError, match="1 of the new documents are already in the corpus: 'd1'"):
+    with pytest.raises(ValueError, match="already in the corpus: 'd1'.*replace=True"):
         retriever._add_documents(EmbeddingArray(np.eye(1, N_FEATURES), "text"), ["d1"], None)
 
 
