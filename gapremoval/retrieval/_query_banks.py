@@ -54,8 +54,9 @@ class QueryBank:
     @cached_property
     def weights(self):
         """Weights of the queries, under which repetitions count once: ndarray of float64."""
-        judged = np.array([x is not None for x in self.known[: self.n_queries]], dtype=bool)
-        return question_weights(self.rows[: self.n_queries], judged)
+        queries, fallback = np.split(self.rows, [self.n_queries])
+        is_judged = np.array([x is not None for x in self.known[: len(queries)]], dtype=bool)
+        return question_weights(queries, fallback, is_judged)
 
 
 def make_banks(rows, document, y, ids, names=None):

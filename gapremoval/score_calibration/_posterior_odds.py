@@ -137,15 +137,15 @@ class PosteriorOdds(ScoreCalibrator):
 
     def _document_statistics(self, scores):
         """The variance of each document's scores, its noise, and its score with the mean query."""
-        centered = scores.centered if self.recenter else scores
+        centered = scores.centered(self.prior_count) if self.recenter else scores
         _, variance, noise = centered.spreads(self._weights(scores))
         excess = np.zeros(scores.n_documents)
         if self.recenter:
-            excess = scores.scores_with(scores.centers[0])
+            excess = scores.scores_with(scores.centers(self.prior_count)[0])
         return np.stack([variance, noise, excess], axis=1)
 
     def _learn(self, scores, statistics):
-        scores = scores.centered if self.recenter else scores
+        scores = scores.centered(self.prior_count) if self.recenter else scores
         names, segments = list(scores.vectors), list(scores.segments.values())
         spread, believed, norm = self._learn_spreads(statistics, segments, scores)
         shift = np.zeros(len(names))

@@ -2,6 +2,14 @@
 
 import numpy as np
 
+from ._shrinkage import shrunken_centers
+
+# Weight of the fallback queries in the center of the queries.
+PSEUDO_QUERIES = 16.0
+
+# A query that lies at the center has no direction.
+SHORTEST = 1e-6
+
 
 def similarity_kernel(rows, others):
     """How far two rows are one question: 1 for equal rows, 0 from a cosine of 1/2 down.
@@ -21,7 +29,7 @@ def similarity_kernel(rows, others):
     return np.square(np.clip(2 * (rows @ others.T) - 1, 0, 1))
 
 
-def question_weights(rows, is_judged):
+def question_weights(queries, fallback, is_judged):
     """Weights of queries: one over the mass of a query's neighbors, itself included.
 
     A question that was asked `n` times has `n` rows of weight ``1 / n``, so that it has the
@@ -32,20 +40,26 @@ def question_weights(rows, is_judged):
 
     Parameters
     ----------
-    rows : ndarray of shape (n_queries, n_features)
-        Of unit length.
-    is_judged : ndarray of bool of shape (n_queries,)
+    queries, fallback : ndarray of shape (n, n_features) and (n_fallback, n_features)
+        Of unit length. What their means have in common is no resemblance and is subtracted.
+    is_judged : ndarray of bool of shape (n,)
 
     Returns
     -------
-    ndarray of float64 of shape (n_queries,)
+    ndarray of float64 of shape (n,)
         In [0, 1].
     """
-    weights, judged = np.empty(len(rows)), rows[is_judged]
+    first = _weights(queries, is_judged)
+    center = shrunken_centers(queries, first, fallback, PSEUDO_QUERIES)[0].astype(queries.dtype)
+    centered = queries - center
+    lengths = np.linalg.norm(centered, axis=1, keepdims=True)
+    return _weights(centered / np.maximum(lengths, SHORTEST), is_judged)
+
+
+def _weights(rows, is_judged):
+    weights, judged, rest = np.empty(len(rows)), rows[is_judged], rows[~is_judged]
     weights[is_judged] = 1 / _mass(judged, judged)
-    rest = rows[~is_judged]
-    taken = _mass(rest, judged)
-    weights[~is_judged] = np.maximum(1 - taken, 0) / _mass(rest, rest)
+    weights[~is_judged] = np.maximum(1 - _mass(rest, judged), 0) / _mass(rest, rest)
     return weights
 
 

@@ -79,3 +79,29 @@ def certain_center(rows, weights):
     square = weights @ np.vecdot(rows, rows) / n
     chance = max(square - mean @ mean, 0) / (n - 1)
     return mean * max(0, 1 - chance / max(mean @ mean, 1e-30))
+
+
+def shrunken_centers(queries, weights, fallback, prior_count):
+    """The means of queries and of fallback queries beyond chance, the former shrunken.
+
+    Few queries cannot tell an offset of all queries from what they ask about. If the removed
+    means came from elsewhere, the fallback queries show a similar offset, so the mean of the
+    queries is shrunken towards theirs.
+
+    Parameters
+    ----------
+    queries, fallback : ndarray of shape (n, n_features) and (n_fallback, n_features)
+    weights : ndarray of shape (n,)
+        Weights of the queries.
+    prior_count : float
+        Weight of the fallback queries' mean, in pseudo-queries.
+
+    Returns
+    -------
+    of_queries, of_fallback : ndarray of float64 of shape (n_features,)
+    """
+    n, of_fallback = weights.sum(), certain_center(fallback, np.ones(len(fallback)))
+    of_queries = certain_center(queries, weights)
+    if len(fallback):
+        of_queries = (n * of_queries + prior_count * of_fallback) / (n + prior_count)
+    return of_queries, of_fallback

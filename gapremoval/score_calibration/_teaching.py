@@ -23,7 +23,7 @@ from .._array_api import (
 )
 from .._modality import parts_of
 from .._validation import compute_dtype
-from ._shrinkage import certain_center
+from ._shrinkage import shrunken_centers
 
 # A smaller standard deviation of cosines is the rounding of single precision.
 SMALLEST_DEVIATION = 1e-5
@@ -134,16 +134,13 @@ class TeachingScores:
         stops = np.cumsum([0, *self.counts.values()]).tolist()
         return {name: slice(*span) for name, span in zip(self.vectors, pairwise(stops))}
 
-    @cached_property
-    def centers(self):
-        """The means of the queries and of the fallback queries beyond sampling noise."""
-        alike = np.ones(len(self.fallback))
-        return certain_center(self.queries, self.weights), certain_center(self.fallback, alike)
+    def centers(self, prior_count):
+        """The means of the queries and of the fallback queries, as `shrunken_centers` has them."""
+        return shrunken_centers(self.queries, self.weights, self.fallback, prior_count)
 
-    @cached_property
-    def centered(self):
+    def centered(self, prior_count):
         """The scores of rows without these means: TeachingScores over the same documents."""
-        of_queries, of_fallback = (x.astype(self.rows.dtype) for x in self.centers)
+        of_queries, of_fallback = (x.astype(self.rows.dtype) for x in self.centers(prior_count))
         rows = np.concatenate([self.queries - of_queries, self.fallback - of_fallback])
         return replace(self, rows=rows)
 
