@@ -148,9 +148,11 @@ def slow_spreads(table, weights):
     return np.array(found).reshape(-1, 3).T
 
 
-def slow_best_two(table, segments):
-    """The two largest of each row in each modality, by sorting; NaN and gaps are -inf."""
+def slow_best(table, segments, k):
+    """The k largest of each row in each modality, by sorting; NaN and gaps are -inf."""
     table = np.nan_to_num(table, nan=-np.inf)
-    gap = np.full((len(table), 2), -np.inf)
-    best = [np.sort(np.hstack([gap, table[:, s]]), axis=1)[:, [-1, -2]] for s in segments.values()]
+    gap = np.full((len(table), k), -np.inf)
+    best = [
+        np.sort(np.hstack([gap, table[:, s]]), axis=1)[:, : -k - 1 : -1] for s in segments.values()
+    ]
     return np.stack(best).transpose(2, 0, 1)

@@ -7,8 +7,8 @@ import numpy as np
 
 from .._array_api import row_blocks, take_rows, to_double, to_numpy, unit_rows
 from .._modality import as_query
-from .._repetitions import group_rows, question_weights
 from .._relevance import check_known, check_relevance
+from .._repetitions import group_rows, question_weights
 from .._validation import compute_dtype
 from ..score_calibration._shrinkage import shrunken_centers
 from ..score_calibration._teaching import TeachingScores

@@ -177,6 +177,7 @@ def learn_shares(best, prior, match, prior_count, *, own, moves, shares=None):
     Learned
     """
     n, n_modalities = best.weights.sum(), len(prior)
+    answered = max(best.weights[best.right != -2].sum(), 1)
     wrong = best.sure_wrong[np.isfinite(best.sure_wrong).all(axis=1)]
     best = replace(best, sure_wrong=wrong)
     nulls, answering = [None], [None]
@@ -195,9 +196,9 @@ def learn_shares(best, prior, match, prior_count, *, own, moves, shares=None):
             square = match.deviation**2 + (mean - match.mean) ** 2
             divergence = np.log(deviation / match.deviation) + square / (2 * deviation**2) - 0.5
             n_fitted = n_modalities if null is None else (~own).sum()
-            doubt = DOUBT * prior_count / n
+            doubt = DOUBT * prior_count / answered
             if alone is None:
-                doubt = (n_modalities - 1) / 2 * np.log(n)
+                doubt = (n_modalities - 1) / 2 * np.log(answered)
             log_prior.append(-known * divergence - n_fitted * np.log1p(n / prior_count) - doubt)
             fits.append(fit)
     belief = beliefs(np.stack([fit.log_likelihood for fit in fits]), log_prior, best.weights)
@@ -296,7 +297,7 @@ def fit_shares(best, prior, match, prior_count, *, null=None, alone=None, shares
     answered = weights[best.right != -2].sum()
     pi, fixed = prior, shares
     if alone is not None:
-        fixed = n_modalities * prior / (n + n_modalities)
+        fixed = n_modalities * prior / (answered + n_modalities)
         fixed[alone] += 1 - fixed.sum()
     if fixed is not None:
         pi = fixed
@@ -309,6 +310,7 @@ def fit_shares(best, prior, match, prior_count, *, null=None, alone=None, shares
     n_wrong, wrong_mean, wrong_variance = min(len(wrong), prior_count), 0.0, 0.0
     if len(wrong):
         wrong_mean, wrong_variance = wrong.mean(axis=0), wrong.var(axis=0)
+    known = answered + match.n_known
     judged, query = best.right != -1, np.flatnonzero(best.right >= 0)
     right, is_first = (query, best.right[query]), best.right_is_first[query]
     for iteration in range(N_ITERATIONS + 1):
@@ -325,12 +327,11 @@ def fit_shares(best, prior, match, prior_count, *, null=None, alone=None, shares
         density, below = np.exp(-d * d / 2) / np.sqrt(2 * np.pi), np.maximum(ndtr(d), SMALLEST)
         on_top, hidden = pi * density / tau * odds, pi * below
         # Judged queries are known to be one of the two cases, or neither.
-        of_right = on_top[right] * is_first, hidden[right] * ~is_first
+        cases = [np.maximum(x[right], SMALLEST) for x in (on_top, hidden)]
         on_top[judged], hidden[judged] = 0, 0
-        on_top[right], hidden[right] = of_right
+        on_top[right], hidden[right] = cases[0] * is_first, cases[1] * ~is_first
         total = (on_top + hidden).sum(axis=1, keepdims=True)
         total[best.right == -2] = 1
-        total = np.maximum(total, SMALLEST)
         if iteration == N_ITERATIONS:
             log_likelihood = log_wrong.sum(axis=1) + np.log(total[:, 0])
             return Fit(pi, tails, RightScore(mu, tau, known), log_likelihood)
@@ -353,7 +354,6 @@ def fit_shares(best, prior, match, prior_count, *, null=None, alone=None, shares
         fitted = np.maximum(np.sqrt(6 * variance / (n + n_wrong)) / np.pi, SHORTEST_TAIL)
         tails = np.where(is_known, tails, fitted)
         level = mean - np.euler_gamma * tails
-        known = answered + match.n_known
         mu = ((on_top * first + hidden * hidden_mean).sum() + match.n_known * match.mean) / known
         squares = on_top * (first - mu) ** 2
         squares += hidden * (hidden_variance + (hidden_mean - mu) ** 2)

@@ -6,8 +6,8 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from ._base import ScoreCalibrator
 from ._answer_shares import TAIL, BestScores, learn_shares, prior_shares, right_score
+from ._base import ScoreCalibrator
 from ._shrinkage import certain_mean, credibility
 from ._teaching import SMALLEST_DEVIATION
 

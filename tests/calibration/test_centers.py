@@ -10,9 +10,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Few rows to take a mean from:Use
 
 
 def test_a_query_mean_is_drawn_towards_the_documents_that_it_asks_like():
+    # Four rows of one question count once.
     X = rows(text=[TEXT] * 3, query_text=[ASKED] * 4)
     centers = ModalityGapRemover(shrinkage=16).fit(X).centers_
-    np.testing.assert_allclose(centers["query:text"], (4 * ASKED + 16 * TEXT) / 20)
+    np.testing.assert_allclose(centers["query:text"], (ASKED + 16 * TEXT) / 17)
     np.testing.assert_allclose(centers["text"], TEXT)
 
 
@@ -21,7 +22,7 @@ def test_a_document_mean_is_drawn_towards_the_prior_and_so_is_what_leans_on_it()
     prior = {"text": PRIOR_TEXT, "query:text": PRIOR_ASKED}
     centers = ModalityGapRemover(shrinkage=8, prior=prior).fit(X).centers_
     np.testing.assert_allclose(centers["text"], (TEXT + PRIOR_TEXT) / 2)
-    np.testing.assert_allclose(centers["query:text"], (4 * ASKED + 8 * centers["text"]) / 12)
+    np.testing.assert_allclose(centers["query:text"], (ASKED + 8 * centers["text"]) / 9)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,14 @@ def test_a_document_mean_is_drawn_towards_the_prior_and_so_is_what_leans_on_it()
 def test_without_texts_of_its_own_the_prior_stands_behind_a_query(prior, behind):
     X = rows(image=[IMAGE] * 3, query_text=[ASKED] * 16)
     centers = ModalityGapRemover(prior=prior).fit(X).centers_
-    np.testing.assert_allclose(centers["query:text"], (ASKED + behind) / 2)
+    np.testing.assert_allclose(centers["query:text"], (ASKED + 16 * behind) / 17)
+
+
+def test_the_weight_of_a_query_mean_is_the_number_of_its_questions():
+    questions = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
+    X = rows(text=[TEXT] * 3, query_text=[*questions[:4], questions[0], questions[0]])
+    centers = ModalityGapRemover(shrinkage=4).fit(X).centers_
+    np.testing.assert_allclose(centers["query:text"], (questions[:4].mean(axis=0) + TEXT) / 2)
 
 
 @pytest.mark.parametrize("shrinkage", [0, 16, np.inf])

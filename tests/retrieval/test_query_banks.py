@@ -13,13 +13,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
 NUMBERS = [*range(22), *range(22, 27), *range(22, 27)]
 
 
-def learned_from(relevance, seed=0, ids=None, **odds):
-    """What posterior odds learn about nine text queries, of which some are judged."""
+def taught(relevance, seed=0, ids=None, **odds):
+    """A retriever fitted with nine text queries, of which some are judged."""
     documents, queries, names, _ = small_corpus(seed)
     ids = names if ids is None else ids
     X = EmbeddingArray.concatenate([documents, EmbeddingArray(queries.values, "query:text")])
     retriever = MixedModalityRetriever(score_calibration=PosteriorOdds(**odds))
-    retriever.fit(X, [*ids, *relevance])
+    return retriever.fit(X, [*ids, *relevance])
+
+
+def learned_from(relevance, seed=0, ids=None, **odds):
+    """What posterior odds learn about these queries."""
+    retriever = taught(relevance, seed, ids, **odds)
     return {name: values["query:text"] for name, values in learned_by(retriever).items()}
 
 
@@ -40,10 +45,14 @@ def test_without_relevance_queries_are_unjudged(unknown):
 
 @pytest.mark.parametrize(("kind", "first"), [("text", 0), ("image", 12), ("image+text", 22)])
 def test_the_answers_of_judged_queries_are_counted(kind, first):
-    learned = learned_from([f"d{first + i % 5}" for i in range(9)])["answer_share_"]
+    judged = [f"d{first + i % 5}" for i in range(9)]
+    learned = learned_from(judged)["answer_share_"]
     assert sum(learned.values()) == pytest.approx(1)
     prior = dict(zip(["image", "image+text", "text"], np.array([10, 5, 12]) ** 0.25))
-    want = (9 + 3 * prior[kind] / sum(prior.values())) / 12
+    # The effective number of queries: some resemble each other.
+    n = taught(judged)._index.now.banks[0]["query:text"].weights.sum()
+    assert 5 < n < 9
+    want = (n + 3 * prior[kind] / sum(prior.values())) / (n + 3)
     assert learned[kind] == pytest.approx(want)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixed_cases import all_scores, slow_best_two, slow_spreads, teaching_scores
+from mixed_cases import all_scores, slow_best, slow_spreads, teaching_scores
 
 from gapremoval.score_calibration._hubs import top_means
 from gapremoval.score_calibration._teaching import Blocks, TeachingScores
@@ -51,27 +51,26 @@ def test_spreads_are_those_of_all_scores_but_a_fallback_querys_own(scores, block
     assert (got[2] >= 0).all()
 
 
-@given(some_teaching(min_rows=1), some_blocks(), st.integers(0, 2**32 - 1))
-def test_best_two_are_those_of_sorting(scores, blocks, seed):
+@given(some_teaching(min_rows=1), some_blocks(), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_the_best_are_those_of_sorting(scores, blocks, k, seed):
     rng = np.random.default_rng(seed)
     scale = rng.uniform(0.2, 20, scores.n_documents)
     shift = rng.normal(size=len(scores.segments))
     table = all_scores(scores)
     for m, segment in enumerate(scores.segments.values()):
         table[: len(scores.queries), segment] -= shift[m]
-    want_first, want_second = slow_best_two(table * scale, scores.segments)
-    want_second[np.array([*scores.counts.values()]) == 1] = 0
-    first, second = in_blocks(blocks, scores).best_two(scale, shift)
-    np.testing.assert_allclose(first, want_first, atol=100 * tolerance(scores))
-    np.testing.assert_allclose(second, want_second, atol=100 * tolerance(scores))
+    want = slow_best(table * scale, scores.segments, k)
+    got = in_blocks(blocks, scores).best(k, scale, shift)
+    np.testing.assert_allclose(got, want, atol=100 * tolerance(scores))
 
 
 @pytest.mark.parametrize("n_documents", [*range(1, 18), 64, 65])
-def test_the_best_two_of_equal_scores_are_equal(n_documents):
+def test_the_best_of_equal_scores_are_equal(n_documents):
     scores = teaching_scores(np.random.default_rng(0), {"text": n_documents}, 3, 0)
     scores.vectors["text"][:] = scores.vectors["text"][0]
-    first, second = scores.best_two(np.ones(n_documents), np.zeros(1))
-    np.testing.assert_allclose(second, first if n_documents > 1 else 0)
+    first, *others = scores.best(12, np.ones(n_documents), np.zeros(1))
+    for rank, other in enumerate(others, start=2):
+        np.testing.assert_allclose(other, first if n_documents >= rank else -np.inf)
 
 
 @given(some_teaching(min_rows=1), some_blocks(), st.integers(1, 20))
@@ -135,7 +134,7 @@ def test_statistics_do_not_depend_on_the_array_library(library):
     weights, scale, shift = np.ones(9), np.linspace(1, 2, 16), np.array([0.1, 0.2])
     for one, two in (
         (scores.spreads(weights), other.spreads(weights)),
-        (scores.best_two(scale, shift), other.best_two(scale, shift)),
+        (scores.best(2, scale, shift), other.best(2, scale, shift)),
         (scores.mean_scores(), other.mean_scores()),
         (top_means(scores, 3), top_means(other, 3)),
         (x.scores_of(np.array([0, 0]), np.array([3, 1])) for x in (scores, other)),
@@ -149,6 +148,6 @@ def test_a_row_is_read_as_it_lies_and_the_documents_are_not_written():
     for rows in (*scores.vectors.values(), scores.rows):
         rows.flags.writeable = False
     scores.spreads(np.ones(9))
-    scores.best_two(np.ones(16), np.zeros(2))
+    scores.best(2, np.ones(16), np.zeros(2))
     top_means(scores, 2)
     scores.mean_scores()

@@ -1,20 +1,24 @@
-"""The model behind posterior odds, as pure functions of arrays."""
+"""How the shares of answers are learned, as pure functions of arrays."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import norm
 
-from gapremoval.score_calibration._odds_model import (
+from gapremoval.score_calibration._answer_shares import (
     MATCH_DEVIATION,
     MATCH_MEAN,
     BestScores,
-    certain_mean,
-    credibility,
+    beliefs,
     fit_shares,
+    learn_shares,
     prior_shares,
     right_score,
+    sample_null,
 )
 
 NO_PAIRS = right_score(np.empty(0), 16.0)
@@ -22,7 +26,7 @@ counts = st.floats(1e-3, 1e3)
 positive = st.floats(1e-12, 1e3)
 
 
-def best_scores(first, second, wrong=None, right=None, right_is_first=None):
+def best_scores(first, second, wrong=None, right=None, right_is_first=None, weights=None):
     """BestScores without fallback queries and judgements, unless they are given."""
     first, second = np.asarray(first, float), np.asarray(second, float)
     n, n_modalities = first.shape
@@ -32,12 +36,24 @@ def best_scores(first, second, wrong=None, right=None, right_is_first=None):
         np.empty((0, n_modalities)) if wrong is None else np.asarray(wrong, float),
         np.full(n, -1) if right is None else np.asarray(right),
         np.zeros(n, bool) if right_is_first is None else np.asarray(right_is_first),
+        np.ones(n) if weights is None else np.asarray(weights, float),
     )
 
 
 def shares_of(best, prior_count=16.0, shares=None):
+    """One fit: the shares, the tails and the right score."""
     prior = prior_shares(np.ones(best.first.shape[1]))
-    return fit_shares(best, prior, NO_PAIRS, prior_count, shares)
+    wrong = best.sure_wrong[np.isfinite(best.sure_wrong).all(axis=1)]
+    best = replace(best, sure_wrong=wrong)
+    return fit_shares(best, prior, NO_PAIRS, prior_count, shares=shares)[:3]
+
+
+def learned(best, prior_count=16.0, own=0, moves=(0.0,), shares=None):
+    """The mean over all explanations."""
+    n_modalities = best.first.shape[1]
+    prior, own = prior_shares(np.ones(n_modalities)), np.arange(n_modalities) == own
+    moves = [np.full(n_modalities, move) for move in moves]
+    return learn_shares(best, prior, NO_PAIRS, prior_count, own=own, moves=moves, shares=shares)
 
 
 FINITE = st.floats(-1e6, 1e6)
@@ -55,7 +71,8 @@ def any_best_scores(draw, sizes=FINITE):
         wrong[:1] = -np.inf  # a fallback query that met no document but its own
     right = draw(hnp.arrays(int, n, elements=st.integers(-2, n_modalities - 1)))
     is_first = draw(hnp.arrays(bool, n))
-    return best_scores(two.max(axis=0), two.min(axis=0), wrong, right, is_first)
+    weights = draw(st.sampled_from([np.ones(n), np.linspace(0.3, 1, n)]))
+    return best_scores(two.max(axis=0), two.min(axis=0), wrong, right, is_first, weights)
 
 
 @given(any_best_scores(), counts)
@@ -79,6 +96,29 @@ def test_known_shares_stay(best, prior_count, data):
     assert np.isfinite([*tails, match.mean, match.deviation]).all()
 
 
+@given(any_best_scores(), counts, st.sampled_from([(), (0.0,), (0.1, -2.0)]))
+def test_the_mean_over_all_explanations_is_as_sound(best, prior_count, moves):
+    shares, slope, tail, match = learned(best, prior_count, moves=moves)
+    assert shares.sum() == pytest.approx(1)
+    assert (shares > 0).all()
+    assert np.isfinite([slope, tail, match.mean, match.deviation]).all()
+    assert min(slope, tail, match.deviation) > 0
+
+
+@given(any_best_scores(st.floats(-5, 9)), st.integers(2, 5), st.data())
+def test_a_query_repeated_with_a_part_of_its_weight_each_time_changes_nothing(best, times, data):
+    n = len(best.weights)
+    counts_of_each = data.draw(hnp.arrays(int, n, elements=st.integers(1, times)))
+    repeated = np.repeat(np.arange(n), counts_of_each)
+    weights = best.weights / counts_of_each
+    columns = (best.first, best.second, best.right, best.right_is_first, weights)
+    first, second, right, is_first, weights = (column[repeated] for column in columns)
+    other = BestScores(first, second, best.sure_wrong, right, is_first, weights)
+    one, two = learned(best), learned(other)
+    np.testing.assert_allclose(one.shares, two.shares, rtol=1e-6)
+    assert (one.slope, one.tail) == pytest.approx((two.slope, two.tail), rel=1e-6)
+
+
 @given(any_best_scores(st.floats(-5, 9)), st.randoms(use_true_random=False))
 def test_the_order_of_queries_and_of_modalities_does_not_matter(best, random):
     n, n_modalities = best.first.shape
@@ -92,6 +132,7 @@ def test_the_order_of_queries_and_of_modalities_does_not_matter(best, random):
         best.sure_wrong[:, columns],
         place[best.right[rows]],
         best.right_is_first[rows],
+        best.weights[rows],
     )
     one, two = shares_of(best), shares_of(other)
     np.testing.assert_allclose(one[0][columns], two[0], rtol=1e-6)
@@ -153,28 +194,6 @@ def test_queries_that_nothing_answers_say_nothing_about_shares_or_right_scores()
     assert (match.mean, match.deviation) == pytest.approx((MATCH_MEAN, MATCH_DEVIATION))
 
 
-@given(hnp.arrays(float, st.integers(1, 30), elements=positive), st.data())
-def test_credibility_is_a_share_and_grows_with_rows(variance, data):
-    noise = data.draw(hnp.arrays(float, len(variance), elements=st.floats(0, 1e3)))
-    weights = data.draw(hnp.arrays(float, st.integers(1, 30), elements=st.floats(1e-6, 1e3)))
-    prior_count = data.draw(counts)
-    believed = credibility(variance, noise, weights, prior_count)
-    assert 0 <= believed <= 1
-    more = credibility(variance, noise, np.tile(weights, 3), prior_count)
-    assert more >= believed - 1e-12
-
-
-def test_documents_that_differ_by_chance_alone_are_not_believed_to():
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(50, 4000))
-    noise = ((rows - rows.mean(0)) ** 2 - rows.var(0)) ** 2
-    weights = np.ones(50)
-    assert credibility(rows.var(0), noise.mean(0), weights, 16) < 0.15
-    rows *= np.repeat([1, 3], 2000)
-    noise = ((rows - rows.mean(0)) ** 2 - rows.var(0)) ** 2
-    assert credibility(rows.var(0), noise.mean(0), weights, 16) > 0.6
-
-
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=50))
 def test_prior_shares_add_up_to_one_and_grow_slowly_with_the_documents(counts):
     shares = prior_shares(counts)
@@ -183,18 +202,6 @@ def test_prior_shares_add_up_to_one_and_grow_slowly_with_the_documents(counts):
     order = np.argsort(counts)
     assert (np.diff(shares[order]) >= 0).all()
     np.testing.assert_allclose(shares / shares[0], (np.array(counts) / counts[0]) ** 0.25)
-
-
-@given(hnp.arrays(float, (7, 3), elements=st.floats(-1, 1)))
-def test_a_certain_mean_lies_between_zero_and_the_mean(values):
-    mean, certain = values.mean(axis=0), certain_mean(values)
-    assert (abs(certain) <= abs(mean) + 1e-15).all()
-    assert (certain * mean >= 0).all()
-
-
-def test_a_mean_within_chance_is_zero_and_a_clear_one_stays():
-    values = np.array([[1.0, 5.0], [-1.1, 5.1], [1.2, 4.9], [-1.0, 5.0]])
-    np.testing.assert_allclose(certain_mean(values), [0, 5], atol=0.01)
 
 
 @given(hnp.arrays(float, st.integers(0, 30), elements=st.floats(-1e3, 1e3)), counts)
@@ -210,3 +217,47 @@ def test_without_pairs_the_right_score_is_the_standard():
     assert (NO_PAIRS.mean, NO_PAIRS.deviation) == pytest.approx((MATCH_MEAN, MATCH_DEVIATION))
     many = right_score(np.random.default_rng(0).normal(5, 1.5, 5000), 16)
     assert (many.mean, many.deviation) == pytest.approx((5, 1.5), abs=0.05)
+
+
+def test_where_one_modality_answers_all_the_fits_by_one_alone_are_believed():
+    # Most queries have near copies in their own modality, which look like answers.
+    rng = np.random.default_rng(0)
+    first, second, wrong, *_ = draw_best([0, 1], 300, mean=2.5)
+    for scores in (first, wrong):
+        is_near = rng.random(len(scores)) < 0.7
+        copies = np.where(is_near, rng.normal(2.5, 0.5, len(scores)), 0)
+        scores[:, 0] = np.maximum(scores[:, 0], copies)
+    best = best_scores(first, second, wrong)
+    assert shares_of(best)[0][1] < 0.5
+    assert learned(best).shares[1] > 0.85
+
+
+def test_a_sample_of_wrong_scores_that_explains_nothing_is_not_believed():
+    first, second, wrong, *_ = draw_best([0.5, 0.5], 300)
+    best = best_scores(first, second, wrong + 3)
+    np.testing.assert_allclose(learned(best).shares, 0.5, atol=0.05)
+
+
+def test_a_smoothed_sample_is_a_distribution():
+    wrong = np.random.default_rng(0).gumbel(2, 0.5, (200, 1))
+    at = np.linspace(-5, 60, 20001)[:, None]
+    null = sample_null(at, wrong, np.ones(1, bool), 16.0)
+    density, below = np.exp(null.log_density[:, 0]), null.distribution[:, 0]
+    np.testing.assert_allclose(np.gradient(below, at[:, 0]), density, atol=0.01)
+    assert below[0] == pytest.approx(0, abs=1e-6)
+    assert below[-1] == pytest.approx(1)
+    exact = np.exp(-np.exp(-(at[:, 0] - 2) / 0.5))
+    np.testing.assert_allclose(below, exact, atol=0.09)
+
+
+def test_beliefs_add_up_to_one_and_sampling_errors_draw_them_together():
+    rng = np.random.default_rng(0)
+    sure = np.array([np.zeros(50), np.full(50, -0.2)])
+    unsure = sure + np.array([np.zeros(50), rng.normal(0, 3, 50)])
+    unsure[1] += sure[1].sum() / 50 - unsure[1].mean()
+    one, other = (beliefs(x, [0, 0], np.ones(50)) for x in (sure, unsure))
+    assert one.sum() == pytest.approx(1)
+    assert one[1] == pytest.approx(1 / (1 + np.exp(10)))
+    assert one[1] < other[1] < 0.5
+    # About the chance that the difference has the other sign.
+    assert other[1] == pytest.approx(norm.cdf(-10 / (3 * np.sqrt(50))), abs=0.03)
