@@ -20,6 +20,7 @@ X, Y = make_mixed_modality(60, random_state=0)
 NEW, NEW_IDS = make_mixed_modality(4, queries={}, random_state=1)
 NEW_IDS = [f"new {i}" for i in NEW_IDS]
 PRIOR = {"text": np.full(X.shape[1], 0.01)}
+DEFAULTS = ModalityGapRemover().get_params()
 
 
 @pytest.mark.parametrize(
@@ -46,16 +47,11 @@ def test_a_remover_refuses_changed_parameters_until_it_is_fitted_again(before, a
     )
     (name,) = after
     for use in uses:
-        with pytest.raises(
-            ValueError, match=f"^{name} was .* when this .* fitted, and.* fit again"
-        ):
+        with pytest.raises(ValueError, match=f"^{name} was .* fitted, and is .* fit again"):
             use()
-    back = clone(remover, safe=False).set_params(**{name: clone(remover).get_params()[name]})
-    np.testing.assert_array_equal(
-        remover.fit(X).transform(NEW).values, back.fit(X).transform(NEW).values
-    )
-    remover.set_params(**{name: before.get(name, ModalityGapRemover().get_params()[name])})
-    np.testing.assert_array_equal(remover.fit(X).transform(NEW).values, wanted)
+    remover.set_params(**DEFAULTS | before)
+    np.testing.assert_array_equal(remover.transform(NEW).values, wanted)
+    remover.set_params(**after).fit(X).partial_fit(NEW)
 
 
 def test_a_prior_that_is_written_to_after_the_fit_is_refused_as_well():
