@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from ._origin import Origin, check_origin
+from ._warnings import nearest_name
 
 QUERY = "query:"
 # An array of strings with at most this many names is compared with each of them.
@@ -71,6 +72,29 @@ def check_tag(name):
     else:
         return QUERY * is_query(name) + "+".join(sorted(parts))
     raise ValueError(f"Modality {name!r} is malformed{reason}. {GRAMMAR}")
+
+
+def meant_modality(name, known):
+    """A question that offers the tag that was meant, part by part, or an empty string.
+
+    Parameters
+    ----------
+    name : str
+        A tag with parts that are not known, such as ``query:image+txt``.
+    known : collection of str
+        Tags whose parts are known.
+
+    Returns
+    -------
+    str
+        ``" Did you mean 'query:image+text'?"``
+    """
+    parts = sorted({part for each in known for part in parts_of(each)})
+    meant = [part if part in parts else nearest_name(part, parts) for part in parts_of(name)]
+    if None in meant or meant == parts_of(name):
+        return ""
+    tag = QUERY * is_query(name) + "+".join(dict.fromkeys(meant))
+    return f" Did you mean {check_tag(tag)!r}?"
 
 
 @dataclass(frozen=True, eq=False)

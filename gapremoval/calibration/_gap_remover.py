@@ -23,11 +23,11 @@ from .._array_api import (
 )
 from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
-from .._modality import QUERY, check_tag, is_query, parts_of
+from .._modality import QUERY, check_tag, is_query, meant_modality, parts_of
 from .._origin import check_origin
 from .._threads import threaded_map
 from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype
-from .._warnings import did_you_mean, warn
+from .._warnings import warn
 from ._moments import pool_means, unit_moments
 
 # Fewer rows than this say little about a mean: a single row is centered to zero.
@@ -506,7 +506,7 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         """The center of a modality, fitted or by its fallback."""
         names = fallback_modalities(name, self.centers_)
         if not names:
-            fitted = f"{', '.join(map(repr, self.counts_))}.{did_you_mean(name, self.counts_)}"
+            fitted = f"{', '.join(map(repr, self.counts_))}.{meant_modality(name, self.counts_)}"
             if is_query(name):
                 raise ValueError(
                     f"{name!r} has no center and no fallback: neither such queries nor documents "

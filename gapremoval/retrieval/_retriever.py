@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import as_slice, namespace_and_device
 from .._base import GapEstimator
-from .._modality import as_query, is_query
+from .._modality import as_query, is_query, meant_modality
 from .._relevance import check_ids, check_y, group_ids
 from .._validation import check_rows, compute_dtype
 from .._warnings import warn
@@ -441,7 +441,8 @@ class MixedModalityRetriever(GapEstimator):
             known = ", ".join(map(repr, calibration.query_modalities_)) or "nothing yet"
             raise ValueError(
                 f"The score calibration learned nothing about {query_modality!r}, so there are no "
-                f"calibrated scores to export; it learned about {known}. Add such queries with "
+                f"calibrated scores to export; it learned about {known}."
+                f"{meant_modality(query_modality, documents.modalities)} Add such queries with "
                 "partial_fit, or take a retriever without a score calibration."
             )
         return documents.folded(score_map), "ip", 1.0
