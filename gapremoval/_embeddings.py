@@ -322,7 +322,7 @@ class EmbeddingArray:
             values, codes, names, origin = arrays
             tags = Tags.decode(names, codes, values)
             if origin is not None:
-                encoder, *centered = origin.tolist()
+                encoder, *centered = origin
                 tags = tags.of_origin(Origin.of(encoder)._replace(is_centered=bool(centered)))
             return cls(values, tags)
         except (FileNotFoundError, PermissionError, MemoryError):

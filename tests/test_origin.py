@@ -100,6 +100,15 @@ def test_a_file_keeps_the_encoder_and_whether_the_gap_was_removed(tmp_path):
         assert again._tags.origin == X._tags.origin
 
 
+@pytest.mark.parametrize("origin", ["clip", [["clip"]], [3], [" "], []])
+def test_a_damaged_origin_in_a_file_is_refused(tmp_path, origin):
+    of(None).save(tmp_path / "rows.npz")
+    with np.load(tmp_path / "rows.npz") as arrays:
+        np.savez(tmp_path / "rows.npz", **arrays, origin=np.array(origin))
+    with pytest.raises(ValueError, match="not a complete file of EmbeddingArray.save"):
+        EmbeddingArray.load(tmp_path / "rows.npz")
+
+
 @pytest.mark.parametrize("wrong", ["", " ", 3, b"clip", "a\0b"])
 def test_an_encoder_is_named_by_a_string(wrong):
     with pytest.raises(ValueError, match="encoder is a string that names.*'my-clip @ 3f2a97'"):
