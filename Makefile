@@ -24,7 +24,7 @@ test-core: .venv/test-core.stamp
 
 # What repeats the figures of a benchmark on real embeddings; some minutes.
 figures: .venv/test.stamp
-	$(PYTEST) -m figures tests benchmarks/test_figures.py
+	$(PYTEST) -o faulthandler_timeout=3600 -m figures tests benchmarks/test_figures.py
 
 # For the test that opens a page in a browser; without one it is skipped.
 SUDO = $(if $(filter-out 0,$(shell id -u)),$(shell command -v sudo))

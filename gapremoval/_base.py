@@ -1,9 +1,13 @@
 """GapEstimator: the base of all estimators here."""
 
+from collections.abc import Mapping
 from contextlib import contextmanager
+from textwrap import shorten
 
-from sklearn.base import BaseEstimator, TransformerMixin
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 
+from ._array_api import to_numpy
 from ._version import __version__
 from ._warnings import warn
 
@@ -18,6 +22,10 @@ class GapEstimator(TransformerMixin, BaseEstimator):
     __metadata_request__fit = {"modality": True}
     __metadata_request__partial_fit = {"modality": True}
     __metadata_request__transform = {"modality": True}
+
+    # Parameters whose values in `fit` hold until the next one.
+    _fixed_in_fit = ()
+    _fitted_parameters = {}
 
     def __init_subclass__(cls, **kwargs):
         # As a keyword of this class it would not reach the subclasses.
@@ -54,6 +62,21 @@ class GapEstimator(TransformerMixin, BaseEstimator):
         yield copy
         self.__dict__ = copy.__dict__
 
+    def _fix_parameters(self):
+        """Remember the values of the parameters that may not change after a fit."""
+        values = {name: getattr(self, name) for name in self._fixed_in_fit}
+        self._fitted_parameters = clone(values, safe=False)
+
+    def _refuse_changed_parameters(self):
+        """Raise a ValueError if a parameter was changed after the fit that it belongs to."""
+        for name, fitted in self._fitted_parameters.items():
+            if not _same_value(fitted, new := getattr(self, name)):
+                fitted, new = (shorten(repr(value), 80) for value in (fitted, new))
+                raise ValueError(
+                    f"{name} was {fitted} when this {type(self).__name__} was fitted, and is {new} "
+                    "now, which would mix rows of both: fit again, or set it back."
+                )
+
     def __getstate__(self):
         return {**super().__getstate__(), "_gapremoval_version": __version__}
 
@@ -66,3 +89,13 @@ class GapEstimator(TransformerMixin, BaseEstimator):
                 "that version."
             )
         super().__setstate__(state)
+
+
+def _same_value(a, b):
+    """Whether two values of a parameter are equal."""
+    if isinstance(a, BaseEstimator):
+        return type(a) is type(b) and _same_value(a.get_params(), b.get_params())
+    if isinstance(a, Mapping):
+        same_keys = isinstance(b, Mapping) and a.keys() == b.keys()
+        return same_keys and all(_same_value(a[key], b[key]) for key in a)
+    return a is b or np.array_equal(to_numpy(a), to_numpy(b))

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from ._items import is_missing
-from ._warnings import shown
+from ._warnings import did_you_mean, shown
 
 FROM_FRAME = 'X, ids = EmbeddingArray.from_frame(df, text="text_vec", image="image_vec", id="sku")'
 
@@ -109,7 +109,10 @@ def read_table(table, columns, id=None, *, first_row=0, n_features=None):
     names = list(getattr(table, "column_names", table.columns))
     wanted = [*columns] if id is None else [*columns, id]
     if absent := [name for name in wanted if name not in names]:
-        raise ValueError(f"There is no column {shown(absent)}; the columns are {shown(names, 50)}.")
+        raise ValueError(
+            f"There is no column {shown(absent)}; the columns are {shown(names, 50)}."
+            f"{did_you_mean(str(absent[0]), map(str, names))}"
+        )
     ids = np.arange(first_row, first_row + len(table)) if id is None else np.asarray(table[id])
     if ids.dtype.kind not in "iuU" and any(missing := [is_missing(x) for x in ids]):
         rows = shown((first_row + np.flatnonzero(missing)).tolist())

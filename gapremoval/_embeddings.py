@@ -9,6 +9,7 @@ from ._array_api import check_precision, is_device_array, take_rows, to_numpy
 from ._columns import as_rows, read_table
 from ._files import read_arrays, replacing
 from ._modality import Tags
+from ._origin import Origin
 
 NUMPY_STACKS = {np.append, np.concatenate, np.stack, np.vstack}
 
@@ -32,6 +33,12 @@ class EmbeddingArray:
         ``"image"``, ``"audio"`` or any other non-empty string without ``:`` and ``+``. A query
         has the prefix ``query:``, as in ``"query:text"``; one vector made of several parts is
         ``"query:image+text"``. Parts may be given in any order, and are sorted.
+    encoder : str, default=None
+        Names the encoder of the rows and its weights, as in ``"my-clip @ 3f2a97"``. What
+        follows the last ``" @ "``, or the whole string, is compared: what was fitted on rows
+        of one encoder refuses those of another. `CLIPEncoder` gives it to its rows. By default
+        it is that of `values`, if those are an EmbeddingArray; None is unknown, which is
+        compared with nothing.
 
     Attributes
     ----------
@@ -39,6 +46,8 @@ class EmbeddingArray:
         The embeddings without their tags.
     modality : ndarray of str of shape (n_rows,)
         The tags, read-only. To change them, make a new EmbeddingArray.
+    encoder : str or None
+        The name of the rows' encoder, which stays with them.
     shape, ndim, size, dtype
         Those of `values`.
 
@@ -46,7 +55,7 @@ class EmbeddingArray:
     ------
     ValueError
         If `values` is not 2-D, is not numeric or has masked entries, a tag is malformed or
-        missing, or the number of tags is not the number of rows.
+        missing, the number of tags is not the number of rows, or `encoder` is no name.
     TypeError
         If `values` is sparse.
 
@@ -68,8 +77,10 @@ class EmbeddingArray:
     EmbeddingArray(6 rows x 3, float64: 2 text, 4 image)
     """
 
-    def __init__(self, values, modality):
+    def __init__(self, values, modality, encoder=None):
+        origin = None if encoder is None else Origin.of(encoder)
         if isinstance(values, EmbeddingArray):
+            origin = origin or values._tags.origin
             values = values.values
         if is_device_array(values):
             check_precision(values)
@@ -90,7 +101,8 @@ class EmbeddingArray:
                 "A single vector is written values[None, :]."
             )
         self._values = values
-        self._tags = Tags.encode(modality, values.shape[0])
+        tags = Tags.encode(modality, values.shape[0])
+        self._tags = tags if origin is None else tags.of_origin(origin)
 
     @classmethod
     def from_frame(cls, frame, id=None, **columns):
@@ -162,12 +174,13 @@ class EmbeddingArray:
         Returns
         -------
         EmbeddingArray
-            All rows in the order given.
+            All rows in the order given, with the `encoder` of those that have one.
 
         Raises
         ------
         ValueError
-            If `arrays` is empty, or the arrays differ in their number of features.
+            If `arrays` is empty, or the arrays differ in their number of features or in their
+            encoder.
         TypeError
             If an element of a sequence is not an EmbeddingArray.
         """
@@ -205,6 +218,11 @@ class EmbeddingArray:
         modality = self._tags.to_array()
         modality.flags.writeable = False
         return modality
+
+    @property
+    def encoder(self):
+        """The name of the encoder of the rows, or None."""
+        return getattr(self._tags.origin, "encoder", None)
 
     @property
     def shape(self):
@@ -270,8 +288,14 @@ class EmbeddingArray:
             If the folder does not exist.
         """
         names = np.array(self._tags.names, dtype=np.str_)
+        origin = {}
+        if self._tags.origin is not None:
+            encoder, is_centered = self._tags.origin
+            origin["origin"] = np.array([encoder, "centered"][: 1 + is_centered], dtype=np.str_)
         with replacing(path) as file:
-            np.savez(file, values=to_numpy(self.values), codes=self._tags.codes, names=names)
+            np.savez(
+                file, values=to_numpy(self.values), codes=self._tags.codes, names=names, **origin
+            )
 
     @classmethod
     def load(cls, path):
@@ -294,8 +318,13 @@ class EmbeddingArray:
             If the file does not exist.
         """
         try:
-            values, codes, names = read_arrays(path, ["values", "codes", "names"])
-            return cls(values, Tags.decode(names, codes, values))
+            arrays = read_arrays(path, ["values", "codes", "names"], optional=["origin"])
+            values, codes, names, origin = arrays
+            tags = Tags.decode(names, codes, values)
+            if origin is not None:
+                encoder, *centered = origin
+                tags = tags.of_origin(Origin.of(encoder)._replace(is_centered=bool(centered)))
+            return cls(values, tags)
         except (FileNotFoundError, PermissionError, MemoryError):
             raise
         # The parsers of zip files and of array headers raise errors of many types.

@@ -97,7 +97,7 @@ def _remove_abandoned(folder, prefix):
                     partial.unlink()
 
 
-def read_arrays(path, names):
+def read_arrays(path, names, optional=()):
     """Read the arrays of an uncompressed ``.npz`` file, without pickle.
 
     Checksums are compared, and no more memory is taken than the file has bytes.
@@ -106,13 +106,13 @@ def read_arrays(path, names):
     ----------
     path : str or Path
         The file.
-    names : list of str
-        The arrays that it holds, and no others.
+    names, optional : list of str
+        The arrays that it holds, those that it may hold, and no others.
 
     Returns
     -------
-    list of ndarray
-        The arrays in the order of `names`.
+    list of ndarray or None
+        The arrays in the order of `names` and `optional`; None for those that are not there.
 
     Raises
     ------
@@ -126,14 +126,17 @@ def read_arrays(path, names):
         raise ValueError("it is not a regular file")
     with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if sorted(names) != sorted(members) or len(names) != len(archive.infolist()):
+        absent = [name for name in optional if name not in members]
+        wanted = [name for name in [*names, *optional] if name not in absent]
+        if sorted(wanted) != sorted(members) or len(wanted) != len(archive.infolist()):
             raise ValueError(f"it holds {sorted(members)} and not {sorted(names)}")
         for info in members.values():
             if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
                 raise ValueError(f"{info.filename} is compressed, which save never does")
         if sum(info.file_size for info in members.values()) > os.fstat(file.fileno()).st_size:
             raise ValueError("its arrays are said to be larger than the file")
-        return [_read_array(archive, members[name]) for name in names]
+        arrays = {name: _read_array(archive, members[name]) for name in wanted}
+        return [arrays.get(name) for name in [*names, *optional]]
 
 
 def _read_array(archive, info):

@@ -1,10 +1,13 @@
 """Modality tags: their grammar, and how the tags of many rows are stored."""
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+
+from ._origin import Origin, check_origin
+from ._warnings import nearest_name
 
 QUERY = "query:"
 # An array of strings with at most this many names is compared with each of them.
@@ -71,16 +74,40 @@ def check_tag(name):
     raise ValueError(f"Modality {name!r} is malformed{reason}. {GRAMMAR}")
 
 
+def meant_modality(name, known):
+    """A question that offers the tag that was meant, part by part, or an empty string.
+
+    Parameters
+    ----------
+    name : str
+        A tag with parts that are not known, such as ``query:image+txt``.
+    known : collection of str
+        Tags whose parts are known.
+
+    Returns
+    -------
+    str
+        ``" Did you mean 'query:image+text'?"``
+    """
+    parts = sorted({part for each in known for part in parts_of(each)})
+    meant = [part if part in parts else nearest_name(part, parts) for part in parts_of(name)]
+    if None in meant or meant == parts_of(name):
+        return ""
+    tag = QUERY * is_query(name) + "+".join(dict.fromkeys(meant))
+    return f" Did you mean {check_tag(tag)!r}?"
+
+
 @dataclass(frozen=True, eq=False)
 class Tags:
     """The modality of each row, stored as a tuple of names and a small integer code a row.
 
     Reading a million strings takes longer than summing their embeddings, so they are read
-    once.
+    once. With them goes the origin of the rows, where it is known.
     """
 
     names: tuple
     codes: np.ndarray
+    origin: Origin | None = None
 
     @classmethod
     def encode(cls, modality, n_rows):
@@ -143,11 +170,20 @@ class Tags:
 
     @classmethod
     def concatenate(cls, arrays):
-        """The tags of several arrays, one after the other."""
+        """The tags of several arrays, one after the other.
+
+        Raises
+        ------
+        ValueError
+            If two of them come from different encoders.
+        """
+        origins = [tags.origin for tags in arrays if tags.origin is not None]
+        for origin in origins:
+            check_origin(origin, origins[0], "the other arrays")
         starts = np.cumsum([0] + [len(tags.names) for tags in arrays], dtype=np.uint32)
         names = [name for tags in arrays for name in tags.names]
         codes = [tags.codes + start for tags, start in zip(arrays, starts)]
-        return cls._merged(names, np.concatenate(codes))
+        return cls._merged(names, np.concatenate(codes)).of_origin(*origins[:1])
 
     @classmethod
     def _merged(cls, names, codes):
@@ -160,13 +196,18 @@ class Tags:
         """The same rows, marked as queries."""
         if all(map(is_query, self.names)):
             return self
-        return Tags._merged([*map(as_query, self.names)], self.codes)
+        names = [*map(as_query, self.names)]
+        return Tags._merged(names, self.codes).of_origin(self.origin)
+
+    def of_origin(self, origin=None):
+        """The same tags, of rows of an origin; None where it is not known."""
+        return replace(self, origin=origin)
 
     def __len__(self):
         return len(self.codes)
 
     def __getitem__(self, rows):
-        return Tags(self.names, self.codes[rows])
+        return Tags(self.names, self.codes[rows], self.origin)
 
     def counts(self):
         """Number of rows of each modality that has rows, by its name."""

@@ -235,7 +235,9 @@ def transform_steps(steps, X, tags=None):
             X = step.transform(X, modality=known.to_array())
         else:
             X = step.transform(X)
-        tags = None if isinstance(X, EmbeddingArray) else known
+        # What a stock step makes of rows is no longer in the space of their encoder.
+        is_bare = known is not None and not isinstance(X, EmbeddingArray)
+        tags = known.of_origin() if is_bare else None
     return X, tags
 
 

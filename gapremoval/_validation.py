@@ -25,6 +25,7 @@ from ._columns import as_rows
 from ._embeddings import EmbeddingArray
 from ._items import Query
 from ._modality import Tags
+from ._origin import check_origin
 from ._warnings import shown, warn
 
 UNTAGGED = "unknown"
@@ -74,7 +75,8 @@ def read_modality(X, modality=None):
         If a tag is malformed or missing, or the number of tags is not the number of rows.
     """
     if modality is not None:
-        return Tags.encode(modality, (getattr(X, "shape", None) or [len(X)])[0])
+        tags = Tags.encode(modality, (getattr(X, "shape", None) or [len(X)])[0])
+        return tags.of_origin(X._tags.origin) if isinstance(X, EmbeddingArray) else tags
     if isinstance(X, EmbeddingArray):
         return X._tags
     raw = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object)
@@ -84,7 +86,7 @@ def read_modality(X, modality=None):
     return None
 
 
-def check_rows(estimator, X, modality=None, *, reset=False, known=()):
+def check_rows(estimator, X, modality=None, *, reset=False, known=(), origin=None):
     """Validate the rows given to an estimator, and find their modalities.
 
     NaN and infinity are not looked for: a separate pass costs as much as a whole fit. Row
@@ -102,6 +104,8 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
         Whether this is a first fit.
     known : collection of str, default=()
         Modalities that the estimator was fitted on; empty during its first fit.
+    origin : Origin, default=None
+        The origin of the rows that the estimator was fitted on, where it is known.
 
     Returns
     -------
@@ -116,8 +120,12 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=()):
     ------
     ValueError
         If the rows are not a numeric 2-D array with at least one row and the fitted number
-        of features, or their modalities are not given after a fit with several.
+        of features, come from another encoder than those that were fitted, or their modalities
+        are not given after a fit with several.
     """
+    if isinstance(X, EmbeddingArray):
+        # First, since other weights may give another number of features too.
+        check_origin(X._tags.origin, origin, f"this {type(estimator).__name__}")
     values = X._values if isinstance(X, EmbeddingArray) else X
     if reset or not _is_plainly_right(estimator, values):
         if not reset:

@@ -23,8 +23,14 @@ def shown(values, most=5):
     return ", ".join(map(repr, values[:most])) + (", ..." if len(values) > most else "")
 
 
-def did_you_mean(name, known):
-    """A question that offers the known name nearest to `name`, or an empty string."""
+def nearest_name(name, known):
+    """The known name nearest to `name`, or None if there is none like it."""
     by_folded = {each.casefold(): each for each in known}
     near = get_close_matches(name.casefold(), by_folded, n=1)
-    return f" Did you mean {by_folded[near[0]]!r}?" if near else ""
+    return by_folded[near[0]] if near else None
+
+
+def did_you_mean(name, known):
+    """A question that offers the known name nearest to `name`, or an empty string."""
+    near = nearest_name(name, known)
+    return "" if near is None else f" Did you mean {near!r}?"

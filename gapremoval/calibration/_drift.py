@@ -75,7 +75,8 @@ def drift(remover, X, *, modality=None):
     >>> round(drift(remover, elsewhere)["image"], 1)
     3.4
     """
-    checked = check_rows(remover, X, modality, known=getattr(remover, "counts_", ()))
+    known = getattr(remover, "counts_", ())
+    checked = check_rows(remover, X, modality, known=known, origin=remover._origin)
     tags = checked.tags
     is_unit = np.array([len(parts_of(name)) == 1 for name in tags.names])
     counts, means, lengths = unit_moments(checked.values, tags.codes, is_unit)

@@ -23,10 +23,11 @@ from .._array_api import (
 )
 from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
-from .._modality import QUERY, check_tag, is_query, parts_of
+from .._modality import QUERY, check_tag, is_query, meant_modality, parts_of
+from .._origin import check_origin
 from .._threads import threaded_map
 from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype
-from .._warnings import did_you_mean, warn
+from .._warnings import warn
 from ._moments import pool_means, unit_moments
 from ._question_means import merge_questions, question_mean, sample_questions
 
@@ -201,6 +202,8 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
     centers_ : dict of str to ndarray of float64 of shape (n_features,)
         The vectors that `transform` subtracts (times `strength`): `means_`, shrunk towards
         the prior means.
+    encoder_ : str or None
+        The encoder of the fitted rows, where they name it; rows of another are refused.
     n_features_in_ : int
         Number of features.
 
@@ -214,6 +217,9 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
     With ``strength=1``, ``norm=None`` and no prior the centroid of every fitted document
     modality is zero afterwards. No linear classifier can then tell the modalities apart
     better than a constant (Belrose 2023).
+
+    Parameters that were changed after a fit, other than `copy`, are refused until the next
+    one: rows that are indexed and those that ask would be centered differently.
 
     A mean needs rows: `fit` warns if a document modality has fewer than 16. `transform` warns
     if the center of a query modality comes from `prior` alone, because a query mean from
@@ -248,6 +254,8 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         "prior": [Mapping, None],
         "copy": ["boolean"],
     }
+    _fixed_in_fit = ("strength", "norm", "shrinkage", "prior")
+    _origin = None
 
     def __init__(self, *, strength=1.0, norm="l2", shrinkage=16.0, prior=None, copy=True):
         self.strength = strength
@@ -305,7 +313,8 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         Raises
         ------
         ValueError
-            As in `fit`.
+            As in `fit`, and if the rows come from another encoder, or a parameter but `copy`
+            was changed since the rows before were fitted.
         """
         seen = (getattr(self, name, {}) for name in ("counts_", "means_", "_questions"))
         self._learn(X, modality, *seen)
@@ -331,12 +340,15 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         TypeError
             If `other` is not a ModalityGapRemover.
         ValueError
-            If the numbers of features differ.
+            If the numbers of features or the encoders differ, or a parameter but `copy` was
+            changed since the fit.
         """
         if not isinstance(other, ModalityGapRemover):
             raise TypeError(f"merge takes another ModalityGapRemover; got {type(other).__name__}.")
         check_is_fitted(self)
         check_is_fitted(other)
+        self._refuse_changed_parameters()
+        check_origin(other._origin, self._origin, "this ModalityGapRemover")
         if self.n_features_in_ != other.n_features_in_:
             raise ValueError(
                 f"Cannot merge means of {other.n_features_in_} features into means of "
@@ -348,6 +360,7 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
                 questions[name] = merge_questions([questions.get(name, rows[:0]), rows])
             pooled = pool_means(self.counts_, self.means_, other.counts_, other.means_)
             copy._set_means(*pooled, questions)
+            copy._origin = self._origin or other._origin
         return self
 
     def transform(self, X, *, modality=None):
@@ -369,7 +382,9 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         Raises
         ------
         ValueError
-            If a modality has neither a center nor a fallback, or rows hold NaN or infinity.
+            If a modality has neither a center nor a fallback, rows hold NaN or infinity, come
+            from another encoder than the fitted ones or were transformed before, or a
+            parameter but `copy` was changed since the fit.
 
         Warns
         -----
@@ -377,7 +392,9 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
             If rows have length zero (they stay zero), or the center of a query modality comes
             from the prior alone.
         """
-        rows = check_rows(self, X, modality, known=getattr(self, "counts_", ()))
+        self._refuse_changed_parameters()
+        known = getattr(self, "counts_", ())
+        rows = check_rows(self, X, modality, known=known, origin=self._origin)
         centered, n_zero = self._subtract(rows)
         _warn_of_zero_rows(n_zero)
         return _like(X, centered, rows.tags)
@@ -409,11 +426,21 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         self._warn_of_few_rows()
         return _like(X, self._subtract(rows, lengths)[0], rows.tags)
 
+    @property
+    def encoder_(self):
+        """The encoder of the fitted rows, or None."""
+        return getattr(self._origin, "encoder", None)
+
     def _learn(self, X, modality, counts=(), means=(), questions=()):
         """Compute the means, pooled with earlier ones; return the rows and their lengths."""
         with self._fitting() as copy:
-            rows = check_rows(copy, X, modality, reset=not counts, known=counts)
-            tags = rows.tags
+            origin = self._origin if counts else None
+            rows = check_rows(copy, X, modality, reset=not counts, known=counts, origin=origin)
+            if counts:
+                self._refuse_changed_parameters()
+            else:
+                copy._fix_parameters()
+            copy._origin, tags = origin or rows.tags.origin, rows.tags
             scaled = [len(parts_of(name)) == 1 for name in tags.names]
             new_counts, new_means, lengths = unit_moments(rows.values, tags.codes, scaled)
             _warn_of_zero_rows(len(tags) - int(new_counts.sum()))
@@ -497,7 +524,7 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         """The center of a modality, fitted or by its fallback."""
         names = fallback_modalities(name, self.centers_)
         if not names:
-            fitted = f"{', '.join(map(repr, self.counts_))}.{did_you_mean(name, self.counts_)}"
+            fitted = f"{', '.join(map(repr, self.counts_))}.{meant_modality(name, self.counts_)}"
             if is_query(name):
                 raise ValueError(
                     f"{name!r} has no center and no fallback: neither such queries nor documents "
@@ -538,8 +565,11 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
 
 
 def _like(X, values, tags):
-    """Rows as an EmbeddingArray if `X` is one, else as a bare array."""
-    return EmbeddingArray(values, tags) if isinstance(X, EmbeddingArray) else values
+    """Centered rows as an EmbeddingArray if `X` is one, else as a bare array."""
+    if not isinstance(X, EmbeddingArray):
+        return values
+    origin = tags.origin and tags.origin._replace(is_centered=True)
+    return EmbeddingArray(values, tags.of_origin(origin))
 
 
 def _warn_of_zero_rows(n_zero):

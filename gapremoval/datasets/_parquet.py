@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from .._columns import read_table
 from .._embeddings import EmbeddingArray
 from .._optional import import_optional
-from .._warnings import shown
+from .._warnings import did_you_mean, shown
 
 ARROW_SUFFIXES = {".arrow", ".arrows", ".feather", ".ipc"}
 
@@ -142,7 +142,10 @@ def _read_batches(path, columns, batch_size):
     names = rows.schema.names
     columns = [name for name in dict.fromkeys(columns) if name is not None]
     if absent := [name for name in columns if name not in names]:
-        raise ValueError(f"{path} has no column {shown(absent)}; it has {shown(names, 50)}.")
+        raise ValueError(
+            f"{path} has no column {shown(absent)}; it has {shown(names, 50)}."
+            f"{did_you_mean(absent[0], names)}"
+        )
     if isinstance(rows, dataset.Dataset):
         # Without a limit, batches of a gigabyte and more are read ahead.
         rows = rows.to_batches(

@@ -232,7 +232,9 @@ class CLIPEncoder(
             encoded /= n_parts[:, None]
         if self.output == "torch":
             encoded = forward.torch.from_numpy(encoded).to(forward.device)
-        embeddings = EmbeddingArray(encoded, [row.modality for row in rows])
+        # The same for every device and precision.
+        encoder = f"{self.model} @ {model.fingerprint[:16]}"
+        embeddings = EmbeddingArray(encoded, [row.modality for row in rows], encoder)
         if forward.wrong:
             owner = np.repeat(np.arange(len(rows)), n_parts).tolist()
             raise _encoding_error(forward.wrong, parts, owner, embeddings)

@@ -18,13 +18,15 @@ def unit_means(rows):
     return {name: n for name, n, _ in found}, {name: mean for name, _, mean in found}
 
 
-def warn_of_far_means(seen, new):
+def warn_of_far_means(seen, new, *, of_one_origin=False):
     """Warn about modalities whose new rows lie far from those seen before; return all means.
 
     Parameters
     ----------
     seen, new : tuple of dict
         The numbers and the means of rows, as of `unit_means`.
+    of_one_origin : bool, default=False
+        Whether all rows are known to have gone through the same steps.
 
     Returns
     -------
@@ -35,11 +37,15 @@ def warn_of_far_means(seen, new):
     far = [name for name in both if is_far(*(x[name] for x in (*seen, *new)))]
     if far:
         names = ", ".join(map(repr, far))
+        cause = (
+            "Were they transformed by the steps before the retriever? add_documents(pipe, X, "
+            "ids) does it, and so does pipe[-1].partial_fit(pipe[:-1].transform(X), ids). If "
+            "they were, they"
+        )
         warn(
             f"The mean of the new rows of {names} lies far from that of the rows indexed before. "
-            "Were they transformed by the steps before the retriever? add_documents(pipe, X, ids) "
-            "does it, and so does pipe[-1].partial_fit(pipe[:-1].transform(X), ids). If they "
-            "were, they come from another domain: fit the pipeline again with some of them."
+            f"{'They' if of_one_origin else cause} come from another domain: fit the pipeline "
+            "again with some of them."
         )
     return pool_means(*seen, *new)
 

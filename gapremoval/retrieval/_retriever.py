@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import as_slice, namespace_and_device
 from .._base import GapEstimator
-from .._modality import as_query, is_query
+from .._modality import as_query, is_query, meant_modality
 from .._relevance import check_ids, check_y, group_ids
 from .._validation import check_rows, compute_dtype
 from .._warnings import warn
@@ -64,6 +64,8 @@ class MixedModalityRetriever(GapEstimator):
         The fitted score calibration.
     modalities_ : tuple of str
         The modalities of all rows so far, those of queries included.
+    encoder_ : str or None
+        The encoder of the rows so far, where they name it; rows of another are refused.
     n_features_in_ : int
         Number of features.
 
@@ -133,6 +135,7 @@ class MixedModalityRetriever(GapEstimator):
         "fusion_weight": [Interval(Real, 0, 1, closed="both"), Mapping],
         "score_calibration": [ScoreCalibrator, None],
     }
+    _fixed_in_fit = ("fusion_weight", "score_calibration")
 
     def __init__(self, n_neighbors=10, *, fusion_weight=0.5, score_calibration=None):
         self.n_neighbors = n_neighbors
@@ -179,6 +182,7 @@ class MixedModalityRetriever(GapEstimator):
             xp, place = namespace_and_device(rows.values)
             shape, dtype = (0, rows.values.shape[1]), compute_dtype(rows.values)
             twin._index = Index(Snapshot(xp.empty(shape, dtype=dtype, device=place)))
+            twin._fix_parameters()
             twin._add(rows, y)
         return self
 
@@ -193,7 +197,8 @@ class MixedModalityRetriever(GapEstimator):
         Rows must have gone through the same steps as those that were fitted, as
         ``gapremoval.add_documents`` makes sure. Warns if the mean of the new rows of a modality
         lies far from that of the rows before, as it does for rows whose gap was not removed.
-        That takes some twenty rows in one call; a single row cannot tell.
+        That takes some twenty rows in one call. Where the rows name their encoder, as those of
+        `CLIPEncoder` do, a single row whose gap was not removed is refused.
 
         Parameters
         ----------
@@ -211,7 +216,9 @@ class MixedModalityRetriever(GapEstimator):
         Raises
         ------
         ValueError
-            As for `fit`, and if an id is already there.
+            As for `fit`, and if an id is already there, the rows come from another encoder
+            than those before, or `fusion_weight` or `score_calibration` was changed since the
+            fit.
         """
         return self._add_documents(X, y, modality)
 
@@ -224,7 +231,9 @@ class MixedModalityRetriever(GapEstimator):
         with self._writing:
             if not hasattr(self, "_index"):
                 return self.fit(X, y, modality=modality)
-            rows = check_rows(self, X, modality, known=self.modalities_)
+            self._refuse_changed_parameters()
+            now = self._index.now
+            rows = check_rows(self, X, modality, known=now.modalities, origin=now.origin)
             self._add(rows, y, replace)
         return self
 
@@ -272,6 +281,11 @@ class MixedModalityRetriever(GapEstimator):
     def score_calibration_(self):
         """The fitted score calibration, or None."""
         return self._index.now.calibration
+
+    @property
+    def encoder_(self):
+        """The encoder of the rows so far, or None."""
+        return getattr(self._index.now.origin, "encoder", None)
 
     @property
     def modalities_(self):
@@ -427,7 +441,8 @@ class MixedModalityRetriever(GapEstimator):
             known = ", ".join(map(repr, calibration.query_modalities_)) or "nothing yet"
             raise ValueError(
                 f"The score calibration learned nothing about {query_modality!r}, so there are no "
-                f"calibrated scores to export; it learned about {known}. Add such queries with "
+                f"calibrated scores to export; it learned about {known}."
+                f"{meant_modality(query_modality, documents.modalities)} Add such queries with "
                 "partial_fit, or take a retriever without a score calibration."
             )
         return documents.folded(score_map), "ip", 1.0
@@ -483,7 +498,8 @@ class MixedModalityRetriever(GapEstimator):
         known, gone = index.find_known(ids, replaces)
         added = fuse_documents(parts, ids, document, self.fusion_weight)
         warn_of_zero_length(ids[added.undirected].tolist())
-        means = warn_of_far_means(now.means, unit_means(rows))
+        of_one_origin = now.origin is not None and tags.origin is not None
+        means = warn_of_far_means(now.means, unit_means(rows), of_one_origin=of_one_origin)
         calibration = now.calibration
         if not now.modalities and self.score_calibration is not None:
             calibration = clone(self.score_calibration)
@@ -498,7 +514,8 @@ class MixedModalityRetriever(GapEstimator):
             warn_of_unlearned(after, list(filter(is_query, tags.counts())))
         seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
         modalities = tuple(dict.fromkeys([*now.modalities, *tags.counts()]))
-        after = replace(after, modalities=modalities, n_rows_seen=seen, means=means)
+        origin = now.origin or tags.origin
+        after = replace(after, modalities=modalities, n_rows_seen=seen, means=means, origin=origin)
         index.publish(after, ids.tolist(), known)
 
     def _document_ids(self, y, at, seen):
@@ -526,7 +543,8 @@ class MixedModalityRetriever(GapEstimator):
             if not document_modality:
                 raise ValueError("document_modality is empty: give a modality, or None for all.")
         documents = self._index.now
-        rows = check_rows(self, X, modality, known=documents.modalities)
+        known, origin = documents.modalities, documents.origin
+        rows = check_rows(self, X, modality, known=known, origin=origin)
         if not rows.tags.is_query.any() and any(map(is_query, documents.modalities)):
             warn(
                 "None of these rows is marked as a query, so the step before centered them on "

@@ -64,7 +64,8 @@ def score_queries(retriever, X, y, sample_weight=None, *, modality=None, metric=
     """
     metric, k = get_ranking_metric(metric)
     documents = retriever._index.now
-    rows = check_rows(retriever, X, modality, known=documents.modalities)
+    known, origin = documents.modalities, documents.origin
+    rows = check_rows(retriever, X, modality, known=known, origin=origin)
     judged = judged_queries(rows, y, sample_weight, documents)
     ranking, _ = documents.column_of("id", rank(documents, judged.queries, k).positions)
     return judged.mean(metric, gains_of(judged.relevance, ranking, k), k)

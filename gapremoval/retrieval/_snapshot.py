@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import full_precision, take_rows, to_numpy
+from .._origin import Origin
 from .._warnings import did_you_mean
 from ._top_k import top_k
 
@@ -78,6 +79,8 @@ class Snapshot:
         The numbers and the means of all rows so far at unit length, by modality.
     n_rows_seen : int or None
         The row number with which ids continue; None where ids were given.
+    origin : Origin or None
+        Where the rows come from, as far as they tell.
     """
 
     like: object
@@ -88,6 +91,7 @@ class Snapshot:
     modalities: tuple = ()
     means: tuple = ({}, {})
     n_rows_seen: int | None = 0
+    origin: Origin | None = None
 
     def __len__(self):
         """The number of documents."""

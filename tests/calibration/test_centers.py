@@ -39,7 +39,8 @@ def test_without_texts_of_its_own_the_prior_stands_behind_a_query(prior, behind)
 
 
 def test_the_weight_of_a_query_mean_is_the_number_of_its_questions():
-    questions = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
+    basis = np.column_stack([TEXT, np.random.default_rng(0).normal(size=(6, 5))])
+    questions = np.linalg.qr(basis)[0].T[1:]
     X = rows(text=[TEXT] * 3, query_text=[*questions[:4], questions[0], questions[0]])
     centers = ModalityGapRemover(shrinkage=4).fit(X).centers_
     np.testing.assert_allclose(centers["query:text"], (questions[:4].mean(axis=0) + TEXT) / 2)

@@ -5,6 +5,7 @@ import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("open_clip")
@@ -25,6 +26,7 @@ from gapremoval import (
     ModalityGapRemover,
     Query,
     QueryKFold,
+    make_search_pipeline,
     search,
 )
 from gapremoval.encoders import EncodingError, _forward
@@ -490,3 +492,19 @@ def test_what_comes_out_goes_through_the_array():
     Z = tiny().transform(["a", "b"])
     assert isinstance(Z, EmbeddingArray)
     assert repr(Z) == "EmbeddingArray(2 rows x 24, float32: 2 text)"
+
+
+@pytest.mark.filterwarnings("ignore:Few rows to take a mean from")
+@pytest.mark.parametrize("absent", [None, float("nan"), pd.NA])
+def test_a_query_of_one_part_behaves_like_that_part(absent):
+    photos = pictures(6)
+    items = [*photos, *TEXTS, Query("which dogs?")]
+    pipe = make_search_pipeline(tiny()).fit(items, [*range(len(items) - 1), None])
+    for item, alone in (
+        (photos[1], Query(image=photos[1], text=absent)),
+        (TEXTS[2], Query(text=TEXTS[2], image=absent)),
+    ):
+        want, found = search(pipe, item, 3), search(pipe, alone, 3)
+        for name in ("ids", "scores", "probabilities", "evidence"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(want, name))
+            assert (getattr(found, name) == getattr(found, name)).all()

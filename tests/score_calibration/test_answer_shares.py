@@ -222,14 +222,14 @@ def test_without_pairs_the_right_score_is_the_standard():
 def test_where_one_modality_answers_all_the_fits_by_one_alone_are_believed():
     # Most queries have near copies in their own modality, which look like answers.
     rng = np.random.default_rng(0)
-    first, second, wrong, *_ = draw_best([0, 1], 300, mean=2.5)
+    first, second, wrong, *_ = draw_best([0, 1], 300, mean=3.0)
     for scores in (first, wrong):
         is_near = rng.random(len(scores)) < 0.7
-        copies = np.where(is_near, rng.normal(2.5, 0.5, len(scores)), 0)
+        copies = np.where(is_near, rng.normal(3.0, 0.5, len(scores)), 0)
         scores[:, 0] = np.maximum(scores[:, 0], copies)
     best = best_scores(first, second, wrong)
     assert shares_of(best)[0][1] < 0.5
-    assert learned(best).shares[1] > 0.85
+    assert learned(best).shares[1] > 0.7
 
 
 def test_a_sample_of_wrong_scores_that_explains_nothing_is_not_believed():
