@@ -223,13 +223,11 @@ def test_where_one_modality_answers_all_the_fits_by_one_alone_are_believed():
     # Most queries have near copies in their own modality, which look like answers.
     rng = np.random.default_rng(0)
     first, second, wrong, *_ = draw_best([0, 1], 300, mean=3.0)
-    for scores in (first, wrong):
-        is_near = rng.random(len(scores)) < 0.7
-        copies = np.where(is_near, rng.normal(3.0, 0.5, len(scores)), 0)
-        scores[:, 0] = np.maximum(scores[:, 0], copies)
+    copies = rng.normal(3.0, 0.5, 300) * (rng.random(300) < 0.7)
+    first[:, 0] = np.maximum(first[:, 0], copies)
+    wrong[:, 0] = np.maximum(wrong[:, 0], rng.normal(3.0, 0.5, 40) * (rng.random(40) < 0.7))
     best = best_scores(first, second, wrong)
-    assert shares_of(best)[0][1] < 0.5
-    assert learned(best).shares[1] > 0.7
+    assert learned(best).shares[1] > max(0.8, shares_of(best)[0][1] + 0.05)
 
 
 def test_a_sample_of_wrong_scores_that_explains_nothing_is_not_believed():
