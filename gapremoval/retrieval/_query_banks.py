@@ -1,6 +1,7 @@
 """Query banks: the example rows from which a score calibration learns, kept with the index."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from .._array_api import row_blocks, take_rows, to_double, to_numpy, unit_rows
 from .._modality import as_query
 from .._relevance import check_known, check_relevance
 from .._validation import compute_dtype
+from ..score_calibration._question_weights import question_weights
 from ..score_calibration._teaching import TeachingScores
 from ._fusion import fuse_rows
 from ._repetitions import group_rows
@@ -49,6 +51,13 @@ class QueryBank:
     def n_queries(self):
         """The number of queries."""
         return int(np.count_nonzero(self.own < 0))
+
+    @cached_property
+    def weights(self):
+        """Weights of the queries, under which repetitions count once: ndarray of float64."""
+        queries, fallback = np.split(self.rows, [self.n_queries])
+        is_judged = np.array([x is not None for x in self.known[: len(queries)]], dtype=bool)
+        return question_weights(queries, fallback, is_judged)
 
     def take(self, at):
         """The rows with some numbers."""
@@ -167,6 +176,8 @@ def teaching_scores(banks, documents):
             own,
             _numbers(answers, ids),
             {modality: np.array(z) for modality, z in pairs.items()},
+            bank.weights,
+            name,
         )
     return scores
 
