@@ -20,7 +20,18 @@ from .retrieval import MixedModalityRetriever
 from .score_calibration import PosteriorOdds
 
 
-def search(estimator, queries, n_neighbors=None, *, modality=None, document_modality=None):
+def search(
+    estimator,
+    queries=None,
+    n_neighbors=None,
+    *,
+    modality=None,
+    document_modality=None,
+    among=None,
+    like=None,
+    max_false_alarm=None,
+    min_probability=None,
+):
     """Search with one query or many.
 
     Marks the input as queries, passes it through the steps before the last, and searches with
@@ -46,6 +57,18 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
         estimator was fitted with exactly one query modality.
     document_modality : str or collection of str, default=None
         Search only documents of these modalities, such as ``"image"``.
+    among : collection of ids, mask or pandas Series, default=None
+        Search only these documents: their ids, a mask in the order of the retriever's `ids_`, or
+        a Series of bool whose index holds ids, such as ``meta["brand"] == "x"``. It takes the
+        time of the documents searched. Scores do not change, and probabilities are those given
+        that one of these documents answers. An empty selection finds nothing.
+    like : id or collection of ids, default=None
+        Ask with these documents in place of `queries`, each for others like it. No document
+        finds itself.
+    max_false_alarm : float in [0, 1], default=None
+        Find nothing for queries whose false alarm is higher; see `SearchResult`.
+    min_probability : float in [0, 1], default=None
+        Leave out documents whose probability is lower.
 
     Returns
     -------
@@ -55,12 +78,15 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
     Raises
     ------
     TypeError
-        If the last step of `estimator` cannot search.
+        If the last step of `estimator` cannot search, or both `queries` and `like` are given, or
+        neither.
     NotFittedError
         If `estimator` is not fitted, or is a search object without ``refit=True``.
     ValueError
         If the modality of bare vectors is not known, there is no query, `modality` is given
-        for raw items, or raw items are given to a pipeline without an encoder.
+        for raw items, or raw items are given to a pipeline without an encoder; if an id is not
+        in the corpus, a mask does not have one entry a document, or a cut-off is out of range or
+        the score calibration gives no probabilities.
 
     See Also
     --------
@@ -77,10 +103,28 @@ def search(estimator, queries, n_neighbors=None, *, modality=None, document_moda
     >>> found = search(pipe, X[-2:], 5)
     >>> found.ids.shape
     (2, 5)
+
+    Documents like one, among a few:
+
+    >>> search(pipe, like="item0", among=["item0", "item1", "item2"]).ids.shape
+    (1, 2)
     """
     steps, retriever = _split_to(estimator, "search")
-    X, tags = transform_steps(steps, *_as_queries(queries, modality, [*steps, retriever]))
-    return retriever.search(X, n_neighbors, modality=tags, document_modality=document_modality)
+    if (queries is None) == (like is None):
+        raise TypeError("search takes either queries or like=, the ids of documents that ask.")
+    options = {
+        "modality": modality,
+        "document_modality": document_modality,
+        "among": among,
+        "like": like,
+        "max_false_alarm": max_false_alarm,
+        "min_probability": min_probability,
+    }
+    if like is None:
+        queries = _as_queries(queries, modality, [*steps, retriever])
+        queries, options["modality"] = transform_steps(steps, *queries)
+    options = {name: value for name, value in options.items() if value is not None}
+    return retriever.search(queries, n_neighbors, **options)
 
 
 def add_documents(estimator, X, ids, *, modality=None, replace=False):
