@@ -12,10 +12,10 @@ from .._array_api import unit_rows
 from .._embeddings import EmbeddingArray
 from .._files import read_arrays, replacing
 from .._modality import Tags, is_query
+from .._repetitions import group_rows
 from .._version import __version__
 from ..datasets._folder import document_id, suffix_of
 from ..retrieval._query_banks import MOST_ROWS
-from ..retrieval._repetitions import group_rows
 
 FORMAT = "gapremoval index"
 VERSION = 1

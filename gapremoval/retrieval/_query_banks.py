@@ -7,15 +7,18 @@ import numpy as np
 
 from .._array_api import row_blocks, take_rows, to_double, to_numpy, unit_rows
 from .._modality import as_query
+from .._repetitions import group_rows, question_weights
 from .._relevance import check_known, check_relevance
 from .._validation import compute_dtype
-from ..score_calibration._question_weights import question_weights
+from ..score_calibration._shrinkage import shrunken_centers
 from ..score_calibration._teaching import TeachingScores
 from ._fusion import fuse_rows
-from ._repetitions import group_rows
 
 # More queries, or more fallback queries, teach little that is new.
 MOST_ROWS = 1024
+
+# Weight of the fallback queries in the center of the queries.
+PSEUDO_QUERIES = 16.0
 
 NOT_THERE = (
     "A score calibration learns from the right documents' scores: give None as the relevance of "
@@ -57,7 +60,10 @@ class QueryBank:
         """Weights of the queries, under which repetitions count once: ndarray of float64."""
         queries, fallback = np.split(self.rows, [self.n_queries])
         is_judged = np.array([x is not None for x in self.known[: len(queries)]], dtype=bool)
-        return question_weights(queries, fallback, is_judged)
+        # If the removed means came from elsewhere, all queries have something in common.
+        rough = question_weights(queries, np.zeros(queries.shape[1]), is_judged)
+        center, _ = shrunken_centers(queries, rough, fallback, PSEUDO_QUERIES)
+        return question_weights(queries, center, is_judged)
 
     def take(self, at):
         """The rows with some numbers."""
