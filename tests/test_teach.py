@@ -202,6 +202,7 @@ def test_questions_about_anything_else_teach_without_a_warning(pipe):
         warnings.simplefilter("error")
         teach(pipe, elsewhere, [[]] * len(elsewhere))
         teach(pipe, QUERIES[:30], ANSWERS[:30])
+        teach(pipe, QUERIES[[7] * 1000])
     with pytest.warns(UserWarning, match="'query:text' lies far"):
         teach(pipe, elsewhere)
 

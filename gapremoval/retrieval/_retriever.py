@@ -11,10 +11,11 @@ from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._array_api import as_slice, namespace_and_device
+from .._array_api import as_slice, namespace_and_device, to_numpy
 from .._base import GapEstimator
 from .._modality import Tags, as_query, is_query
 from .._relevance import check_ids, check_y, group_ids, is_unanswered
+from .._repetitions import group_rows
 from .._validation import Rows, check_rows, compute_dtype
 from .._warnings import warn
 from ..score_calibration import ScoreCalibrator
@@ -24,7 +25,7 @@ from ._fusion import check_fusion_weight, fuse_documents, warn_of_zero_length
 from ._index import Index
 from ._learning import calibrated, warn_of_unlearned
 from ._mean_shift import unit_means, warn_of_far_means
-from ._query_banks import make_banks
+from ._query_banks import make_banks, unit_on_host
 from ._ranking import rank
 from ._results import SearchResult
 from ._scoring import score_queries
@@ -547,7 +548,8 @@ class MixedModalityRetriever(GapEstimator):
         known, gone = index.find_known(ids, replaces)
         added = fuse_documents(parts, ids, document, self.fusion_weight)
         warn_of_zero_length(ids[added.undirected].tolist())
-        means = warn_of_far_means(now.means, unit_means(_of_the_corpus(rows, y)))
+        new_means = (a | b for a, b in zip(unit_means(parts), unit_means(_questions(rows, y))))
+        means = warn_of_far_means(now.means, tuple(new_means))
         calibration = now.calibration
         if not now.modalities and self.score_calibration is not None:
             calibration = clone(self.score_calibration)
@@ -649,12 +651,19 @@ class MixedModalityRetriever(GapEstimator):
         return tags
 
 
-def _of_the_corpus(rows, y):
-    """The rows without queries that nothing answers, which may be about anything."""
-    queries = np.flatnonzero(rows.tags.is_query)
-    if y is None or not (out := [i for i in queries if is_unanswered(y[i])]):
-        return rows
-    return rows[np.delete(np.arange(len(rows.tags)), out)]
+def _questions(rows, y):
+    """The queries among rows, each question once, without those that nothing answers.
+
+    The latter may be about anything.
+    """
+    at = np.flatnonzero(rows.tags.is_query)
+    if y is not None:
+        at = at[[not is_unanswered(answer) for answer in y[at]]]
+    if not len(at):
+        return rows[at]
+    unit = unit_on_host(rows.values, at, compute_dtype(to_numpy(rows.values[:0, ...])))
+    first, *_ = group_rows(np.column_stack([unit, rows.tags.codes[at]]))
+    return rows[at[first]]
 
 
 def _warn_of_no_ids(y, counts):
