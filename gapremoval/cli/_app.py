@@ -31,6 +31,7 @@ app = typer.Typer(
 
 IndexPath = Annotated[Path, Argument(metavar="INDEX", help="File that 'gapremoval index' wrote.")]
 Modality = Literal["image", "text", "image+text"]
+FALSE_ALARM = "Find nothing if so many unanswerable questions look as well answered, such as 0.05."
 
 
 def run(arguments=None):
@@ -117,6 +118,7 @@ def search(
     image: Annotated[str | None, Option(help="Picture to look for, alone or with TEXT.")] = None,
     n: Annotated[int, Option("-n", min=1, help="Number of documents to find.")] = 10,
     only: Annotated[Modality | None, Option(help="Find only documents of this modality.")] = None,
+    max_false_alarm: Annotated[float | None, Option(min=0, max=1, help=FALSE_ALARM)] = None,
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
     html: Annotated[Path | None, Option(help="Also write a page, with thumbnails.")] = None,
     learn: Annotated[bool, Option("--learn", help="Let INDEX learn from the question.")] = False,
@@ -128,9 +130,13 @@ def search(
     one of the documents answers the question. In JSON, the "uri" of a file leads back to it even
     where its name is not UTF-8 and its "path" is therefore escaped.
 
+    With --max-false-alarm 0.05 a question that probably nothing answers finds nothing, and the
+    exit code is 0. Of questions that nothing answers, some 5 % find something all the same.
+
     --learn keeps the embedding of the question in INDEX, not its words: later searches, whose
-    scores depend on what people ask, learn from it. --model, such as local-dir:/new/place, is
-    for weights that were moved since INDEX was written.
+    scores depend on what people ask, learn from it. A question that is asked again counts once.
+    --model, such as local-dir:/new/place, is for weights that were moved since INDEX was
+    written.
     """
     question = _question(text, image)
     if html:
@@ -139,7 +145,7 @@ def search(
         check_writable(path, "the question")
     index = IndexFile.load(path)
     encoded = encode_question(index, question, model)
-    found = ask(index, encoded, n, only=only)
+    found = ask(index, encoded, n, only=only, max_false_alarm=max_false_alarm)
     if learn:
         learn_question(path, encoded)
     if html:

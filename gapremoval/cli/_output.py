@@ -44,6 +44,13 @@ def printable(value):
 
 def show_results(index, found):
     """Print results as a table: rank, score, probability, modality, files."""
+    if not found.n_found[0]:
+        tell(
+            "probably nothing in the folder answers this: of the questions that nothing answers, "
+            f"{found.false_alarm[0]:.0%} look at least as well answered. A larger "
+            "--max-false-alarm shows the nearest."
+        )
+        return
     rows = []
     for record in found.to_records():
         probability = record["probability"]
@@ -101,21 +108,21 @@ def to_json(index, found, text, image):
     UTF-8 are escaped in its ``path``.
     """
     asked = {"text": text, "image": None if image is None else _file(os.path.abspath(image))}
-    records = found.to_records()
-    evidence = records[0]["evidence"] if records else None
     results = [
         {name: record[name] for name in ("rank", "score", "probability", "modality")}
         | {"files": [_file(index.path(row)) for row in index.documents[record["id"]]]}
-        for record in records
+        for record in found.to_records()
     ]
-    return json.dumps({"query": asked, "evidence": evidence, "results": results}, indent=1)
+    of_query = {name: getattr(found, name).item() for name in ("evidence", "false_alarm")}
+    known = {name: None if math.isnan(value) else value for name, value in of_query.items()}
+    return json.dumps({"query": asked, **known, "results": results}, indent=1)
 
 
 def write_page(path, index, found, question):
     """Write results as one HTML page with thumbnails and the beginnings of texts."""
     contents = {
         id_: [_content(index.path(row)) for row in index.documents[id_]]
-        for id_ in found.ids[0].tolist()
+        for id_ in found[0].ids[0].tolist()
     }
     page = results_page([question], found, contents)
     with replacing(path) as file:

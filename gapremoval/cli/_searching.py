@@ -48,7 +48,7 @@ def encode_question(index, question, model=None):
     return encoded
 
 
-def ask(index, question, n, *, only=None):
+def ask(index, question, n, *, only=None, max_false_alarm=None):
     """Search an index by an encoded question.
 
     Parameters
@@ -59,6 +59,8 @@ def ask(index, question, n, *, only=None):
         Number of documents to find.
     only : str, default=None
         Modality of the documents to search.
+    max_false_alarm : float, default=None
+        Find nothing if the false alarm of the question is higher.
 
     Returns
     -------
@@ -74,7 +76,8 @@ def ask(index, question, n, *, only=None):
     X = EmbeddingArray.concatenate([index.files, index.captions, index.learned])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `gapremoval index` said what is too few
-        return search(pipe.fit(X, y), question, n, document_modality=only)
+        pipe.fit(X, y)
+    return search(pipe, question, n, document_modality=only, max_false_alarm=max_false_alarm)
 
 
 def drift_of_questions(index):

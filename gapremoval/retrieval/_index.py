@@ -26,8 +26,8 @@ class Index:
         self.now = now
         # By segment and column, the column and an array with room for more that begins with it.
         self._room = {}
-        # The position of each id; None where the table is to be made anew.
-        self._positions = None
+        # A snapshot, and the position of each of its ids.
+        self._table = None, {}
 
     def changed(self, documents, statistics, gone=()):
         """The snapshot with new documents and without others, which no search sees yet.
@@ -63,7 +63,10 @@ class Index:
                 start = rows.stop
             segments[key] = self._appended(key, before, more)
         next_position = now.next_position + len(documents.ids)
-        return replace(now, segments=segments, next_position=next_position)
+        null_samples = dict(now.null_samples)
+        return replace(
+            now, segments=segments, next_position=next_position, null_samples=null_samples
+        )
 
     def _appended(self, key, before, more):
         """A segment, or None, with more rows."""
@@ -90,14 +93,14 @@ class Index:
             Of the documents that came, in the order of their positions, and of those that went.
         """
         # An interrupt leaves no table rather than one that disagrees with the snapshot.
-        table, self._positions = self._positions, None
-        self.now = now
+        (before, table), self._table = self._table, (None, {})
+        is_right, self.now = before is self.now, now
         self._room = {at: room for at, room in self._room.items() if room[0] is now.column(*at)}
-        if table is not None:
+        if is_right:
             for x in gone:
                 del table[x]
             table.update(zip(new, range(now.next_position - len(new), now.next_position)))
-            self._positions = table
+            self._table = now, table
 
     def remove(self, ids):
         """Remove documents: searches skip their rows until they are a quarter of a segment.
@@ -118,13 +121,35 @@ class Index:
         positions = self.find(ids)
         if (positions < 0).any():
             check_known(ids, self.now.ids, what="call to remove")
-        self.publish(replace(self.now, segments=without(self.now, positions)), gone=ids)
+        segments, null_samples = without(self.now, positions), dict(self.now.null_samples)
+        self.publish(replace(self.now, segments=segments, null_samples=null_samples), gone=ids)
 
-    def find(self, ids):
-        """The positions of some ids; -1 for ids that are not in the corpus."""
-        if self._positions is None:
-            self._positions = dict(zip(self.now.ids.tolist(), self.now.positions.tolist()))
-        return np.array([self._positions.get(x, -1) for x in ids], dtype=np.int64)
+    def find(self, ids, documents=None):
+        """The positions of some ids; -1 for ids that are not in the corpus.
+
+        Any thread may call it while another one changes the index.
+
+        Parameters
+        ----------
+        ids : sequence of ids
+        documents : Snapshot, default=None
+            The whole corpus as it was at some moment; by default as it is now.
+
+        Returns
+        -------
+        ndarray of int64 of shape (n_ids,)
+        """
+        documents = self.now if documents is None else documents
+        found, (before, table) = None, self._table
+        if before is documents:
+            found = [table.get(x, -1) for x in ids]
+        # A change takes the table away before it writes to it.
+        if found is None or self._table[0] is not documents:
+            table = dict(zip(documents.ids.tolist(), documents.positions.tolist()))
+            if documents is self.now:
+                self._table = documents, table
+            found = [table.get(x, -1) for x in ids]
+        return np.array(found, dtype=np.int64)
 
     def find_known(self, ids, replace):
         """Those ids of new documents that are in the corpus, and their positions.

@@ -109,9 +109,9 @@ def make_banks(rows, document, y, ids, names=None):
         at = np.flatnonzero(belongs & has_direction)
         asked, parts = at[document[at] < 0], at[document[at] >= 0]
         parts = parts[_newest(np.zeros(len(parts)), seed=0)]
-        rows_of_parts = _unit(values, parts, float)
+        rows_of_parts = unit_on_host(values, parts, float)
         bank = QueryBank(
-            np.concatenate([_unit(values, asked, dtype), rows_of_parts.astype(dtype)]),
+            np.concatenate([unit_on_host(values, asked, dtype), rows_of_parts.astype(dtype)]),
             np.concatenate([document[asked], document[parts]]),
             np.concatenate([known[asked], _pairs(rows, rows_of_parts, parts, document)]),
         )
@@ -144,6 +144,14 @@ def merge_banks(banks, positions=None):
     if positions is not None:
         at = at[(merged.own[at] < 0) | np.isin(merged.own[at], positions)]
     return _held(merged.take(at), age[at])
+
+
+def unit_on_host(values, at, dtype):
+    """The rows with some numbers at unit length, on the host, in a dtype."""
+    unit = np.empty((len(at), values.shape[1]), dtype=dtype)
+    for block in row_blocks(unit):
+        unit[block] = to_numpy(unit_rows(to_double(take_rows(values, at[block]), values))[0])
+    return unit
 
 
 def teaching_scores(banks, documents):
@@ -248,14 +256,6 @@ def _newest(age, seed):
         return np.arange(len(age))
     at = np.random.default_rng(seed).permutation(len(age))
     return np.sort(at[np.argsort(age[at], kind="stable")[:MOST_ROWS]])
-
-
-def _unit(values, at, dtype):
-    """Some rows at unit length, on the host, in a dtype."""
-    unit = np.empty((len(at), values.shape[1]), dtype=dtype)
-    for block in row_blocks(unit):
-        unit[block] = to_numpy(unit_rows(to_double(take_rows(values, at[block]), values))[0])
-    return unit
 
 
 def _pairs(rows, unit, fallback, document):

@@ -8,10 +8,8 @@ import numpy as np
 from .._array_api import take_rows, to_numpy
 from .._modality import as_query
 from .._warnings import warn
+from ._false_alarms import N_NEXT, false_alarms
 from ._snapshot import merge
-
-# The lead of the best document is its distance from the mean of this many next ones.
-N_NEXT = 10
 
 
 class Ranking(NamedTuple):
@@ -20,11 +18,12 @@ class Ranking(NamedTuple):
     Attributes
     ----------
     scores : ndarray of float64 of shape (n_queries, n_found)
+        -inf where a query found no more documents.
     positions : ndarray of int of shape (n_queries, n_found)
         The positions of the documents.
     probabilities : ndarray of float64 of shape (n_queries, n_found)
         NaN for queries whose scores are no log odds.
-    evidence : ndarray of float64 of shape (n_queries,)
+    evidence, false_alarm : ndarray of float64 of shape (n_queries,)
         NaN for queries whose scores are no log odds.
     """
 
@@ -32,57 +31,79 @@ class Ranking(NamedTuple):
     positions: np.ndarray
     probabilities: np.ndarray
     evidence: np.ndarray
+    false_alarm: np.ndarray
 
 
-def rank(documents, queries, k, *, modality=None, with_odds=False):
+def rank(documents, queries, k, *, without=None, with_odds=False):
     """Rank documents for queries, each by the calibrated scores of its own modality.
 
     Parameters
     ----------
     documents : Snapshot
+        The documents to search.
     queries : Rows
         For queries of length zero the result is the corpus in its own order, with score 0, and
         there is a warning.
     k : int
         Number of documents; at most those that are searched.
-    modality : collection of str, default=None
-        Search only documents of these modalities.
+    without : ndarray of int of shape (n_queries,), default=None
+        The position of a document that each query does not find, or -1.
     with_odds : bool, default=False
-        Whether to compute probabilities and evidence, which takes another pass.
+        Whether to compute probabilities, evidence and false alarms, which takes another pass.
 
     Returns
     -------
     Ranking
+
+    Raises
+    ------
+    ValueError
+        If the whole corpus is empty.
     """
+    if not documents.whole.segments:
+        raise ValueError("The corpus is empty: add documents with partial_fit.")
+    if without is not None:
+        k += 1
     values, n_queries = queries.values, len(queries.tags)
-    n_documents, rest = documents.count(modality), documents.positions_of(False, modality)
+    n_documents, rest = len(documents), documents.positions_of(False)
     n_found, n_best = min(k, n_documents), min(k, n_documents - len(rest))
     scores, positions = np.zeros((n_queries, n_found)), np.empty((n_queries, n_found), np.int64)
-    probabilities, evidence = np.full(scores.shape, np.nan), np.full(n_queries, np.nan)
+    odds = np.full(scores.shape, np.nan), np.full(n_queries, np.nan), np.full(n_queries, np.nan)
+    found = Ranking(scores, positions, *odds)
     groups = rows_by_modality(queries)
     if len(zero := groups.pop(None, ())):
         warn(
             f"{len(zero)} quer{'ies have' if len(zero) > 1 else 'y has'} length zero and so no "
             "direction: the result is the corpus in its own order, with score 0.",
         )
-        in_order = np.concatenate([documents.positions_of(True, modality), rest])
-        positions[zero] = in_order[:k]
+        positions[zero] = np.concatenate([documents.positions_of(True), rest])[:k]
     for name, rows in groups.items():
         some = values if len(rows) == n_queries else take_rows(values, rows)
+        own = None if without is None else without[rows]
         score_map, best = documents.score_map(name), (rows, slice(n_best))
         scores[rows, n_best:] = 0 if score_map is None else score_map.lowest
         positions[rows, n_best:] = rest[: n_found - n_best]
         if with_odds and score_map is not None and score_map.slope is not None:
-            probabilities[rows], evidence[rows] = 0, -np.inf
+            found.probabilities[rows], found.evidence[rows], found.false_alarm[rows] = 0, -np.inf, 1
             if n_best:
-                found = _nearest_with_odds(documents, some, k, score_map, modality)
-                scores[best], positions[best], probabilities[best], evidence[rows] = found
+                nearest = _nearest_with_odds(documents, some, k, name, own)
+                scores[best], positions[best], found.probabilities[best] = nearest[:3]
+                found.evidence[rows], found.false_alarm[rows] = nearest[3:]
         elif n_best:
             nearest = documents.nearest
             if score_map is not None:
                 nearest = partial(documents.calibration.nearest, documents, query_modality=name)
-            scores[best], positions[best] = nearest(some, k, modality=modality)
-    return Ranking(scores, positions, probabilities, evidence)
+            scores[best], positions[best] = nearest(some, k, without=own)
+    return found if without is None else _without(found, without, k - 1)
+
+
+def _without(found, without, k):
+    """A Ranking of at most `k` documents in which each query lacks a document."""
+    is_left_out = found.positions == without[:, None]
+    found.scores[is_left_out] = -np.inf
+    query, order = np.arange(len(without))[:, None], np.argsort(is_left_out, axis=1, kind="stable")
+    best = (x[query, order[:, :k]] for x in found[:3])
+    return Ranking(*best, *found[3:])
 
 
 def rows_by_modality(queries):
@@ -103,17 +124,21 @@ def rows_by_modality(queries):
     return {name: np.flatnonzero(mask) for name, mask in masks.items() if mask.any()}
 
 
-def _nearest_with_odds(documents, queries, k, score_map, modality):
-    """The Ranking of the documents with a direction, at least one, by scores that are log odds."""
+def _nearest_with_odds(documents, queries, k, query_modality, without):
+    """The entries of a Ranking, by scores that are log odds.
+
+    There must be a document with a direction.
+    """
+    score_map = documents.score_map(query_modality)
     k_more, slope = max(k, N_NEXT + 1), score_map.slope
     tops = documents.nearest_by_modality(
-        queries, k_more, modality=modality, score_map=score_map, slope=slope
+        queries, k_more, score_map=score_map, slope=slope, without=without
     )
     scores, positions = merge(tops, k_more)
     best = scores[:, :k]
-    return Ranking(
-        best, positions[:, :k], probabilities(best, tops, slope), evidence(scores, tops, slope)
-    )
+    odds = probabilities(best, tops, slope), evidence(scores, tops, slope)
+    alarms = false_alarms(documents, query_modality, [top.scores for top in tops.values()])
+    return best, positions[:, :k], *odds, alarms
 
 
 def probabilities(scores, tops, slope):
@@ -167,4 +192,8 @@ def evidence(scores, tops, slope):
 def _mean_of_next(scores):
     """The mean score of the ten documents after the best; 0 if there are none."""
     following = scores[:, 1 : N_NEXT + 1]
-    return following.sum(axis=1) / max(following.shape[1], 1)
+    sums, n = following.sum(axis=1), following.shape[1]
+    if np.isneginf(sums).any():  # a document that was left out
+        there = following > -np.inf
+        sums, n = following.sum(axis=1, where=there), there.sum(axis=1)
+    return sums / np.maximum(n, 1)

@@ -16,11 +16,15 @@ class SearchResult:
     ``found[2]`` and ``found[10:20]`` are the results of these queries alone, ``len(found)`` is
     the number of queries, and iterating gives the result of one query after the other.
 
+    Where a cut-off leaves some queries fewer documents than others, the last places of their
+    rows are empty: None, NaN and ``""``. No place is empty in ``found[i]``, when iterating, and
+    in tables and records.
+
     Attributes
     ----------
     ids : ndarray of shape (n_queries, n_found)
-        Ids of the documents. `n_found` is the number of documents asked for, or the number
-        that the search could choose from, if that is smaller.
+        Ids of the documents. There are as many as were asked for, or as the search could choose
+        from, or as the query with the most documents has after a cut-off.
     scores : ndarray of float64 of shape (n_queries, n_found)
         Cosine similarities, in [-1, 1]; with a score calibration, calibrated scores.
     modalities : ndarray of str of shape (n_queries, n_found)
@@ -36,6 +40,13 @@ class SearchResult:
         log odds and its lead over the next ten, in all and of its own modality. Evidence is
         low where nothing answers. What is low depends on the corpus: compare with queries
         whose answers you know. None and NaN as for `probabilities`.
+    false_alarm : ndarray of float64 of shape (n_queries,) or None
+        The share of the queries that nothing answers that would look at least this well
+        answered, in (0, 1]: a p-value. It compares the lead of the best document over the next
+        ones with leads where nothing answers: of documents' own rows, without their document,
+        and of queries that were taught with the relevance ``[]``. None and NaN as for
+        `probabilities`; NaN too where fewer than seven documents are searched, and with
+        ``among``.
 
     Examples
     --------
@@ -47,9 +58,9 @@ class SearchResult:
     SearchResult(1 query x 2 documents)
     query 0: 'b' 0.800 image, 'a' 0.600 image
     >>> found.to_frame()
-       query  rank id  score  probability modality  evidence
-    0      0     1  b    0.8          NaN    image       NaN
-    1      0     2  a    0.6          NaN    image       NaN
+       query  rank id  score  probability modality  evidence  false_alarm
+    0      0     1  b    0.8          NaN    image       NaN          NaN
+    1      0     2  a    0.6          NaN    image       NaN          NaN
     >>> found.to_records()[0]["id"]
     'b'
     """
@@ -59,6 +70,19 @@ class SearchResult:
     modalities: np.ndarray
     probabilities: np.ndarray | None = None
     evidence: np.ndarray | None = None
+    false_alarm: np.ndarray | None = None
+
+    @property
+    def n_found(self):
+        """The number of documents of each query: ndarray of int of shape (n_queries,)."""
+        return np.count_nonzero(self._is_there, axis=1)
+
+    @property
+    def _is_there(self):
+        """Mask of the places that hold a document."""
+        if self.ids.dtype != object:
+            return np.ones(self.ids.shape, dtype=bool)
+        return np.array([x is not None for x in self.ids.flat], bool).reshape(self.ids.shape)
 
     def __len__(self):
         """Number of queries."""
@@ -73,7 +97,24 @@ class SearchResult:
         if rows.ndim != 1:
             raise IndexError("A SearchResult is indexed by query: found[3], found[:10].")
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: x[rows] for name, x in arrays.items() if x is not None})
+        some = replace(self, **{name: x[rows] for name, x in arrays.items() if x is not None})
+        return some if some._is_there.all() else some._first(some.n_found)
+
+    def _first(self, n_found):
+        """The result with the first documents of each query only."""
+        longest = n_found.max(initial=0)
+        arrays = {name: getattr(self, name) for name in ("ids", "scores", "modalities")}
+        if self.probabilities is not None:
+            arrays["probabilities"] = self.probabilities
+        arrays = {name: x[:, :longest] for name, x in arrays.items()}
+        is_empty = np.arange(longest) >= n_found[:, None]
+        if is_empty.any():
+            arrays["ids"] = arrays["ids"].astype(object)
+            empty = {"ids": None, "modalities": ""}
+            arrays = {
+                name: np.where(is_empty, empty.get(name, np.nan), x) for name, x in arrays.items()
+            }
+        return replace(self, **arrays)
 
     def __iter__(self):
         return (self[query] for query in range(len(self)))
@@ -85,8 +126,8 @@ class SearchResult:
         -------
         pandas.DataFrame
             Columns query (row number of the query), rank (from 1), id, score, probability,
-            modality and evidence (of the query); NaN where there is no probability or no
-            evidence.
+            modality, and evidence and false_alarm (of the query); NaN where there is no
+            probability, evidence or false alarm. A query without documents has no row.
 
         Raises
         ------
@@ -110,28 +151,29 @@ class SearchResult:
         return [dict(zip(columns, map(_plain, row))) for row in zip(*columns.values())]
 
     def _columns(self):
-        """The columns of the table: arrays of length n_queries * n_found by name."""
-        n_queries, n_found = self.ids.shape
-        probabilities = np.nan if self.probabilities is None else self.probabilities
-        evidence = np.nan if self.evidence is None else self.evidence[:, None]
-        return {
-            "query": np.repeat(np.arange(n_queries), n_found),
-            "rank": np.tile(np.arange(1, n_found + 1), n_queries),
-            "id": self.ids.ravel(),
-            "score": self.scores.ravel(),
-            "probability": np.broadcast_to(probabilities, self.ids.shape).ravel(),
-            "modality": self.modalities.ravel(),
-            "evidence": np.broadcast_to(evidence, self.ids.shape).ravel(),
-        }
+        """The columns of the table: arrays of length sum(n_found) by name."""
+        query, place = np.nonzero(self._is_there)
+        columns = {"query": query, "rank": place + 1, "id": self.ids[query, place]}
+        columns["score"] = self.scores[query, place]
+        unknown = np.full(len(query), np.nan)
+        odds = self.probabilities
+        columns["probability"] = unknown if odds is None else odds[query, place]
+        columns["modality"] = self.modalities[query, place]
+        for name in ("evidence", "false_alarm"):
+            of_query = getattr(self, name)
+            columns[name] = unknown if of_query is None else of_query[query]
+        return columns
 
     def __repr__(self):
-        n_queries, n_found = self.ids.shape
+        n_queries, most = self.ids.shape
         noun = "query" if n_queries == 1 else "queries"
-        lines = [f"SearchResult({n_queries} {noun} x {n_found} documents)"]
+        upto = "" if self._is_there.all() else "up to "
+        lines = [f"SearchResult({n_queries} {noun} x {upto}{most} documents)"]
         for number, one in enumerate(self[:5]):
             rows = zip(one.ids[0, :3].tolist(), one.scores[0], one.modalities[0])
             best = [f"{id_!r} {score:.3f} {modality}" for id_, score, modality in rows]
-            lines.append(f"query {number}: {', '.join(best)}{', ...' if n_found > 3 else ''}")
+            best += ["..."] * (one.ids.shape[1] > 3)
+            lines.append(f"query {number}: {', '.join(best) or 'no document'}")
         return "\n".join(lines + ["..."] * (n_queries > 5))
 
     def _repr_html_(self):
@@ -141,10 +183,10 @@ class SearchResult:
         except ImportError:
             return None
         columns = self[:10]._columns()
-        for name in ("probability", "evidence"):
+        for name in ("probability", "evidence", "false_alarm"):
             if np.isnan(columns[name]).all():
                 del columns[name]
-        for name in {"score", "probability", "evidence"} & columns.keys():
+        for name in {"score", "probability", "evidence", "false_alarm"} & columns.keys():
             columns[name] = [f"{number:.3f}" for number in columns[name]]
         rows = [map(str, row) for row in zip(*columns.values())]
         return template.render(names=columns, rows=rows, n_more=max(len(self) - 10, 0))

@@ -11,18 +11,21 @@ from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._array_api import as_slice, namespace_and_device
+from .._array_api import as_slice, namespace_and_device, to_numpy
 from .._base import GapEstimator
-from .._modality import as_query, is_query, meant_modality
-from .._relevance import check_ids, check_y, group_ids
-from .._validation import check_rows, compute_dtype
+from .._modality import Tags, as_query, is_query, meant_modality
+from .._relevance import check_ids, check_y, group_ids, is_unanswered
+from .._repetitions import group_rows
+from .._validation import Rows, check_rows, compute_dtype
 from .._warnings import warn
 from ..score_calibration import ScoreCalibrator
+from ._among import positions_like, rows_among
+from ._cut_offs import check_cut_offs, count_kept
 from ._fusion import check_fusion_weight, fuse_documents, warn_of_zero_length
 from ._index import Index
 from ._learning import calibrated, warn_of_unlearned
 from ._mean_shift import unit_means, warn_of_far_means
-from ._query_banks import make_banks
+from ._query_banks import make_banks, unit_on_host
 from ._ranking import rank
 from ._results import SearchResult
 from ._scoring import score_queries
@@ -127,7 +130,8 @@ class MixedModalityRetriever(GapEstimator):
     True
     """
 
-    __metadata_request__predict = {"modality": True}
+    __metadata_request__predict = {"modality": True, "document_modality": True, "among": True}
+    __metadata_request__transform = __metadata_request__predict
     __metadata_request__score = {"modality": True}
 
     _parameter_constraints = {
@@ -191,8 +195,9 @@ class MixedModalityRetriever(GapEstimator):
         """Add documents, and let the score calibration learn from new query rows.
 
         The time to add documents does not depend on how many there are; that to learn from
-        query rows is that of `fit`. All parts of a document belong in one call. Many documents
-        in one call cost far less than one by one.
+        query rows is that of `fit`, and one call for many costs far less than one by one. All
+        parts of a document belong in one call. Judgments of a question that comes again add up:
+        all documents that were named are right answers.
 
         Rows must have gone through the same steps as those that were fitted, as
         ``gapremoval.add_documents`` makes sure. Warns if the mean of the new rows of a modality
@@ -295,7 +300,7 @@ class MixedModalityRetriever(GapEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_index")
 
-    def predict(self, X, *, modality=None):
+    def predict(self, X, *, modality=None, document_modality=None, among=None):
         """The ids of the best documents; every row is a query.
 
         Parameters
@@ -304,15 +309,30 @@ class MixedModalityRetriever(GapEstimator):
             The queries.
         modality : str or sequence of str of shape (n_queries,), default=None
             The rows' modalities; not needed for an EmbeddingArray.
+        document_modality : str or collection of str, default=None
+            Search only documents of this modality or these modalities, as in
+            `document_modality_`.
+        among : collection of ids, mask or pandas Series, default=None
+            Search only these documents; see `search`.
 
         Returns
         -------
-        ndarray of shape (n_queries, min(n_neighbors, n_documents))
-            Ids, best first.
+        ndarray of shape (n_queries, n_found)
+            Ids, best first: `n_neighbors`, or as many as there are documents to search.
         """
-        return self.search(X, modality=modality).ids
+        documents, found, _ = self._rank(X, None, modality, document_modality, among)
+        return documents.column_of("id", found.positions)[0]
 
-    def kneighbors(self, X, n_neighbors=None, return_distance=True, *, modality=None):
+    def kneighbors(
+        self,
+        X,
+        n_neighbors=None,
+        return_distance=True,
+        *,
+        modality=None,
+        document_modality=None,
+        among=None,
+    ):
         """Distances and positions of the best documents; every row is a query.
 
         Parameters
@@ -326,6 +346,11 @@ class MixedModalityRetriever(GapEstimator):
             Whether distances are returned.
         modality : str or sequence of str of shape (n_queries,), default=None
             The rows' modalities; not needed for an EmbeddingArray.
+        document_modality : str or collection of str, default=None
+            Search only documents of this modality or these modalities, as in
+            `document_modality_`.
+        among : collection of ids, mask or pandas Series, default=None
+            Search only these documents; see `search`.
 
         Returns
         -------
@@ -336,17 +361,28 @@ class MixedModalityRetriever(GapEstimator):
         indices : ndarray of int of shape (n_queries, n_found)
             Positions in `ids_`.
         """
-        documents, found = self._rank(X, n_neighbors, modality)
+        documents, found, _ = self._rank(X, n_neighbors, modality, document_modality, among)
         scores, indices = found.scores, documents.places_of(found.positions)
         return (1 - scores, indices) if return_distance else indices
 
-    def search(self, X, n_neighbors=None, *, modality=None, document_modality=None):
+    def search(
+        self,
+        X=None,
+        n_neighbors=None,
+        *,
+        modality=None,
+        document_modality=None,
+        among=None,
+        like=None,
+        max_false_alarm=None,
+        min_probability=None,
+    ):
         """The best documents with scores and modalities; every row is a query.
 
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_queries, n_features)
-            The queries.
+            The queries. Not with `like`.
         n_neighbors : int, default=None
             Number of documents per query. By default the value passed to the constructor; at
             most the number of documents that are searched.
@@ -355,25 +391,49 @@ class MixedModalityRetriever(GapEstimator):
         document_modality : str or collection of str, default=None
             Search only documents of this modality or these modalities, as in
             `document_modality_`. Where they have fewer documents, all of those are returned.
+        among : collection of ids, mask or pandas Series, default=None
+            Search only these documents: their ids, a mask in the order of `ids_`, or a Series of
+            bool whose index holds ids, such as ``meta["brand"] == "x"``. It takes the time of
+            the documents searched. Scores do not change, and probabilities are those given that
+            one of these documents answers. An empty selection finds nothing.
+        like : id or collection of ids, default=None
+            Ask with these documents in place of `X`, each for others like it. A text asks as a
+            query of the modality ``query:text``, a document of several parts as one of
+            ``query:image+text``. No document finds itself.
+        max_false_alarm : float in [0, 1], default=None
+            Find nothing for queries whose false alarm is higher.
+        min_probability : float in [0, 1], default=None
+            Leave out documents whose probability is lower.
 
         Returns
         -------
         SearchResult
-            With probabilities and evidence if the score calibration gives them, which takes
-            about a seventh more time than `kneighbors`.
+            With probabilities, evidence and false alarms if the score calibration gives them,
+            which takes about a seventh more time than `kneighbors`.
 
         Raises
         ------
         ValueError
-            If no document has the `document_modality`, or one of them.
+            If no document has the `document_modality`, or one of them, an id is not in the
+            corpus, a mask does not have one entry a document, or a cut-off is out of range or
+            the score calibration gives no probabilities.
+        TypeError
+            If both `X` and `like` are given, or neither.
         """
-        documents, found = self._rank(X, n_neighbors, modality, document_modality, with_odds=True)
+        documents, found, tags = self._rank(
+            X, n_neighbors, modality, document_modality, among, like, with_odds=True
+        )
+        cut_offs = {"max_false_alarm": max_false_alarm, "min_probability": min_probability}
+        check_cut_offs(documents.calibration, **cut_offs)
         ids, modalities = documents.column_of("id", found.positions)
         has_odds = hasattr(documents.calibration, "slope_")
-        odds = (found.probabilities, found.evidence) if has_odds else ()
-        return SearchResult(ids, found.scores, modalities, *odds)
+        odds = found[2:] if has_odds else ()
+        result = SearchResult(ids, found.scores, modalities, *odds)
+        if like is None and max_false_alarm is None and min_probability is None:
+            return result
+        return result._first(count_kept(found, tags.as_queries().to_array(), **cut_offs))
 
-    def transform(self, X, *, modality=None):
+    def transform(self, X, *, modality=None, document_modality=None, among=None):
         """The best similarities as a sparse matrix; every row is a query.
 
         Parameters
@@ -382,6 +442,11 @@ class MixedModalityRetriever(GapEstimator):
             The queries.
         modality : str or sequence of str of shape (n_queries,), default=None
             The rows' modalities; not needed for an EmbeddingArray.
+        document_modality : str or collection of str, default=None
+            Search only documents of this modality or these modalities, as in
+            `document_modality_`.
+        among : collection of ids, mask or pandas Series, default=None
+            Search only these documents; see `search`.
 
         Returns
         -------
@@ -389,10 +454,10 @@ class MixedModalityRetriever(GapEstimator):
             The scores of each query's `n_neighbors` best documents (cosines, without a
             score calibration), zeros among them stored, columns as in `ids_`.
         """
-        documents, found = self._rank(X, None, modality)
+        documents, found, _ = self._rank(X, None, modality, document_modality, among)
         indices = documents.places_of(found.positions)
         n_queries, n_found = indices.shape
-        starts = np.arange(0, indices.size + 1, n_found)
+        starts = n_found * np.arange(n_queries + 1)
         shape = (n_queries, len(documents))
         return csr_array((found.scores.ravel(), indices.ravel(), starts), shape=shape)
 
@@ -499,7 +564,8 @@ class MixedModalityRetriever(GapEstimator):
         added = fuse_documents(parts, ids, document, self.fusion_weight)
         warn_of_zero_length(ids[added.undirected].tolist())
         of_one_origin = now.origin is not None and tags.origin is not None
-        means = warn_of_far_means(now.means, unit_means(rows), of_one_origin=of_one_origin)
+        new_means = (a | b for a, b in zip(unit_means(parts), unit_means(_questions(rows, y))))
+        means = warn_of_far_means(now.means, tuple(new_means), of_one_origin=of_one_origin)
         calibration = now.calibration
         if not now.modalities and self.score_calibration is not None:
             calibration = clone(self.score_calibration)
@@ -512,7 +578,8 @@ class MixedModalityRetriever(GapEstimator):
             banks = make_banks(rows, position, y, answers)
             after = calibrated(index, banks, added, gone, calibration)
             warn_of_unlearned(after, list(filter(is_query, tags.counts())))
-        seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
+        has_ids = now.n_rows_seen is None or (y is not None and len(at))
+        seen = None if has_ids else now.n_rows_seen + len(tags)
         modalities = tuple(dict.fromkeys([*now.modalities, *tags.counts()]))
         origin = now.origin or tags.origin
         after = replace(after, modalities=modalities, n_rows_seen=seen, means=means, origin=origin)
@@ -530,8 +597,26 @@ class MixedModalityRetriever(GapEstimator):
             )
         return seen + at.astype(np.int64)
 
-    def _rank(self, X, n_neighbors, modality, document_modality=None, with_odds=False):
-        """Rank documents for rows that are all queries; return the Snapshot and the Ranking."""
+    def _rank(
+        self,
+        X,
+        n_neighbors,
+        modality,
+        document_modality=None,
+        among=None,
+        like=None,
+        with_odds=False,
+    ):
+        """Rank documents for rows that are all queries, or for documents.
+
+        Returns
+        -------
+        documents : Snapshot
+            The whole corpus.
+        found : Ranking
+        tags : Tags
+            The modalities of the queries.
+        """
         if not hasattr(self, "_index"):
             check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
@@ -542,17 +627,32 @@ class MixedModalityRetriever(GapEstimator):
             document_modality = [document_modality] if is_one else list(document_modality)
             if not document_modality:
                 raise ValueError("document_modality is empty: give a modality, or None for all.")
-        documents = self._index.now
-        known, origin = documents.modalities, documents.origin
-        rows = check_rows(self, X, modality, known=known, origin=origin)
-        if not rows.tags.is_query.any() and any(map(is_query, documents.modalities)):
-            warn(
-                "None of these rows is marked as a query, so the step before centered them on "
-                "the mean of documents. Tag them 'query:text' or the like, or call "
-                "gapremoval.search, which does that.",
-            )
-        found = rank(documents, rows, k, modality=document_modality, with_odds=with_odds)
-        return documents, found
+        documents, without = self._index.now, None
+        if (X is None) == (like is None):
+            raise TypeError("Give either queries or like=, the ids of documents that ask.")
+        if like is not None:
+            if modality is not None:
+                raise ValueError("modality= is for queries: the modality of documents is known.")
+            without = positions_like(self._index, documents, like)
+            names = documents.column_of("id", without)[1]
+            tags = Tags.encode([as_query(name) for name in names.tolist()], len(names))
+            rows = Rows(documents.vectors_of(without), tags)
+        else:
+            known, origin = documents.modalities, documents.origin
+            rows = check_rows(self, X, modality, known=known, origin=origin)
+            if not rows.tags.is_query.any() and any(map(is_query, documents.modalities)):
+                warn(
+                    "None of these rows is marked as a query, so the step before centered them "
+                    "on the mean of documents. Tag them 'query:text' or the like, or call "
+                    "gapremoval.search, which does that.",
+                )
+        searched = documents
+        if among is not None:
+            among = rows_among(self._index, documents, among)
+        if among is not None or document_modality is not None:
+            searched = documents.part(document_modality, among)
+        found = rank(searched, rows, k, without=without, with_odds=with_odds)
+        return documents, found, rows.tags
 
     def __getstate__(self):
         state = super().__getstate__()
@@ -567,6 +667,21 @@ class MixedModalityRetriever(GapEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _questions(rows, y):
+    """The queries among rows, each question once, without those that nothing answers.
+
+    The latter may be about anything.
+    """
+    at = np.flatnonzero(rows.tags.is_query)
+    if y is not None:
+        at = at[[not is_unanswered(answer) for answer in y[at]]]
+    if not len(at):
+        return rows[at]
+    unit = unit_on_host(rows.values, at, compute_dtype(to_numpy(rows.values[:0, ...])))
+    first, *_ = group_rows(np.column_stack([unit, rows.tags.codes[at]]))
+    return rows[at[first]]
 
 
 def _warn_of_no_ids(y, counts):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._array_api import full_precision, take_rows, to_numpy
+from .._array_api import array_namespace, full_precision, take_rows, to_numpy
 from .._origin import Origin
 from .._warnings import did_you_mean
 from ._top_k import top_k
@@ -22,8 +22,9 @@ class Segment:
         ``vectors``, of unit length (see Documents for those in a memory-mapped file) or zero;
         ``position``, int, ascending; ``id``, int64 or object; ``made_of``, the marks of the
         document's parts; and by query modality the statistics of a score calibration.
-    live : ndarray of bool of shape (n_rows,) or None
-        Whether each row is a document that has not been removed; None if all are.
+    live : ndarray or None
+        A mask of the rows whose documents have not been removed, None if all are; in a part of
+        the corpus the numbers of its rows, ascending.
     """
 
     columns: dict
@@ -35,7 +36,9 @@ class Segment:
     @cached_property
     def n_live(self):
         """The number of documents."""
-        return len(self) if self.live is None else int(np.count_nonzero(self.live))
+        if self.live is None:
+            return len(self)
+        return int(np.count_nonzero(self.live)) if self.live.dtype == bool else len(self.live)
 
     def of_live(self, rows):
         """The entries of an array, one for each row, that belong to documents."""
@@ -56,7 +59,7 @@ class Top(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The state of an index at one moment. Nothing in it is ever overwritten.
+    """The state of an index at one moment, or a part of it. Nothing in it is ever overwritten.
 
     The position of a document is the number of documents that were added before it, and never
     changes.
@@ -81,6 +84,10 @@ class Snapshot:
         The row number with which ids continue; None where ids were given.
     origin : Origin or None
         Where the rows come from, as far as they tell.
+    part_of : Snapshot or None
+        The whole corpus, if this is a part of it to search. The scores are those of the whole.
+    null_samples : dict of str to NullSample
+        By query modality, that of this state or of an earlier one. Not pickled.
     """
 
     like: object
@@ -92,10 +99,17 @@ class Snapshot:
     means: tuple = ({}, {})
     n_rows_seen: int | None = 0
     origin: Origin | None = None
+    part_of: object = None
+    null_samples: dict = field(default_factory=dict)
 
     def __len__(self):
         """The number of documents."""
         return sum(segment.n_live for segment in self.segments.values())
+
+    @property
+    def whole(self):
+        """The whole corpus."""
+        return self if self.part_of is None else self.part_of
 
     @cached_property
     def directed(self):
@@ -115,6 +129,8 @@ class Snapshot:
         """The CorpusScoreMap for queries of a modality, or None for plain cosines."""
         if self.calibration is None:
             return None
+        if self.part_of is not None:
+            return self.part_of.score_map(query_modality)
         if query_modality not in self.cache:
             self.cache[query_modality] = self.calibration.score_map(query_modality, self)
         return self.cache[query_modality]
@@ -137,7 +153,7 @@ class Snapshot:
             rows = slice(start, start := start + len(segment))
             columns = {query: values[rows] for query, values in statistics.items()}
             segments[name, True] = Segment(segment.columns | columns)
-        return replace(self, segments=segments, calibration=calibration)
+        return replace(self, segments=segments, calibration=calibration, null_samples={})
 
     # All documents, in the order in which they were added.
 
@@ -166,11 +182,9 @@ class Snapshot:
         """The numbers of the documents' segments (-1 where there is none), and their rows."""
         number, row = np.full(positions.shape, -1), np.zeros(positions.shape, dtype=np.intp)
         for i, segment in enumerate(self.segments.values()):
-            have = segment.columns["position"]
-            at = np.searchsorted(have, positions)
-            at[at == len(have)] = 0
-            hit = have[at] == positions
-            number[hit], row[hit] = i, at[hit]
+            found = _rows_at(segment.columns["position"], positions)
+            hit = found >= 0
+            number[hit], row[hit] = i, found[hit]
         return number, row
 
     def column_of(self, name, positions):
@@ -187,9 +201,78 @@ class Snapshot:
         """The indices in `ids` of the documents at some positions."""
         return np.searchsorted(self.positions, positions)
 
+    def vectors_of(self, positions):
+        """The vectors of the documents at some positions, an array beside `like`."""
+        number, row = self.rows_of(positions)
+        order, found = np.argsort(number, kind="stable"), []
+        xp = array_namespace(self.like)
+        for i, segment in enumerate(self.segments.values()):
+            vectors = take_rows(segment.columns["vectors"], row[number == i])
+            found.append(xp.astype(vectors, self.like.dtype, copy=False))
+        return take_rows(xp.concat(found), np.argsort(order))
+
+    # Parts of the corpus.
+
+    def part(self, modality=None, rows=None):
+        """The part of the corpus that a search is restricted to.
+
+        Parameters
+        ----------
+        modality : collection of str, default=None
+            The modalities of its documents.
+        rows : dict of (str, bool) to ndarray of int, default=None
+            The rows of its documents in each segment, ascending.
+
+        Returns
+        -------
+        Snapshot
+
+        Raises
+        ------
+        ValueError
+            If no document of the whole corpus has one of the modalities.
+        """
+        there = sorted({name for name, _ in self.segments})
+        modality = there if modality is None else modality
+        for unknown in [name for name in modality if name not in there]:
+            raise ValueError(
+                f"No document has the modality {unknown!r}; there are "
+                f"{', '.join(map(repr, there))}.{did_you_mean(str(unknown), there)}"
+            )
+        segments = {at: found for at, found in self.segments.items() if at[0] in modality}
+        if rows is not None:
+            segments = {
+                at: Segment(segment.columns, rows[at])
+                for at, segment in segments.items()
+                if len(rows.get(at, ()))
+            }
+        return replace(self, segments=segments, part_of=self)
+
+    @cached_property
+    def places(self):
+        """For each segment the index in `ids` of each row; of no use where it is not live."""
+        last = len(self) - 1
+        return {
+            at: np.minimum(self.places_of(segment.columns["position"]), last)
+            for at, segment in self.segments.items()
+        }
+
+    def rows_where(self, mask):
+        """The live rows of each segment that a mask in the order of `ids` selects."""
+        rows = {}
+        for at, segment in self.segments.items():
+            chosen = mask[self.places[at]]
+            rows[at] = np.flatnonzero(chosen if segment.live is None else chosen & segment.live)
+        return rows
+
+    def rows_at(self, positions):
+        """The rows of each segment that hold the documents at some positions."""
+        number, row = self.rows_of(positions)
+        return {at: np.unique(row[number == i]) for i, at in enumerate(self.segments)}
+
     # Search.
 
-    def nearest(self, queries, k, *, modality=None, score_map=None):
+    def nearest(self, queries, k, *, score_map=None, without=None):
         """The best documents for each query, among the documents with a direction.
 
         There must be at least one.
@@ -200,10 +283,11 @@ class Snapshot:
             Of any length but zero.
         k : int
             Number of documents; at most those there are.
-        modality : collection of str, default=None
-            Search only documents of these modalities.
         score_map : CorpusScoreMap, default=None
             Turns cosines into scores; by default scores are cosines.
+        without : ndarray of int of shape (n_queries,), default=None
+            The position of a document that each query does not find, or -1. It comes last where
+            `k` documents include it.
 
         Returns
         -------
@@ -211,12 +295,12 @@ class Snapshot:
             Descending.
         positions : ndarray of int of shape (n_queries, n_found)
         """
-        tops = self.nearest_by_modality(queries, k, modality=modality, score_map=score_map)
+        tops = self.nearest_by_modality(queries, k, score_map=score_map, without=without)
         scores, positions = merge(tops, k)
         # In single precision the cosine of equal rows can come out a little above 1.
         return scores if score_map else np.clip(scores, -1, 1), positions
 
-    def nearest_by_modality(self, queries, k, *, modality=None, score_map=None, slope=None):
+    def nearest_by_modality(self, queries, k, *, score_map=None, slope=None, without=None):
         """The best documents of each modality, among the documents with a direction.
 
         Parameters are those of `nearest`, and a `slope`: with it the log sums are computed
@@ -230,48 +314,29 @@ class Snapshot:
         tops = {}
         with full_precision(self.like):
             for name, segment in self.directed.items():
-                if modality is None or name in modality:
-                    scale, offset = (None, None) if score_map is None else score_map.of[name]
-                    top = top_k(
-                        queries,
-                        segment.columns["vectors"],
-                        min(k, segment.n_live),
-                        live=segment.live,
-                        scale=scale,
-                        offset=offset,
-                        slope=slope,
-                    )
-                    positions = segment.columns["position"][top.rows]
-                    tops[name] = Top(top.scores, positions, top.log_sums)
+                scale, offset = (None, None) if score_map is None else score_map.of[name]
+                position = segment.columns["position"]
+                top = top_k(
+                    queries,
+                    segment.columns["vectors"],
+                    min(k, segment.n_live),
+                    live=segment.live,
+                    scale=scale,
+                    offset=offset,
+                    slope=slope,
+                    without=None if without is None else _rows_at(position, without),
+                )
+                tops[name] = Top(top.scores, position[top.rows], top.log_sums)
         return tops
 
-    def positions_of(self, directed, modality=None):
+    def positions_of(self, directed):
         """The positions of the documents with a direction, or of those without, ascending."""
         found = [
             segment.of_live(segment.columns["position"])
-            for (name, is_so), segment in self.segments.items()
-            if is_so == directed and (modality is None or name in modality)
+            for (_, is_so), segment in self.segments.items()
+            if is_so == directed
         ]
         return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *found]))
-
-    def count(self, modality=None):
-        """The number of all documents, or of those of some modalities.
-
-        Raises
-        ------
-        ValueError
-            If there is no document, or none of one of the modalities.
-        """
-        if not self.segments:
-            raise ValueError("The corpus is empty: add documents with partial_fit.")
-        there = sorted({name for name, _ in self.segments})
-        modality = there if modality is None else modality
-        for unknown in [name for name in modality if name not in there]:
-            raise ValueError(
-                f"No document has the modality {unknown!r}; there are "
-                f"{', '.join(map(repr, there))}.{did_you_mean(str(unknown), there)}"
-            )
-        return sum(s.n_live for (name, _), s in self.segments.items() if name in modality)
 
     def folded(self, score_map):
         """Vectors whose inner product with ``[query, 1]`` is the calibrated score.
@@ -301,7 +366,14 @@ class Snapshot:
 
     def __getstate__(self):
         state = {column.name: getattr(self, column.name) for column in fields(self)}
-        return {**state, "like": to_numpy(self.like)}
+        return {**state, "like": to_numpy(self.like), "null_samples": {}}
+
+
+def _rows_at(have, positions):
+    """The rows of a column of positions that hold some positions, -1 where none does."""
+    at = np.searchsorted(have, positions)
+    at[at == len(have)] = 0
+    return np.where(have[at] == positions, at, -1)
 
 
 def merge(tops, k):

@@ -7,12 +7,14 @@ import numpy as np
 
 from .._array_api import (
     array_namespace,
+    as_slice,
     beside,
     is_on_accelerator,
     kth_largest,
     lexsort,
     namespace_and_device,
     row_sums,
+    take_rows,
     to_double,
     to_numpy,
 )
@@ -25,8 +27,11 @@ MARGINS = (1e-5, 2**-9, 2**-6)
 # An upper bound of the error of a float64 product of unit vectors, in both directions.
 DOUBLE_MARGIN = 1e-12
 
-# Below every finite score, and above the score of a document that is not live.
-LOWEST = -3e38
+# Below every score, the same number in float32, and above that of a document that is not live.
+LOWEST = -(2.0**100)
+
+# To copy a document takes as long as to multiply it by this many queries.
+COPY = 2
 
 
 class Steps(NamedTuple):
@@ -51,6 +56,8 @@ class Steps(NamedTuple):
     crowd, crowded_block : int
         More than this many times k candidates per query are a crowd: they are narrowed down
         before they are scored exactly, in blocks of this many documents.
+    gathered : int
+        Numbers of selected documents that are copied together at once.
     """
 
     queries: int
@@ -63,6 +70,7 @@ class Steps(NamedTuple):
     groups_of_k: int = 4
     crowd: int = 4
     crowded_block: int = 8192
+    gathered: int = 2**23
 
 
 # In numpy, a block fits a cache, also where float16 is widened. An accelerator wants few and
@@ -70,7 +78,7 @@ class Steps(NamedTuple):
 IN_NUMPY = Steps(256, 2**19, 2**24, 2**16)
 IN_HALF = IN_NUMPY._replace(numbers=2**20)
 ON_HOST = Steps(256, 2**21, 2**22, 2**20)
-ON_ACCELERATOR = Steps(2048, 2**28, 2**40, 2**24)
+ON_ACCELERATOR = Steps(2048, 2**28, 2**40, 2**24, gathered=2**28)
 
 
 class TopK(NamedTuple):
@@ -91,7 +99,18 @@ class TopK(NamedTuple):
     log_sums: np.ndarray | None
 
 
-def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=None, steps=None):
+def top_k(
+    queries,
+    documents,
+    k,
+    *,
+    live=None,
+    scale=None,
+    offset=None,
+    slope=None,
+    without=None,
+    steps=None,
+):
     """The `k` best documents for each query: exact, and the same for any block size.
 
     Every document within 1e-5 of the k-th score of a matrix product is rescored in float64, row
@@ -112,13 +131,17 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
         which is multiplied in float32, and memory-mapped files, which are read in blocks.
     k : int
         At least 1 and at most the number of live documents.
-    live : ndarray of bool of shape (n_documents,), default=None
-        Mask of the documents to search; all by default.
+    live : ndarray of bool of shape (n_documents,) or of int, default=None
+        Mask of the documents to search, or their rows, ascending; all by default. Few documents
+        are copied together, block by block; of many, all are read.
     scale, offset : ndarray of float64 of shape (n_documents,), default=None
         A score is ``scale * inner product + offset``.
     slope : float, default=None
         If given, the exponentials of ``slope * score`` are summed as well, which costs about
         a tenth of the product.
+    without : ndarray of int of shape (n_queries,), default=None
+        For each query the row of a document that is left out, or -1. Where `k` is the number of
+        documents, it comes last, with score -inf.
     steps : Steps, default=None
         The sizes of the steps; by default those that suit the device of the documents.
 
@@ -126,6 +149,11 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
     -------
     TopK
     """
+    steps = steps or _steps(documents)
+    if live is not None:
+        live = _few(live, *documents.shape, queries.shape[0])
+        if live.dtype != bool:
+            return _of_few(queries, documents, k, live, scale, offset, slope, without, steps)
     is_numpy = isinstance(documents, np.ndarray)
     if is_numpy:
         documents = np.asarray(documents)
@@ -139,16 +167,15 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
         score_map = [None if x is None else to_double(x, documents) for x in score_map]
     scores, rows = np.empty((n_queries, k)), np.empty((n_queries, k), dtype=np.intp)
     log_sums = None if slope is None else np.empty(n_queries)
-    steps = steps or _steps(documents)
     for start in range(0, n_queries, steps.queries):
         block = slice(start, start + steps.queries)
         unit = unit_queries(to_double(queries[block, ...], documents))
+        out = None if without is None else beside(without[block], unit)
         is_short = is_numpy and unit.shape[0] * documents.shape[0] <= steps.few_scores
         for margin in MARGINS:
             margin *= largest
-            found = is_short and _best_of_few(unit, documents, k, margin, score_map, slope, steps)
-            if not found:
-                found = _Search(unit, documents, k, margin, live, score_map, slope, steps).best()
+            asked = unit, documents, k, margin, score_map, slope, out, steps
+            found = (is_short and _best_of_few(*asked)) or _Search(*asked, live).best()
             # Detects a library that multiplies in lower precision.
             if found[2] <= margin / 2:
                 break
@@ -157,7 +184,58 @@ def top_k(queries, documents, k, *, live=None, scale=None, offset=None, slope=No
         rows[block], scores[block] = found[:2]
         if slope is not None:
             log_sums[block] = found[3]
+    if without is not None:
+        scores[scores == LOWEST] = -np.inf
     return TopK(scores, rows, log_sums)
+
+
+def _few(live, n_documents, n_features, n_queries):
+    """The rows of few documents, which are faster to search when copied; a mask of many."""
+    is_mask = live.dtype == bool
+    n = np.count_nonzero(live) if is_mask else len(live)
+    # To copy a row takes as long as to multiply it by two to eight queries.
+    is_few = n * (1 + COPY / n_queries) < n_documents
+    if is_few == is_mask:
+        if is_few:
+            return np.flatnonzero(live)
+        rows, live = live, np.zeros(n_documents, dtype=bool)
+        live[rows] = True
+    return live
+
+
+def _of_few(queries, documents, k, rows, scale, offset, slope, without, steps):
+    """`top_k` among some rows, ascending, which are copied block by block."""
+    found, step = None, max(steps.gathered // documents.shape[1], 1)
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        if without is not None:
+            at = np.minimum(np.searchsorted(block, without), len(block) - 1)
+            at = np.where(block[at] == without, at, -1)
+        top = top_k(
+            queries,
+            take_rows(documents, as_slice(block)),
+            min(k, len(block)),
+            scale=None if scale is None else scale[block],
+            offset=None if offset is None else offset[block],
+            slope=slope,
+            without=None if without is None else at,
+            steps=steps,
+        )
+        top = top._replace(rows=block[top.rows])
+        found = top if found is None else _merged(found, top, k)
+    return found
+
+
+def _merged(one, other, k):
+    """The best of two TopK, the second of later rows."""
+    scores, rows = (np.concatenate(pair, axis=1) for pair in zip(one[:2], other[:2]))
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    sums = one.log_sums
+    return TopK(
+        np.take_along_axis(scores, best, axis=1),
+        np.take_along_axis(rows, best, axis=1),
+        None if sums is None else np.logaddexp(sums, other.log_sums),
+    )
 
 
 class _Search:
@@ -174,7 +252,7 @@ class _Search:
         The log sums of each block, by its first row.
     """
 
-    def __init__(self, queries, documents, k, margin, live, score_map, slope, steps):
+    def __init__(self, queries, documents, k, margin, score_map, slope, without, steps, live):
         self.xp, self.in_numpy = array_namespace(documents), isinstance(documents, np.ndarray)
         is_half = self.in_numpy and documents.dtype == np.float16
         self.queries, self.documents, self.k, self.margin = queries, documents, k, margin
@@ -182,7 +260,7 @@ class _Search:
         is_one, n_read = queries.shape[0] == 1, documents.shape[0] * documents.shape[1]
         self.by_dots = self.in_numpy and is_one and (is_half or n_read <= steps.worth_threads)
         self.scale, self.offset, self.shift = score_map
-        self.slope, self.sums, self.steps = slope, {}, steps
+        self.slope, self.sums, self.steps, self.without = slope, {}, steps, without
         self.floor, self.double_floor, self.is_new = 0 * self.cast[:, 0] + LOWEST, None, True
         self.n_groups = max(steps.groups, steps.groups_of_k * k)
         self.crowd = steps.crowd * k * queries.shape[0]
@@ -307,7 +385,12 @@ class _Candidates:
             if block.dtype != search.cast.dtype:
                 block = _widened(block, self.wide[: shape[1]])
         rough = _products(search.cast, block, search.by_dots, out)
-        return _scaled_scores(rough, search.scale, search.shift, rows)
+        rough = _scaled_scores(rough, search.scale, search.shift, rows)
+        if search.without is not None:
+            column = beside(search.without, rough) - rows.start
+            query = search.xp.nonzero((column >= 0) & (column < rough.shape[1]))[0]
+            rough[query, column[query]] = LOWEST
+        return rough
 
     def look(self, rough, rows):
         """Collect the documents of a slice that may be among the best."""
@@ -354,6 +437,8 @@ class _Candidates:
         query, row = beside(query, search.queries), beside(row, search.queries)
         exact = inner_products(search.queries, query, search.documents, row, search.steps)
         exact = _scaled_scores(exact, search.scale, search.offset, row)
+        if search.without is not None:
+            exact = xp.where(row == beside(search.without, row)[query], LOWEST, exact)
         self.errors.append(xp.max(xp.abs(exact - to_double(rough, search.queries))))
         *best, floor = search.ranked(query, row, exact)
         search.raise_floor(floor)
@@ -368,8 +453,12 @@ class _Candidates:
         return query[near], row[near], score[near]
 
     def _first_of_equal(self, near, rough, rows):
-        """Keep the first k of equal documents: no other can be among the best."""
+        """Keep the first k of equal documents: no other can be among the best.
+
+        One more is kept where a query may leave one of them out.
+        """
         search, xp = self.search, self.search.xp
+        n_kept = search.k + (search.without is not None)
         column, at = _columns(near)
         # Equal documents almost always have equal scores and so are in the order of their rows;
         # where they are not, fewer are dropped.
@@ -384,8 +473,8 @@ class _Candidates:
             for line in (search.scale[row], search.offset[row]):
                 is_repeat = is_repeat & beside(line[1:] == line[:-1], near)
         repeats = xp.cumulative_sum(xp.astype(is_repeat, xp.int64), include_initial=True)
-        is_surplus = repeats[search.k :] - repeats[: -search.k] == search.k
-        keep = xp.concat([~xp.astype(repeats[: search.k], xp.bool) | True, ~is_surplus])
+        is_surplus = repeats[n_kept:] - repeats[:-n_kept] == n_kept
+        keep = xp.concat([~xp.astype(repeats[:n_kept], xp.bool) | True, ~is_surplus])
         return near & keep[xp.argsort(order)][at]
 
     def _near_in_double(self, near, rough, rows):
@@ -398,6 +487,9 @@ class _Candidates:
             scores.append(_products(search.queries, vectors, search.by_dots))
         row, scores = beside(row, search.queries), xp.concat(scores, axis=1)
         scores = _scaled_scores(scores, search.scale, search.offset, row)
+        if search.without is not None:
+            is_left_out = row[None, :] == beside(search.without, row)[:, None]
+            scores = xp.where(is_left_out, LOWEST, scores)
         floor = kth_largest(scores, search.k)
         if search.double_floor is not None:
             floor = xp.maximum(floor, search.double_floor)
@@ -408,7 +500,7 @@ class _Candidates:
         return near & xp.take(is_near, at, axis=1)
 
 
-def _best_of_few(queries, documents, k, margin, score_map, slope, steps):
+def _best_of_few(queries, documents, k, margin, score_map, slope, without, steps):
     """`_Search.best` in numpy, in few steps; None if very many scores are near the k-th.
 
     Returns
@@ -424,6 +516,9 @@ def _best_of_few(queries, documents, k, margin, score_map, slope, steps):
         rough *= scale
     if shift is not None:
         rough += shift
+    if without is not None:
+        query = np.flatnonzero(without >= 0)
+        rough[query, without[query]] = LOWEST
     floor = kth_largest(rough, k) - margin
     query, row = (rough >= floor[:, None]).nonzero()
     if row.size > steps.crowd * k * n_queries:
@@ -431,6 +526,8 @@ def _best_of_few(queries, documents, k, margin, score_map, slope, steps):
     exact = inner_products(queries, query, documents, row)
     if scale is not None:
         exact = exact * scale[row] + offset[row]
+    if without is not None:
+        exact[without[query] == row] = LOWEST
     error = abs(exact - rough[query, row]).max()
     order = np.lexsort((row, -exact, query))
     first = query.searchsorted(np.arange(n_queries))

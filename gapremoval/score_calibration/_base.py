@@ -146,21 +146,21 @@ class ScoreCalibrator(BaseEstimator):
         slope = getattr(self, "slope_", {}).get(query_modality)
         return CorpusScoreMap(maps, float(lowest) - 1, slope)
 
-    def nearest(self, documents, queries, k, query_modality, *, modality=None):
+    def nearest(self, documents, queries, k, query_modality, *, without=None):
         """The documents with the best calibrated scores.
 
         Parameters
         ----------
         documents : Snapshot
-            The documents to search.
+            The documents to search, the corpus or a part of it.
         queries : array of shape (n_queries, n_features)
             The queries, of any length but zero.
         k : int
             Number of documents.
         query_modality : str
             The modality of the queries.
-        modality : collection of str, default=None
-            Search only documents of these modalities.
+        without : ndarray of int of shape (n_queries,), default=None
+            The position of a document that each query does not find, or -1.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class ScoreCalibrator(BaseEstimator):
             The positions of the documents found.
         """
         score_map = documents.score_map(query_modality)
-        return documents.nearest(queries, k, modality=modality, score_map=score_map)
+        return documents.nearest(queries, k, score_map=score_map, without=without)
 
     @property
     def folds(self):

@@ -208,17 +208,19 @@ class QBNorm(ScoreCalibrator):
     def __init__(self, *, beta=20.0):
         self.beta = beta
 
-    def nearest(self, documents, queries, k, query_modality, *, modality=None):
-        found = documents.nearest(queries, k, modality=modality)
+    def nearest(self, documents, queries, k, query_modality, *, without=None):
+        found = documents.nearest(queries, k, without=without)
         if query_modality not in self.query_modalities_:
             return found
-        # By the whole corpus, so that the ranking of one modality is a part of the whole one.
-        _, best = found if modality is None else documents.nearest(queries, 1)
-        rows = np.flatnonzero(np.isin(best[:, 0], self._activated(query_modality, documents)))
+        # By the whole corpus, so that the ranking of a part of it is a part of the whole one.
+        whole = documents.whole
+        _, best = found if whole is documents else whole.nearest(queries, 1, without=without)
+        rows = np.flatnonzero(np.isin(best[:, 0], self._activated(query_modality, whole)))
         if len(rows):
             scores, positions = found
+            own = None if without is None else without[rows]
             scores[rows], positions[rows] = super().nearest(
-                documents, take_rows(queries, rows), k, query_modality, modality=modality
+                documents, take_rows(queries, rows), k, query_modality, without=own
             )
         return found
 

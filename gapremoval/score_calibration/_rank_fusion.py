@@ -81,21 +81,21 @@ class ReciprocalRankFusion(ScoreCalibrator):
         """
         return CorpusScoreMap({}, 0.0)
 
-    def nearest(self, documents, queries, k, query_modality, *, modality=None):
+    def nearest(self, documents, queries, k, query_modality, *, without=None):
         """The best documents by reciprocal rank.
 
         Parameters
         ----------
         documents : Snapshot
-            The documents to search.
+            The documents to search, the corpus or a part of it.
         queries : array of shape (n_queries, n_features)
             The queries, of any length but zero.
         k : int
             Number of documents.
         query_modality : str
             The modality of the queries.
-        modality : collection of str, default=None
-            Search only documents of these modalities.
+        without : ndarray of int of shape (n_queries,), default=None
+            The position of a document that each query does not find, or -1.
 
         Returns
         -------
@@ -104,11 +104,11 @@ class ReciprocalRankFusion(ScoreCalibrator):
         positions : ndarray of int of shape (n_queries, n_found)
             The positions of the documents found.
         """
-        tops = documents.nearest_by_modality(queries, k, modality=modality).values()
+        tops = documents.nearest_by_modality(queries, k, without=without).values()
         cosines = np.concatenate([top.scores for top in tops], axis=1)
         positions = np.concatenate([top.positions for top in tops], axis=1)
         rank = np.concatenate([1 + np.arange(top.scores.shape[1]) for top in tops])
-        rank = np.broadcast_to(rank, cosines.shape)
+        rank = np.where(cosines > -np.inf, rank, np.inf)  # a document that is left out
         order = np.lexsort((positions, -cosines, rank), axis=1)[:, :k]
         scores = 1 / (self.constant + np.take_along_axis(rank, order, axis=1))
         return scores, np.take_along_axis(positions, order, axis=1)

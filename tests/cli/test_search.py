@@ -78,6 +78,23 @@ def test_json_says_what_is_known_of_each_result(run, indexed, scenes):
             assert file["uri"] == f"file://{file['path'].replace(' ', '%20')}"
 
 
+def test_where_probably_nothing_answers_nothing_is_found_and_that_is_told(run, indexed, scenes):
+    asked = ["search", "index.gap", scenes.captions[0][1]]
+    shown = run(*asked, "--json").out
+    false_alarm = json.loads(shown)["false_alarm"]
+    assert 0 < false_alarm <= 1
+    assert run(*asked, "--json", "--max-false-alarm", "1").out == shown
+    none = run(*asked, "--max-false-alarm", "0", "--json", "--html", "out.html", "--learn")
+    assert (none.code, none.err) == (0, "gapremoval: page: out.html\n")
+    assert json.loads(none.out) == {**json.loads(shown), "results": []}
+    assert "1 learned" in run("info", "index.gap").out
+    told = run(*asked, "--max-false-alarm", "0")
+    assert (told.code, told.out) == (0, "")
+    assert re.search(r"probably nothing in the folder answers this: .* \d+% look at", told.err)
+    assert len(told.err.splitlines()) == 1
+    assert run(*asked, "--max-false-alarm", "1.5").code == 2
+
+
 def test_more_results_than_there_are_documents_are_not_made_up(run, indexed):
     found = files(run("search", "index.gap", "a ring", "-n", "1000", "--json"))
     assert len(found) == len({tuple(paths) for paths in found}) == 60
@@ -182,6 +199,21 @@ def test_only_what_is_learned_changes_an_answer_and_it_makes_answers_better(run,
     asked = [Query(captions[2]) for captions in scenes.captions]
     taught = index.with_learned(encoder.transform(asked))
     assert quality(taught) >= quality(index)
+
+
+@pytest.mark.parametrize("again", ["", "."])
+def test_a_question_learned_twice_or_in_two_wordings_still_finds_its_answer(
+    run, indexed, scenes, again
+):
+    for i in (0, 1, 2, 21, 22, 23):  # photos, notes, and photos with a note
+        shutil.copy("index.gap", f"{i}.gap")
+        question = scenes.captions[i][1]
+        for text in (question, question + again):
+            run("search", f"{i}.gap", text, "--learn")
+        kept = 1 + bool(again)
+        assert f"{kept} learned" in run("info", f"{i}.gap").out
+        found = files(run("search", f"{i}.gap", question, "-n", "3", "--json"))
+        assert any(f"scene {i}." in path for paths in found for path in paths)
 
 
 def test_what_is_in_an_index(run, indexed):

@@ -93,8 +93,8 @@ def test_folding_follows_the_corpus():
 
 
 class ByRank(ScoreCalibrator):
-    def nearest(self, documents, queries, k, query_modality, *, modality=None):
-        return documents.nearest(queries, k, modality=modality)
+    def nearest(self, documents, queries, k, query_modality, *, without=None):
+        return documents.nearest(queries, k, without=without)
 
 
 def test_what_is_no_inner_product_does_not_fold():

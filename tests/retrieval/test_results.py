@@ -20,13 +20,14 @@ FOUND = SearchResult(
     scores=np.array([[0.5, 0.25], [1.0, -1.0]]),
     modalities=np.array([["text", "image"], ["image+text", "text"]]),
 )
-COLUMNS = ["query", "rank", "id", "score", "probability", "modality", "evidence"]
+COLUMNS = ["query", "rank", "id", "score", "probability", "modality", "evidence", "false_alarm"]
 
 
 def made(n_queries, n_found=2, odds=True):
     """A result whose values all differ."""
     numbers = np.arange(n_queries * n_found, dtype=float).reshape(n_queries, n_found)
-    odds = (numbers / 100, np.arange(n_queries) * 0.5) if odds else ()
+    of_query = np.arange(n_queries)
+    odds = (numbers / 100, of_query * 0.5, of_query / 10) if odds else ()
     return SearchResult(numbers.astype(int), -numbers, np.full(numbers.shape, "text"), *odds)
 
 
@@ -93,7 +94,7 @@ def results(draw):
     modalities = draw(hnp.arrays(object, shape, elements=texts))
     odds = draw(st.sampled_from([(), (draw(hnp.arrays(float, shape, elements=values)),)]))
     if odds:
-        odds += (draw(hnp.arrays(float, shape[:1], elements=values)),)
+        odds += tuple(draw(hnp.arrays(float, shape[:1], elements=values)) for _ in range(2))
     return SearchResult(drawn, draw(hnp.arrays(float, shape, elements=values)), modalities, *odds)
 
 
@@ -106,7 +107,7 @@ def test_records_are_those_of_the_table_and_come_back_from_json(found):
     for record, row in zip(records, frame.itertuples(index=False)):
         assert list(record) == COLUMNS
         assert (record["query"], record["rank"]) == (row.query, row.rank)
-        for name in ("score", "probability", "evidence"):
+        for name in ("score", "probability", "evidence", "false_alarm"):
             number = getattr(row, name)
             assert record[name] == (None if np.isnan(number) else number)
             assert type(record[name]) in (float, type(None))
@@ -188,7 +189,7 @@ def test_the_table_has_a_row_for_each_document_found():
     assert frame["id"].tolist() == ["a", "<b>", "c", "a"]
     assert frame["score"].tolist() == [0.5, 0.25, 1, -1]
     assert frame["probability"].isna().all()
-    assert frame["evidence"].isna().all()
+    assert frame[["evidence", "false_alarm"]].isna().all(axis=None)
     assert frame["modality"].tolist() == ["text", "image", "image+text", "text"]
 
 
