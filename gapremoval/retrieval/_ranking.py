@@ -7,7 +7,7 @@ import numpy as np
 
 from .._array_api import take_rows, to_numpy
 from .._modality import as_query
-from .._warnings import warn
+from .._warnings import did_you_mean, warn
 from ._snapshot import merge
 
 # The lead of the best document is its distance from the mean of this many next ones.
@@ -73,6 +73,7 @@ def rank(documents, queries, k, *, without=None, with_odds=False):
     odds = np.full(scores.shape, np.nan), np.full(n_queries, np.nan), np.full(n_queries, np.nan)
     found = Ranking(scores, positions, *odds)
     groups = rows_by_modality(queries)
+    warn_of_plain_cosines(documents, groups)
     if len(zero := groups.pop(None, ())):
         warn(
             f"{len(zero)} quer{'ies have' if len(zero) > 1 else 'y has'} length zero and so no "
@@ -106,6 +107,22 @@ def _without(found, without, k):
     query, order = np.arange(len(without))[:, None], np.argsort(is_left_out, axis=1, kind="stable")
     best = (x[query, order[:, :k]] for x in found[:3])
     return Ranking(*best, *found[3:])
+
+
+def warn_of_plain_cosines(documents, query_modalities):
+    """Warn about query modalities from which the score calibration has learned nothing."""
+    if documents.calibration is None:
+        return
+    plain = [x for x in query_modalities if x is not None and documents.score_map(x) is None]
+    if plain:
+        known = documents.calibration.query_modalities_
+        hint = did_you_mean(plain[0], known) if len(plain) == 1 else ""
+        warn(
+            f"{type(documents.calibration).__name__} learned nothing about "
+            f"{', '.join(map(repr, sorted(plain)))}, so such queries are ranked by plain cosines, "
+            "without probabilities or cut-offs. It learned about "
+            f"{', '.join(map(repr, known)) or 'no query modality'}.{hint}"
+        )
 
 
 def rows_by_modality(queries):

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import array_namespace, full_precision, take_rows, to_numpy
+from .._modality import as_query, parts_of
 from .._warnings import did_you_mean
+from ..score_calibration._score_map import mean_score_map
 from ._top_k import top_k
 
 
@@ -119,13 +121,22 @@ class Snapshot:
         return {}
 
     def score_map(self, query_modality):
-        """The CorpusScoreMap for queries of a modality, or None for plain cosines."""
+        """The CorpusScoreMap for queries of a modality, or None for plain cosines.
+
+        A query of several parts, from whose like nothing was learned, is scored by the mean of
+        the score maps of its parts.
+        """
         if self.calibration is None:
             return None
         if self.part_of is not None:
             return self.part_of.score_map(query_modality)
         if query_modality not in self.cache:
-            self.cache[query_modality] = self.calibration.score_map(query_modality, self)
+            found = self.calibration.score_map(query_modality, self)
+            parts = parts_of(query_modality)
+            if found is None and len(parts) > 1:
+                maps = [self.score_map(as_query(part)) for part in parts]
+                found = mean_score_map([each for each in maps if each is not None])
+            self.cache[query_modality] = found
         return self.cache[query_modality]
 
     def taught(self, calibration, statistics):
