@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import take_rows, to_numpy
-from .._modality import as_query
+from .._modality import QUERY, as_query
 from .._warnings import did_you_mean, warn
 from ._snapshot import merge
 
@@ -67,19 +67,20 @@ def rank(documents, queries, k, *, without=None, with_odds=False):
     if without is not None:
         k += 1
     values, n_queries = queries.values, len(queries.tags)
-    n_documents, rest = len(documents), documents.positions_of(False)
+    n_documents, rest = len(documents), documents.undirected
     n_found, n_best = min(k, n_documents), min(k, n_documents - len(rest))
     scores, positions = np.zeros((n_queries, n_found)), np.empty((n_queries, n_found), np.int64)
     odds = np.full(scores.shape, np.nan), np.full(n_queries, np.nan), np.full(n_queries, np.nan)
     found = Ranking(scores, positions, *odds)
     groups = rows_by_modality(queries)
-    warn_of_plain_cosines(documents, groups)
     if len(zero := groups.pop(None, ())):
         warn(
             f"{len(zero)} quer{'ies have' if len(zero) > 1 else 'y has'} length zero and so no "
             "direction: the result is the corpus in its own order, with score 0.",
         )
-        positions[zero] = np.concatenate([documents.positions_of(True), rest])[:k]
+        directed = np.setdiff1d(documents.positions, rest, assume_unique=True)
+        positions[zero] = np.concatenate([directed, rest])[:k]
+    plain = []
     for name, rows in groups.items():
         some = values if len(rows) == n_queries else take_rows(values, rows)
         own = None if without is None else without[rows]
@@ -94,9 +95,12 @@ def rank(documents, queries, k, *, without=None, with_odds=False):
                 found.probabilities[best], found.evidence[rows] = nearest[2:]
         elif n_best:
             nearest = documents.nearest
+            plain += [name] * (score_map is None)
             if score_map is not None:
                 nearest = partial(documents.calibration.nearest, documents, query_modality=name)
             scores[best], positions[best] = nearest(some, k, without=own)
+    if plain and documents.calibration is not None:
+        _warn_of_plain_cosines(documents.calibration, plain)
     return found if without is None else _without(found, without, k - 1)
 
 
@@ -109,20 +113,16 @@ def _without(found, without, k):
     return Ranking(*best, *found[3:])
 
 
-def warn_of_plain_cosines(documents, query_modalities):
-    """Warn about query modalities from which the score calibration has learned nothing."""
-    if documents.calibration is None:
-        return
-    plain = [x for x in query_modalities if x is not None and documents.score_map(x) is None]
-    if plain:
-        known = documents.calibration.query_modalities_
-        hint = did_you_mean(plain[0], known) if len(plain) == 1 else ""
-        warn(
-            f"{type(documents.calibration).__name__} learned nothing about "
-            f"{', '.join(map(repr, sorted(plain)))}, so such queries are ranked by plain cosines, "
-            "without probabilities or cut-offs. It learned about "
-            f"{', '.join(map(repr, known)) or 'no query modality'}.{hint}"
-        )
+def _warn_of_plain_cosines(calibration, plain):
+    """Warn about query modalities from which a score calibration has learned nothing."""
+    known = calibration.query_modalities_
+    hint = did_you_mean(plain[0].removeprefix(QUERY), [x.removeprefix(QUERY) for x in known])
+    warn(
+        f"{type(calibration).__name__} learned nothing about "
+        f"{', '.join(map(repr, sorted(plain)))}, so such queries are ranked by plain cosines, "
+        "without probabilities or cut-offs. It learned about "
+        f"{', '.join(map(repr, known)) or 'no query modality'}.{hint}"
+    )
 
 
 def rows_by_modality(queries):
@@ -138,6 +138,8 @@ def rows_by_modality(queries):
     """
     tags, directed = queries.tags, to_numpy(queries.lengths) > 0
     names = [as_query(name) for name in tags.names]
+    if len(names) == 1 and directed.all():
+        return {names[0]: np.arange(len(directed))}
     name_of = np.array(names)[tags.codes]
     masks = {name: directed & (name_of == name) for name in names} | {None: ~directed}
     return {name: np.flatnonzero(mask) for name, mask in masks.items() if mask.any()}

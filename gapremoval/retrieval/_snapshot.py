@@ -111,6 +111,16 @@ class Snapshot:
         """The segments of documents that have a direction: a dict by modality."""
         return {name: self.segments[name, True] for name, is_so in sorted(self.segments) if is_so}
 
+    @cached_property
+    def undirected(self):
+        """The positions of the documents that have no direction, ascending."""
+        found = [
+            segment.of_live(segment.columns["position"])
+            for (_, is_so), segment in self.segments.items()
+            if not is_so
+        ]
+        return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *found]))
+
     def column(self, key, name):
         """A column of the segment of a key, or None if there is none."""
         return self.segments[key].columns.get(name) if key in self.segments else None
@@ -332,15 +342,6 @@ class Snapshot:
                 )
                 tops[name] = Top(top.scores, position[top.rows], top.log_sums)
         return tops
-
-    def positions_of(self, directed):
-        """The positions of the documents with a direction, or of those without, ascending."""
-        found = [
-            segment.of_live(segment.columns["position"])
-            for (_, is_so), segment in self.segments.items()
-            if is_so == directed
-        ]
-        return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *found]))
 
     def folded(self, score_map):
         """Vectors whose inner product with ``[query, 1]`` is the calibrated score.

@@ -367,7 +367,7 @@ def test_query_modalities_that_taught_nothing_are_named_once():
         with pytest.warns(UserWarning, match="nothing about 'query:txt'") as caught:
             ask(mixed)
         assert len(caught) == 1
-        assert "Did you mean 'query:text'?" in str(caught[0].message)
+        assert "Did you mean 'text'?" in str(caught[0].message)
     with pytest.warns(UserWarning, match="nothing about 'query:txt'"):
         found = retriever.search(mixed, min_probability=0.9)
     assert found.n_found[3:].tolist() == [27] * 6
