@@ -282,7 +282,8 @@ class Snapshot:
     def rows_at(self, positions):
         """The rows of each segment that hold the documents at some positions."""
         number, row = self.rows_of(positions)
-        return {at: np.unique(row[number == i]) for i, at in enumerate(self.segments)}
+        rows = {at: np.sort(row[number == i]) for i, at in enumerate(self.segments)}
+        return {at: some[np.diff(some, prepend=-1) > 0] for at, some in rows.items()}
 
     # Search.
 

@@ -168,7 +168,7 @@ META = pd.DataFrame({"brand": ["x", "y"]}, index=["d0", "d1"])
         ([None], ValueError, "among= names None"),
         (np.ones(26, bool), ValueError, "mask of 26 entries for 27 documents"),
         ([True], ValueError, "mask of 1 entries for 27 documents"),
-        ([True, "d0"], ValueError, "mixes 1 bools with 1 other values"),
+        ([True, "d0"], ValueError, "mixes bools with other values"),
         (pd.Series([True] * 27), ValueError, "of type int"),  # the index holds no ids
         (pd.Series([True], index=["nope"]), ValueError, "unknown document: 'nope'"),
         (META, TypeError, "got a DataFrame"),
