@@ -5,6 +5,7 @@ A check takes an unfitted estimator. One that makes rows of rows (a calibrator) 
 """
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -91,7 +92,9 @@ def check_an_unseen_modality_is_refused_or_only_asks(estimator):
     estimator = clone(estimator).fit(X, y)
     audio = EmbeddingArray(X.values, "query:audio")
     if is_retriever(estimator):
-        assert ask(estimator, audio).shape[1] == len(X)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*learned nothing about 'query:audio'")
+            assert ask(estimator, audio).shape[1] == len(X)
         return
     with pytest.raises(ValueError, match=r"audio.*'image'"):
         ask(estimator, audio)

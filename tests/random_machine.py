@@ -237,18 +237,27 @@ class RandomMachine:
         k = int(self.rng.choice([1, 3, 10, len(self.there) + 3]))
         kinds = sorted({document.modality for document in self.there.values()})
         kind = kinds[self.rng.integers(len(kinds))] if self.rng.random() < 0.3 else None
-        found = self.retriever.search(queries, k, document_modality=kind)
-        self.check_search(queries, found, k, kind)
+        among = None
+        if self.rng.random() < 0.3:
+            is_chosen = self.rng.random(len(self.there)) < self.rng.choice([0.1, 0.5, 0.9])
+            among = {id_ for id_, chosen in zip(self.there, is_chosen) if chosen}
+        given = is_chosen if among is not None and self.rng.random() < 0.5 else among
+        found = self.retriever.search(queries, k, document_modality=kind, among=given)
+        self.check_search(queries, found, k, kind, among)
 
-    def check_search(self, queries, found, k, kind=None):
+    def check_search(self, queries, found, k, kind=None, among=None):
         scores, tolerance = self.scores(queries)
+        there = self.there
+        if among is not None:
+            scores = scores[:, [id_ in among for id_ in there]]
+            there = {id_: document for id_, document in there.items() if id_ in among}
         for i, right in enumerate(scores):
             row = found.ids[i].tolist(), found.scores[i], found.modalities[i].tolist()
-            assert_right(row, right, self.there, k, tolerance, kind, ties=not self.calibrated)
+            assert_right(row, right, there, k, tolerance, kind, ties=not self.calibrated)
         if self.calibrated:
             assert ((found.probabilities >= 0) & (found.probabilities <= 1)).all()
             if k >= len(self.there):
-                mine = [kind in (None, x.modality) for x in self.there.values()]
+                mine = [kind in (None, x.modality) for x in there.values()]
                 there = np.isfinite(scores[:, mine]).any(axis=1)
                 np.testing.assert_allclose(found.probabilities.sum(axis=1), there, atol=1e-5)
 

@@ -8,6 +8,8 @@ from .._array_api import is_device_array, to_numpy
 from .._items import is_missing
 from .._relevance import check_known
 
+BOOLS = {bool, np.bool_}
+
 
 def rows_among(index, documents, among):
     """The rows of the documents that ``among=`` selects.
@@ -36,7 +38,7 @@ def rows_among(index, documents, among):
     """
     values = _listed(among, "among")
     is_series = hasattr(among, "loc")
-    if is_series and (str(among.dtype) == "boolean" or any(map(_is_bool, values))):
+    if is_series and (str(among.dtype) == "boolean" or BOOLS & set(map(type, values))):
         # As in pandas, a missing value does not select.
         values = np.array([not is_missing(x) and x for x in values], dtype=bool)
     if not _is_mask(values):
@@ -90,17 +92,13 @@ def _is_mask(values):
     """Whether these are bools, not ids. No id is a bool."""
     if isinstance(values, np.ndarray):
         return True
-    n_bools = sum(map(_is_bool, values))
-    if n_bools not in (0, len(values)):
+    types = set(map(type, values))
+    if types & BOOLS and types - BOOLS:
         raise ValueError(
-            f"among= mixes {n_bools} bools with {len(values) - n_bools} other values: give ids, or "
-            "a mask of bools in the order of ids_."
+            f"{repr(values)[:60]} mixes bools with other values: give ids, or a mask of bools in "
+            "the order of ids_."
         )
-    return n_bools > 0
-
-
-def _is_bool(value):
-    return isinstance(value, bool | np.bool_)
+    return bool(types & BOOLS)
 
 
 def _positions(index, documents, ids, name):

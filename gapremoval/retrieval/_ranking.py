@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import take_rows, to_numpy
-from .._modality import as_query
-from .._warnings import warn
+from .._modality import QUERY, as_query
+from .._warnings import did_you_mean, warn
 from ._false_alarms import N_NEXT, false_alarms
 from ._snapshot import merge
 
@@ -65,7 +65,7 @@ def rank(documents, queries, k, *, without=None, with_odds=False):
     if without is not None:
         k += 1
     values, n_queries = queries.values, len(queries.tags)
-    n_documents, rest = len(documents), documents.positions_of(False)
+    n_documents, rest = len(documents), documents.undirected
     n_found, n_best = min(k, n_documents), min(k, n_documents - len(rest))
     scores, positions = np.zeros((n_queries, n_found)), np.empty((n_queries, n_found), np.int64)
     odds = np.full(scores.shape, np.nan), np.full(n_queries, np.nan), np.full(n_queries, np.nan)
@@ -76,7 +76,9 @@ def rank(documents, queries, k, *, without=None, with_odds=False):
             f"{len(zero)} quer{'ies have' if len(zero) > 1 else 'y has'} length zero and so no "
             "direction: the result is the corpus in its own order, with score 0.",
         )
-        positions[zero] = np.concatenate([documents.positions_of(True), rest])[:k]
+        directed = np.setdiff1d(documents.positions, rest, assume_unique=True)
+        positions[zero] = np.concatenate([directed, rest])[:k]
+    plain = []
     for name, rows in groups.items():
         some = values if len(rows) == n_queries else take_rows(values, rows)
         own = None if without is None else without[rows]
@@ -91,9 +93,12 @@ def rank(documents, queries, k, *, without=None, with_odds=False):
                 found.evidence[rows], found.false_alarm[rows] = nearest[3:]
         elif n_best:
             nearest = documents.nearest
+            plain += [name] * (score_map is None)
             if score_map is not None:
                 nearest = partial(documents.calibration.nearest, documents, query_modality=name)
             scores[best], positions[best] = nearest(some, k, without=own)
+    if plain and documents.calibration is not None:
+        _warn_of_plain_cosines(documents.calibration, plain)
     return found if without is None else _without(found, without, k - 1)
 
 
@@ -104,6 +109,18 @@ def _without(found, without, k):
     query, order = np.arange(len(without))[:, None], np.argsort(is_left_out, axis=1, kind="stable")
     best = (x[query, order[:, :k]] for x in found[:3])
     return Ranking(*best, *found[3:])
+
+
+def _warn_of_plain_cosines(calibration, plain):
+    """Warn about query modalities from which a score calibration has learned nothing."""
+    known = calibration.query_modalities_
+    hint = did_you_mean(plain[0].removeprefix(QUERY), [x.removeprefix(QUERY) for x in known])
+    warn(
+        f"{type(calibration).__name__} learned nothing about "
+        f"{', '.join(map(repr, sorted(plain)))}, so such queries are ranked by plain cosines, "
+        "without probabilities or cut-offs. It learned about "
+        f"{', '.join(map(repr, known)) or 'no query modality'}.{hint}"
+    )
 
 
 def rows_by_modality(queries):
@@ -119,6 +136,8 @@ def rows_by_modality(queries):
     """
     tags, directed = queries.tags, to_numpy(queries.lengths) > 0
     names = [as_query(name) for name in tags.names]
+    if len(names) == 1 and directed.all():
+        return {names[0]: np.arange(len(directed))}
     name_of = np.array(names)[tags.codes]
     masks = {name: directed & (name_of == name) for name in names} | {None: ~directed}
     return {name: np.flatnonzero(mask) for name, mask in masks.items() if mask.any()}

@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import array_namespace, full_precision, take_rows, to_numpy
+from .._modality import as_query, parts_of
 from .._origin import Origin
 from .._warnings import did_you_mean
+from ..score_calibration._score_map import mean_score_map
 from ._top_k import top_k
 
 
@@ -116,6 +118,16 @@ class Snapshot:
         """The segments of documents that have a direction: a dict by modality."""
         return {name: self.segments[name, True] for name, is_so in sorted(self.segments) if is_so}
 
+    @cached_property
+    def undirected(self):
+        """The positions of the documents that have no direction, ascending."""
+        found = [
+            segment.of_live(segment.columns["position"])
+            for (_, is_so), segment in self.segments.items()
+            if not is_so
+        ]
+        return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *found]))
+
     def column(self, key, name):
         """A column of the segment of a key, or None if there is none."""
         return self.segments[key].columns.get(name) if key in self.segments else None
@@ -126,13 +138,22 @@ class Snapshot:
         return {}
 
     def score_map(self, query_modality):
-        """The CorpusScoreMap for queries of a modality, or None for plain cosines."""
+        """The CorpusScoreMap for queries of a modality, or None for plain cosines.
+
+        A query of several parts, from whose like nothing was learned, is scored by the mean of
+        the score maps of its parts.
+        """
         if self.calibration is None:
             return None
         if self.part_of is not None:
             return self.part_of.score_map(query_modality)
         if query_modality not in self.cache:
-            self.cache[query_modality] = self.calibration.score_map(query_modality, self)
+            found = self.calibration.score_map(query_modality, self)
+            parts = parts_of(query_modality)
+            if found is None and len(parts) > 1:
+                maps = [self.score_map(as_query(part)) for part in parts]
+                found = mean_score_map([each for each in maps if each is not None])
+            self.cache[query_modality] = found
         return self.cache[query_modality]
 
     def taught(self, calibration, statistics):
@@ -268,7 +289,8 @@ class Snapshot:
     def rows_at(self, positions):
         """The rows of each segment that hold the documents at some positions."""
         number, row = self.rows_of(positions)
-        return {at: np.unique(row[number == i]) for i, at in enumerate(self.segments)}
+        rows = {at: np.sort(row[number == i]) for i, at in enumerate(self.segments)}
+        return {at: some[np.diff(some, prepend=-1) > 0] for at, some in rows.items()}
 
     # Search.
 
@@ -328,15 +350,6 @@ class Snapshot:
                 )
                 tops[name] = Top(top.scores, position[top.rows], top.log_sums)
         return tops
-
-    def positions_of(self, directed):
-        """The positions of the documents with a direction, or of those without, ascending."""
-        found = [
-            segment.of_live(segment.columns["position"])
-            for (_, is_so), segment in self.segments.items()
-            if is_so == directed
-        ]
-        return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *found]))
 
     def folded(self, score_map):
         """Vectors whose inner product with ``[query, 1]`` is the calibrated score.

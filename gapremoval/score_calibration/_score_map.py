@@ -36,3 +36,28 @@ class CorpusScoreMap(NamedTuple):
     of: dict
     lowest: float
     slope: float | None = None
+
+
+def mean_score_map(maps):
+    """The score map whose log odds, or scores where they are none, are the mean of several.
+
+    Parameters
+    ----------
+    maps : sequence of CorpusScoreMap
+
+    Returns
+    -------
+    CorpusScoreMap or None
+        None if there is none.
+    """
+    if len(maps) < 2:
+        return maps[0] if maps else None
+    slopes = [each.slope for each in maps]
+    has_odds = None not in slopes
+    weights = np.array(slopes) / sum(slopes) if has_odds else np.full(len(maps), 1 / len(maps))
+    of = {
+        name: ScoreMap(*(weights @ columns for columns in zip(*(each.of[name] for each in maps))))
+        for name in maps[0].of
+    }
+    lowest = float(weights @ [each.lowest for each in maps])
+    return CorpusScoreMap(of, lowest, float(np.mean(slopes)) if has_odds else None)
