@@ -22,7 +22,7 @@ def group_rows(rows):
     Parameters
     ----------
     rows : ndarray of shape (n_rows, n_features)
-        At least one, of unit length.
+        Of unit length.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def group_rows(rows):
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(rows.shape[1], N_DIRECTIONS)) / GRID
     blocks = [rows[block].astype(float) @ directions for block in row_blocks(rows)]
-    coordinates = np.concatenate(blocks)
+    coordinates = np.concatenate([np.empty((0, N_DIRECTIONS)), *blocks])
     # A sum modulo 2**64 tells cells apart as their eight coordinates do, and sorts faster.
     cells = np.rint(coordinates).astype(np.int64) @ rng.integers(2**62, size=N_DIRECTIONS)
     _, first, group = np.unique(cells, return_index=True, return_inverse=True)

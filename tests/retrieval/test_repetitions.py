@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixed_cases import N_FEATURES, assert_same_results, small_corpus
 from sklearn.base import clone
@@ -46,6 +46,7 @@ def assert_same_banks(one, other):
 orders = st.lists(st.integers(0, 8), max_size=40).map(lambda more: [*range(9), *more])
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 99), orders.flatmap(st.permutations), st.sampled_from([0.0, ENCODER_NOISE]))
 def test_repetitions_of_any_questions_any_number_of_times_change_nothing(seed, order, noise):
     documents, queries, ids, relevance = small_corpus(seed)
@@ -59,6 +60,7 @@ def test_repetitions_of_any_questions_any_number_of_times_change_nothing(seed, o
     assert_same_results(once.search(asked), often.search(asked), 1e-4 if noise else 1e-9)
 
 
+@settings(max_examples=25)
 @given(orders.flatmap(st.permutations), st.lists(st.integers(0, 40), max_size=4), st.data())
 def test_judgments_of_a_question_add_up_whenever_they_come(order, cuts, data):
     documents, queries, ids, _ = small_corpus()
