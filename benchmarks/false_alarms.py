@@ -85,7 +85,7 @@ def one_text(data):
     return text[:, 0] if text.ndim == 3 else text, image
 
 
-def measure_settings(n_draws=60):
+def measure_false_alarms(n_draws=60):
     """By setting, the false alarms of each draw: a list of pairs of arrays."""
     flickr, measured = load_real(PAIR_FILES["Flickr8k"]), {}
     for setting in SETTINGS:
@@ -161,7 +161,7 @@ HEADER = [*(f"seen at {x}" for x in SAID), *(f"answered, at {x}" for x in SAID)]
 
 def print_settings():
     """Questions of the kind of the documents' texts."""
-    measured = {name: np.ravel(shares(draws)) for name, draws in measure_settings().items()}
+    measured = {name: np.ravel(shares(draws)) for name, draws in measure_false_alarms().items()}
     rows = [[name, *(f"{x:.3f}" for x in found)] for name, found in measured.items()]
     every = np.array([*measured.values()])
     rows.append(["mean", *(f"{x:.3f}" for x in every.mean(axis=0))])
