@@ -202,7 +202,8 @@ def updated(before, documents, query_modality):
     """The null sample of a corpus, made from that of an earlier state.
 
     Only the documents that have come are searched for rows that were there, and all documents
-    for new rows and for those that lost one of their best.
+    for new rows and for those that lost one of their best. So the scores of a modality may
+    change by a constant only as documents come and go, as those of PosteriorOdds do.
 
     Parameters
     ----------
