@@ -181,7 +181,8 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         residual, as in the paper.
     shrinkage : float, default=16.0
         Pseudo-count of the prior mean, from 0 to ``np.inf``: a modality with `n` rows and
-        mean `x` is centered on ``(n * x + shrinkage * prior_mean) / (n + shrinkage)``. The
+        mean `x` is centered on ``(n * x + shrinkage * prior_mean) / (n + shrinkage)``. Of
+        queries, `n` is the effective number: repetitions of a question count once. The
         prior mean of ``query:text`` is the corpus's own center of ``text``; for a query of
         several parts it is the average of the parts' centers. Where the corpus has no such
         rows, and for document modalities, it comes from `prior`. With 0 the fitted means are
@@ -201,7 +202,7 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         Number of fitted rows of each modality, without rows of length zero.
     centers_ : dict of str to ndarray of float64 of shape (n_features,)
         The vectors that `transform` subtracts (times `strength`): `means_`, shrunk towards
-        the prior means.
+        the prior means; for queries the mean of the questions, each counted once.
     encoder_ : str or None
         The encoder of the fitted rows, where they name it; rows of another are refused.
     n_features_in_ : int
@@ -220,6 +221,11 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
 
     Parameters that were changed after a fit, other than `copy`, are refused until the next
     one: rows that are indexed and those that ask would be centered differently.
+
+    In the mean of queries every question has the same weight, however often it was asked and
+    up to slight changes in its words: a query's weight is one over the mass of its neighbors
+    (biweight kernel of the centered rows). The mean is taken over a sample of at most 1,024
+    questions, which are kept. With ``shrinkage=0`` it is the mean of all rows.
 
     A mean needs rows: `fit` warns if a document modality has fewer than 16. `transform` warns
     if the center of a query modality comes from `prior` alone, because a query mean from

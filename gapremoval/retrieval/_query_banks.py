@@ -10,7 +10,7 @@ from .._modality import as_query
 from .._relevance import check_known, check_relevance
 from .._repetitions import group_rows, question_weights
 from .._validation import compute_dtype
-from ..score_calibration._shrinkage import shrunken_centers
+from ..score_calibration._shrinkage import query_centers
 from ..score_calibration._teaching import TeachingScores
 from ._fusion import fuse_rows
 
@@ -62,7 +62,7 @@ class QueryBank:
         is_judged = np.array([x is not None for x in self.known[: len(queries)]], dtype=bool)
         # If the removed means came from elsewhere, all queries have something in common.
         rough = question_weights(queries, np.zeros(queries.shape[1]), is_judged)
-        center, _ = shrunken_centers(queries, rough, fallback, PSEUDO_QUERIES)
+        center, _ = query_centers(queries, rough, fallback, PSEUDO_QUERIES)
         return question_weights(queries, center, is_judged)
 
     def take(self, at):

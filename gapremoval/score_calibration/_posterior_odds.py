@@ -27,9 +27,10 @@ class PosteriorOdds(ScoreCalibrator):
 
     where s_d is the document's spread, pi_m the share of queries that modality m answers and
     N_m its number of documents. All of it is learned from queries without labels, by EM over
-    each query's best and second-best score in every modality. Judged queries, if there are
-    any, are counted as judged. Where queries are few or missing, the documents' own rows of
-    the query modality serve as fallback queries.
+    each query's best and second-best score in every modality. The EM is run under several
+    explanations of these scores, which are weighted by their evidence. Judged queries, if there
+    are any, are counted as judged. Repetitions of a question count once. Where queries are few
+    or missing, the documents' own rows of the query modality serve as fallback queries.
 
     Parameters
     ----------
@@ -43,7 +44,8 @@ class PosteriorOdds(ScoreCalibrator):
         Whether to subtract the remaining mean of the queries, and that of the fallback
         queries, before learning. It is zero when the gap was removed with the corpus's own
         means, and not when they came from elsewhere. Of the queries' mean only the part beyond
-        sampling noise is subtracted. With False each modality's mean score is subtracted instead.
+        sampling noise is subtracted, shrunken towards the mean of the fallback queries. With
+        False each modality's mean score is subtracted instead.
     answer_share : dict of str to float, default=None
         The share of queries that each document modality answers, above 0, if it is known.
         Normalized to a sum of 1. By default the shares are learned.
@@ -54,7 +56,8 @@ class PosteriorOdds(ScoreCalibrator):
         By query modality and document modality, the share of queries that the modality
         answers; they add up to 1.
     slope_ : dict of str to float
-        By query modality, the log odds per unit of calibrated score.
+        By query modality, the log odds per unit of calibrated score. Like the shares, the
+        right score and the tail, it is a mean over the explanations.
     spread_ : dict of str to dict of str to float
         By query modality and document modality, the root mean square of the documents'
         spreads: standard deviations of a document's cosines over the queries.

@@ -81,7 +81,7 @@ def certain_center(rows, weights):
     return mean * max(0, 1 - chance / max(mean @ mean, 1e-30))
 
 
-def shrunken_centers(queries, weights, fallback, prior_count):
+def query_centers(queries, weights, fallback, prior_count):
     """The means of queries and of fallback queries beyond chance, the former shrunken.
 
     Few queries cannot tell an offset of all queries from what they ask about. If the removed

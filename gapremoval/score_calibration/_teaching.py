@@ -23,7 +23,7 @@ from .._array_api import (
 )
 from .._modality import parts_of
 from .._validation import compute_dtype
-from ._shrinkage import shrunken_centers
+from ._shrinkage import query_centers
 
 # A smaller standard deviation of cosines is the rounding of single precision.
 SMALLEST_DEVIATION = 1e-5
@@ -135,8 +135,8 @@ class TeachingScores:
         return {name: slice(*span) for name, span in zip(self.vectors, pairwise(stops))}
 
     def centers(self, prior_count):
-        """The means of the queries and of the fallback queries, as `shrunken_centers` has them."""
-        return shrunken_centers(self.queries, self.weights, self.fallback, prior_count)
+        """The means of the queries and of the fallback queries, as `query_centers` has them."""
+        return query_centers(self.queries, self.weights, self.fallback, prior_count)
 
     def centered(self, prior_count):
         """The scores of rows without these means: TeachingScores over the same documents."""

@@ -22,7 +22,7 @@ from sklearn.base import clone
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 from gapremoval.retrieval import _index
-from gapremoval.score_calibration._shrinkage import shrunken_centers
+from gapremoval.score_calibration._shrinkage import query_centers
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:y was not given:UserWarning"),
@@ -94,7 +94,7 @@ def test_a_new_document_gets_the_scale_that_the_kept_rows_give_it():
     retriever.partial_fit(EmbeddingArray(new[None], "text"), ["new"])
     for name, bank in retriever._index.now.banks[0].items():
         both = np.split(bank.rows, [bank.n_queries])
-        centers = shrunken_centers(both[0], bank.weights, both[1], 16)
+        centers = query_centers(both[0], bank.weights, both[1], 16)
         rows = np.concatenate([x - center for x, center in zip(both, centers)])
         weights = np.append(bank.weights, np.full(len(both[1]), 16 / len(both[1])))
         table = rows @ new[:, None] / np.linalg.norm(new)

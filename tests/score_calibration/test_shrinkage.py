@@ -9,7 +9,7 @@ from gapremoval.score_calibration._shrinkage import (
     certain_center,
     certain_mean,
     credibility,
-    shrunken_centers,
+    query_centers,
 )
 
 counts = st.floats(1e-3, 1e3)
@@ -69,10 +69,10 @@ def test_few_queries_have_the_center_of_the_fallback_queries():
     rng = np.random.default_rng(0)
     queries, fallback = rng.normal(size=(200, 8)) + 5, rng.normal(size=(200, 8)) + 3
     for n, low, high in ((2, 3, 3.6), (200, 4.6, 5)):
-        of_queries, of_fallback = shrunken_centers(queries[:n], np.ones(n), fallback, 16)
+        of_queries, of_fallback = query_centers(queries[:n], np.ones(n), fallback, 16)
         np.testing.assert_allclose(of_fallback, 3, atol=0.3)
         assert low < of_queries.mean() <= high + 0.1
-    alone, _ = shrunken_centers(queries, np.ones(200), fallback[:0], 16)
+    alone, _ = query_centers(queries, np.ones(200), fallback[:0], 16)
     np.testing.assert_allclose(alone, 5, atol=0.3)
-    none, _ = shrunken_centers(queries[:0], np.ones(0), fallback[:0], 16)
+    none, _ = query_centers(queries[:0], np.ones(0), fallback[:0], 16)
     np.testing.assert_array_equal(none, 0)
