@@ -10,8 +10,10 @@ BIN := .venv/bin
 demo: .venv/demo.stamp
 	$(BIN)/python examples/demo.py $(if $(DATA),"$(DATA)")
 
-# One BLAS thread a worker; a page's code blocks run in order, so a file stays with one.
-PYTEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+# One BLAS thread a worker; a page's code blocks run in order, so a file stays with one. A worker
+# that dies ends the run, and is named: one in its place may wait forever.
+PYTEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \
+	--max-worker-restart=0
 
 test: .venv/test.stamp
 	$(PYTEST) $(TESTS)

@@ -12,7 +12,7 @@ from . import (
 )
 from ._embeddings import EmbeddingArray
 from ._items import Query
-from ._search import add_documents, make_search_pipeline, remove_documents, search
+from ._search import add_documents, make_search_pipeline, remove_documents, search, teach
 from ._version import __version__
 from .calibration import ModalityGapRemover
 from .datasets import explode_documents, read_folder
@@ -46,4 +46,5 @@ __all__ = [
     "retrieval",
     "score_calibration",
     "search",
+    "teach",
 ]

@@ -12,7 +12,7 @@ from ._warnings import shown
 SEVERAL = (list, tuple, set, frozenset, np.ndarray, Mapping)
 
 
-def check_y(y, n_rows):
+def check_y(y, n_rows, name="y"):
     """Convert `y` to an array with one entry a row.
 
     Parameters
@@ -20,6 +20,8 @@ def check_y(y, n_rows):
     y : sequence of length n_rows
         A list, array, Series or the like; entries may themselves be lists or dicts.
     n_rows : int
+    name : str, default="y"
+        What messages call it.
 
     Returns
     -------
@@ -40,10 +42,10 @@ def check_y(y, n_rows):
         y = y.tolist() if hasattr(y, "tolist") and kind not in ("m", "M") else y
         # The letters of a string, keys of a dict and items of a set do not correspond to rows.
         if not isinstance(y, Iterable) or isinstance(y, (str, bytes, Mapping, Set)):
-            raise ValueError(f"y must be a sequence with an entry a row; got {repr(y)[:60]}.")
+            raise ValueError(f"{name} must be a sequence with an entry a row; got {repr(y)[:60]}.")
         y = np.fromiter(y, dtype=object)
     if len(y) != n_rows:
-        raise ValueError(f"y has {len(y)} entries for {n_rows} rows: give one a row.")
+        raise ValueError(f"{name} has {len(y)} entries for {n_rows} rows: give one a row.")
     return y
 
 
@@ -144,6 +146,11 @@ def check_relevance(y):
         If an id in a collection is missing or not hashable, or a gain is not a finite number.
     """
     return [None if is_missing(answer) else _gains(answer, i) for i, answer in enumerate(y)]
+
+
+def is_unanswered(answer):
+    """Whether the relevance of a query says that nothing answers it: an empty collection."""
+    return isinstance(answer, SEVERAL) and not len(answer)
 
 
 def _gains(answer, query):

@@ -1,6 +1,7 @@
-"""search, add_documents and remove_documents on any fitted pipeline; the recommended pipeline."""
+"""What a fitted pipeline does as a whole: search, teach, add_documents, remove_documents."""
 
 from collections.abc import Mapping, Set
+from numbers import Real
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -12,6 +13,7 @@ from ._base import GapEstimator
 from ._embeddings import EmbeddingArray
 from ._items import Query, is_picture
 from ._modality import QUERY, Tags, as_query, is_query
+from ._relevance import check_y
 from ._validation import UNTAGGED
 from .calibration import ModalityGapRemover
 from .retrieval import MixedModalityRetriever
@@ -89,6 +91,7 @@ def search(
     See Also
     --------
     add_documents, remove_documents : Change the corpus of a fitted pipeline.
+    teach : Learns from queries, and from what answered them.
 
     Examples
     --------
@@ -129,17 +132,19 @@ def add_documents(estimator, X, ids, *, modality=None, replace=False):
 
     The steps before the last transform the new rows as fitted, and the last step indexes them.
     What these steps learned does not change: `gapremoval.calibration.drift` tells when to fit
-    again.
+    again. Queries among the rows are not indexed; the score calibration learns from them, as
+    by `teach`.
 
     Parameters
     ----------
     estimator : fitted Pipeline, search object such as GridSearchCV, or retriever
         Its last step is a `MixedModalityRetriever` or another estimator with ``partial_fit``.
     X : list of items, EmbeddingArray or array of shape (n_rows, n_features)
-        The rows of the documents, as ``fit`` takes them.
+        The rows of the documents, and any queries (``query:`` rows, `Query` items), as ``fit``
+        takes them.
     ids : sequence of length n_rows or None
-        The document id of each row. None continues the row numbers of a corpus that was fitted
-        without ids.
+        The document id of each row; for a query its relevance, None where it is unknown. None
+        in place of all continues the row numbers of a corpus that was fitted without ids.
     modality : str or sequence of str of shape (n_rows,), default=None
         The modality of each row; not needed for items or an EmbeddingArray.
     replace : bool, default=False
@@ -156,6 +161,7 @@ def add_documents(estimator, X, ids, *, modality=None, replace=False):
     See Also
     --------
     remove_documents : Removes documents by id.
+    teach : Learns from queries.
 
     Examples
     --------
@@ -213,6 +219,89 @@ def remove_documents(estimator, ids):
     """
     _, retriever = _split_to(estimator, "remove")
     retriever.remove(ids)
+
+
+def teach(estimator, queries, relevance=None, *, modality=None):
+    """Let a fitted pipeline learn from queries and from what answered them, in place.
+
+    The score calibration learns again, from these queries and those that it kept before: what
+    is asked here, how often each modality answers, and what a question looks like that nothing
+    answers. Queries teach with and without relevance.
+
+    Parameters
+    ----------
+    estimator : fitted Pipeline, search object such as GridSearchCV, or retriever
+        Its last step is a `MixedModalityRetriever` with a score calibration, or another
+        estimator with ``partial_fit``.
+    queries : object
+        One query or a sequence of them, as `search` takes them.
+    relevance : object, default=None
+        For one query its relevance, for a sequence a sequence of the same length. The relevance
+        of a query is the id of the document that answers it, a collection of ids, a dict id ->
+        gain (of which those with the largest gain count), ``[]`` where nothing answers, or None
+        where it is unknown. By default all are unknown.
+    modality : str or sequence of str, default=None
+        Modality of vectors without tags, as for `search`.
+
+    Raises
+    ------
+    TypeError
+        If the last step of `estimator` cannot learn from queries.
+    NotFittedError
+        If `estimator` is not fitted.
+    ValueError
+        If there is no score calibration, `relevance` has another length than `queries` or names
+        a document that is not indexed, or `search` would refuse the queries. Nothing is learned
+        then.
+
+    See Also
+    --------
+    add_documents : Adds documents.
+    search : Searches; it learns nothing from its queries.
+
+    Notes
+    -----
+    The steps before the last stay as fitted. The query mean of a `ModalityGapRemover` is one of
+    these: changed, it would move all later queries. `gapremoval.calibration.drift` tells
+    whether queries have moved away from it.
+
+    A question that is asked many times counts once. Its judgments add up: documents that were
+    named at different times are all right answers, and ``[]`` counts where none was named. At
+    most 1,024 questions of each modality are kept, as rows of numbers: judged ones first, then
+    the newest, and a sample of older ones.
+
+    Each call takes the time that ``fit`` spends on learning, one pass over the corpus, so teach
+    many queries in one call.
+
+    Examples
+    --------
+    >>> from gapremoval import make_search_pipeline, search, teach
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> X, y = make_mixed_modality(200, random_state=0)
+    >>> is_query = X.modality == "query:text"
+    >>> pipe = make_search_pipeline().fit(X[~is_query], y[~is_query])
+    >>> asked, answers = X[is_query], y[is_query]
+    >>> teach(pipe, asked[:100])  # a log of queries
+    >>> teach(pipe, asked[100:150], answers[100:150])  # what was clicked
+    >>> hits = search(pipe, asked[150:], 1).ids[:, 0] == answers[150:]
+    >>> hits.mean().round(1)
+    np.float64(0.7)
+    """
+    steps, retriever = _split_to(estimator, "partial_fit")
+    check_is_fitted(retriever)
+    if getattr(retriever, "score_calibration_", True) is None:
+        raise ValueError(
+            f"{type(retriever).__name__} has no score calibration, so there is nothing that could "
+            "learn from queries. make_search_pipeline() has one: "
+            "MixedModalityRetriever(score_calibration=PosteriorOdds())."
+        )
+    queries = queries if _is_item(queries) else _listed(queries)
+    if _is_one(queries):
+        relevance = [relevance]
+    X, tags = _as_queries(queries, modality, [*steps, retriever])
+    y = [None] * len(X) if relevance is None else check_y(relevance, len(X), "relevance")
+    X, tags = transform_steps(steps, X, tags)
+    retriever.partial_fit(X, y, modality=tags)
 
 
 def split_steps(estimator):
@@ -329,6 +418,13 @@ def _listed(queries):
             "sequence of them."
         )
     return list(queries)
+
+
+def _is_one(queries):
+    """Whether this is one query: a raw item, or the numbers of one vector."""
+    if isinstance(queries, list):
+        return bool(queries) and isinstance(queries[0], Real)
+    return _is_item(queries) or len(queries.shape) == 1
 
 
 def _is_item(query):

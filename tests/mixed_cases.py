@@ -117,6 +117,8 @@ def teaching_scores(rng, counts, n_queries, n_fallback, dtype="f8", answers=None
         own,
         [None] * n_queries if answers is None else answers,
         {},
+        np.ones(n_queries),
+        "query:text",
     )
 
 

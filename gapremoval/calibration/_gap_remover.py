@@ -28,6 +28,7 @@ from .._threads import threaded_map
 from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype
 from .._warnings import did_you_mean, warn
 from ._moments import pool_means, unit_moments
+from ._question_means import merge_questions, question_mean, sample_questions
 
 # Fewer rows than this say little about a mean: a single row is centered to zero.
 FEW_ROWS = 16
@@ -104,7 +105,7 @@ def fallback_modalities(name, centers):
     return [names[0] for names in found] if all(found) else []
 
 
-def shrunken_centers(counts, means, prior, shrinkage):
+def shrunken_centers(counts, means, prior, shrinkage, questions):
     """Shrink fitted means towards their prior means.
 
     A center is ``(n * mean + shrinkage * prior_mean) / (n + shrinkage)``. The prior mean of a
@@ -119,7 +120,10 @@ def shrunken_centers(counts, means, prior, shrinkage):
         Fitted and prior means by modality.
     shrinkage : float in [0, inf]
         The pseudo-count of the prior mean. With ``inf`` every center is the prior's, where
-        `prior` has one.
+        `prior` has one. With 0 every center is the fitted mean.
+    questions : dict of str to ndarray of shape (n_questions, n_features)
+        By query modality, a sample of the questions asked. Its mean takes the place of the
+        fitted one, so that repetitions have no more weight than one question.
 
     Returns
     -------
@@ -135,20 +139,22 @@ def shrunken_centers(counts, means, prior, shrinkage):
         fitted = {k: c for k, c in centers.items() if counts.get(k) and k not in from_prior}
         own = fitted if is_query(name) else {}
         sources = [own, prior] if shrinkage < np.inf else [prior, own]
-        n, prior_mean, uses_prior = counts.get(name, 0), None, False
+        n, mean, prior_mean, uses_prior = counts.get(name, 0), means.get(name), None, False
         for source in (*sources, {**prior, **own}):
             if names := fallback_modalities(name, source):
                 prior_mean = np.mean([source[k] for k in names], axis=0)
                 uses_prior = any(source[k] is prior.get(k) for k in names)
                 break
+        if n and name in questions and shrinkage > 0:
+            n, mean = question_mean(questions[name], prior_mean)
         if prior_mean is None:
-            centers[name] = means[name]
+            centers[name] = mean
         elif n == 0 or shrinkage == np.inf:
             centers[name] = prior_mean
             if uses_prior:
                 from_prior.add(name)
         else:
-            centers[name] = (n * means[name] + shrinkage * prior_mean) / (n + shrinkage)
+            centers[name] = (n * mean + shrinkage * prior_mean) / (n + shrinkage)
     return centers, from_prior
 
 
@@ -301,7 +307,8 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         ValueError
             As in `fit`.
         """
-        self._learn(X, modality, getattr(self, "counts_", ()), getattr(self, "means_", ()))
+        seen = (getattr(self, name, {}) for name in ("counts_", "means_", "_questions"))
+        self._learn(X, modality, *seen)
         return self
 
     def merge(self, other):
@@ -336,7 +343,11 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
                 f"{self.n_features_in_}: they belong to different models."
             )
         with self._fitting() as copy:
-            copy._set_means(*pool_means(self.counts_, self.means_, other.counts_, other.means_))
+            questions = dict(self._questions)
+            for name, rows in other._questions.items():
+                questions[name] = merge_questions([questions.get(name, rows[:0]), rows])
+            pooled = pool_means(self.counts_, self.means_, other.counts_, other.means_)
+            copy._set_means(*pooled, questions)
         return self
 
     def transform(self, X, *, modality=None):
@@ -398,7 +409,7 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         self._warn_of_few_rows()
         return _like(X, self._subtract(rows, lengths)[0], rows.tags)
 
-    def _learn(self, X, modality, counts=(), means=()):
+    def _learn(self, X, modality, counts=(), means=(), questions=()):
         """Compute the means, pooled with earlier ones; return the rows and their lengths."""
         with self._fitting() as copy:
             rows = check_rows(copy, X, modality, reset=not counts, known=counts)
@@ -409,13 +420,20 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
             at = {name: tags.names.index(name) for name in tags.counts()}
             new_counts = {name: int(new_counts[i]) for name, i in at.items()}
             new_means = {name: new_means[i] for name, i in at.items()}
-            copy._set_means(*pool_means(counts, means, new_counts, new_means))
+            questions = dict(questions)
+            for name in filter(is_query, at):
+                of_name = np.flatnonzero(tags.codes == at[name])
+                questions[name] = sample_questions(
+                    rows.values, of_name, not scaled[at[name]], questions.get(name)
+                )
+            copy._set_means(*pool_means(counts, means, new_counts, new_means), questions)
         return rows, lengths
 
-    def _set_means(self, counts, means):
+    def _set_means(self, counts, means, questions):
         prior = self._checked_prior()
-        self.centers_, self._from_prior = shrunken_centers(counts, means, prior, self.shrinkage)
-        self.counts_, self.means_ = counts, means
+        centers = shrunken_centers(counts, means, prior, self.shrinkage, questions)
+        self.centers_, self._from_prior = centers
+        self.counts_, self.means_, self._questions = counts, means, questions
 
     def _subtract(self, rows, lengths=None):
         """The centered rows, and the number of rows of length zero."""

@@ -8,9 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
+from .._array_api import unit_rows
 from .._embeddings import EmbeddingArray
 from .._files import read_arrays, replacing
 from .._modality import Tags, is_query
+from .._repetitions import group_rows
 from .._version import __version__
 from ..datasets._folder import document_id, suffix_of
 from ..retrieval._query_banks import MOST_ROWS
@@ -76,9 +78,11 @@ class IndexFile:
         return os.path.join(self.folder, *self.names[row].split("/"))
 
     def with_learned(self, rows):
-        """This index with more past queries; beyond `MOST_LEARNED` the oldest are dropped."""
-        learned = EmbeddingArray.concatenate([self.learned, rows])[-MOST_LEARNED:]
-        return dataclasses.replace(self, learned=learned)
+        """This index with more past queries, each once: the newest, at most `MOST_LEARNED`."""
+        learned = EmbeddingArray.concatenate([self.learned, rows])[::-1]
+        unit, _ = unit_rows(learned.values)
+        newest, *_ = group_rows(np.column_stack([unit, learned._tags.codes]))
+        return dataclasses.replace(self, learned=learned[newest[:MOST_LEARNED][::-1]])
 
     def save(self, path):
         """Write the file, complete or not at all, in place of an older one."""

@@ -63,7 +63,10 @@ class Index:
                 start = rows.stop
             segments[key] = self._appended(key, before, more)
         next_position = now.next_position + len(documents.ids)
-        return replace(now, segments=segments, next_position=next_position)
+        null_samples = dict(now.null_samples)
+        return replace(
+            now, segments=segments, next_position=next_position, null_samples=null_samples
+        )
 
     def _appended(self, key, before, more):
         """A segment, or None, with more rows."""
@@ -118,7 +121,8 @@ class Index:
         positions = self.find(ids)
         if (positions < 0).any():
             check_known(ids, self.now.ids, what="call to remove")
-        self.publish(replace(self.now, segments=without(self.now, positions)), gone=ids)
+        segments, null_samples = without(self.now, positions), dict(self.now.null_samples)
+        self.publish(replace(self.now, segments=segments, null_samples=null_samples), gone=ids)
 
     def find(self, ids, documents=None):
         """The positions of some ids; -1 for ids that are not in the corpus.

@@ -103,7 +103,7 @@ def warn_of_unlearned(snapshot, asked):
         warn(
             f"{type(calibration).__name__} learned nothing yet about "
             f"{', '.join(map(repr, missing))}, whose scores stay plain cosines. It needs a "
-            "document and two example rows of nonzero length: queries, or documents of the same "
+            "document and two different rows of nonzero length: queries, or documents of the same "
             f"modality. Add some, judged or not: partial_fit(rows, [None] * len(rows), "
             f"modality={missing[-1]!r})."
         )

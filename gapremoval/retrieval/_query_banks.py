@@ -1,18 +1,24 @@
 """Query banks: the example rows from which a score calibration learns, kept with the index."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from .._array_api import take_rows, to_double, to_numpy, unit_rows
+from .._array_api import row_blocks, take_rows, to_double, to_numpy, unit_rows
 from .._modality import as_query
+from .._repetitions import group_rows, question_weights
 from .._relevance import check_known, check_relevance
 from .._validation import compute_dtype
+from ..score_calibration._shrinkage import shrunken_centers
 from ..score_calibration._teaching import TeachingScores
 from ._fusion import fuse_rows
 
 # More queries, or more fallback queries, teach little that is new.
 MOST_ROWS = 1024
+
+# Weight of the fallback queries in the center of the queries.
+PSEUDO_QUERIES = 16.0
 
 NOT_THERE = (
     "A score calibration learns from the right documents' scores: give None as the relevance of "
@@ -25,6 +31,9 @@ NOT_THERE = (
 class QueryBank:
     """Example rows of one query modality: queries, and fallback queries (parts of documents).
 
+    A question that was asked several times is one query, with all documents that were judged
+    right for it.
+
     Attributes
     ----------
     rows : ndarray of shape (n_rows, n_features)
@@ -35,19 +44,30 @@ class QueryBank:
         For a judged query the list of its documents with the largest gain, empty where nothing
         answers it; for an unjudged one None. For a fallback query a dict: by modality, its score
         with the other parts of its own document.
-    n_seen : int
-        The number of rows that have come so far, of which these are a sample.
     """
 
     rows: np.ndarray
     own: np.ndarray
     known: np.ndarray
-    n_seen: int
 
     @property
     def n_queries(self):
         """The number of queries."""
         return int(np.count_nonzero(self.own < 0))
+
+    @cached_property
+    def weights(self):
+        """Weights of the queries, under which repetitions count once: ndarray of float64."""
+        queries, fallback = np.split(self.rows, [self.n_queries])
+        is_judged = np.array([x is not None for x in self.known[: len(queries)]], dtype=bool)
+        # If the removed means came from elsewhere, all queries have something in common.
+        rough = question_weights(queries, np.zeros(queries.shape[1]), is_judged)
+        center, _ = shrunken_centers(queries, rough, fallback, PSEUDO_QUERIES)
+        return question_weights(queries, center, is_judged)
+
+    def take(self, at):
+        """The rows with some numbers."""
+        return QueryBank(self.rows[at], self.own[at], self.known[at])
 
 
 def make_banks(rows, document, y, ids, names=None):
@@ -87,13 +107,15 @@ def make_banks(rows, document, y, ids, names=None):
             continue
         belongs = np.array([as_query(tag) == name for tag in tags.names])[tags.codes]
         at = np.flatnonzero(belongs & has_direction)
-        kept = _sample(document[at], known[at], np.zeros(len(at)))
-        n_seen, at = len(at), at[kept]
-        unit = to_numpy(unit_rows(to_double(take_rows(values, at), values))[0])
-        fallback = np.flatnonzero(document[at] >= 0)
-        known_of = known[at]
-        known_of[fallback] = _pairs(rows, unit[fallback], at[fallback], document)
-        banks[name] = QueryBank(unit.astype(dtype), document[at], known_of, n_seen)
+        asked, parts = at[document[at] < 0], at[document[at] >= 0]
+        parts = parts[_newest(np.zeros(len(parts)), seed=0)]
+        rows_of_parts = _unit(values, parts, float)
+        bank = QueryBank(
+            np.concatenate([_unit(values, asked, dtype), rows_of_parts.astype(dtype)]),
+            np.concatenate([document[asked], document[parts]]),
+            np.concatenate([known[asked], _pairs(rows, rows_of_parts, parts, document)]),
+        )
+        banks[name] = _held(bank, np.zeros(len(bank.own)))
     return banks
 
 
@@ -101,7 +123,8 @@ def merge_banks(banks, positions=None):
     """Merge the banks of one query modality that came one after the other.
 
     At most `MOST_ROWS` queries and as many fallback queries are kept: judged queries first, then
-    the newest rows, and a sample of older ones.
+    the newest rows, and a sample of older ones. A question that comes again is as new as its
+    repetition.
 
     Parameters
     ----------
@@ -114,17 +137,13 @@ def merge_banks(banks, positions=None):
     -------
     QueryBank
     """
-    rows, own, known = (
-        np.concatenate([getattr(bank, column) for bank in banks])
-        for column in ("rows", "own", "known")
-    )
+    columns = ("rows", "own", "known")
+    merged = QueryBank(*(np.concatenate([getattr(x, column) for x in banks]) for column in columns))
     age = np.repeat(np.arange(len(banks))[::-1], [len(bank.own) for bank in banks])
+    at = np.argsort(merged.own >= 0, kind="stable")  # the queries first
     if positions is not None:
-        live = (own < 0) | np.isin(own, positions)
-        rows, own, known, age = rows[live], own[live], known[live], age[live]
-    n_seen = sum(bank.n_seen for bank in banks)
-    kept = _sample(own, known, age, seed=n_seen)
-    return QueryBank(rows[kept], own[kept], known[kept], n_seen)
+        at = at[(merged.own[at] < 0) | np.isin(merged.own[at], positions)]
+    return _held(merged.take(at), age[at])
 
 
 def teaching_scores(banks, documents):
@@ -163,6 +182,8 @@ def teaching_scores(banks, documents):
             own,
             _numbers(answers, ids),
             {modality: np.array(z) for modality, z in pairs.items()},
+            bank.weights,
+            name,
         )
     return scores
 
@@ -192,16 +213,49 @@ def _best_answers(relevance, ids):
     return best
 
 
-def _sample(own, known, age, seed=0):
-    """The numbers of the queries that are kept, then of the fallback queries, each ascending."""
-    kept = []
-    for at in (np.flatnonzero(own < 0), np.flatnonzero(own >= 0)):
-        if len(at) > MOST_ROWS:
-            at = np.random.default_rng(seed).permutation(at)
-            unjudged = [x is None for x in known[at]]
-            at = np.sort(at[np.lexsort((age[at], unjudged))[:MOST_ROWS]])
-        kept.append(at)
-    return np.concatenate(kept)
+def _held(bank, age):
+    """The rows of a bank that are kept, each question once, in their order."""
+    n = bank.n_queries
+    questions, answers = _questions(bank.rows[:n], bank.known[:n], age[:n])
+    # Another seed at every merging, or the same places would be lost again and again.
+    parts = n + _newest(age[n:], seed=int(bank.own.max(initial=0)))
+    held = bank.take(np.concatenate([questions, parts]))
+    held.known[: len(questions)] = answers
+    return held
+
+
+def _questions(rows, known, age):
+    """The first rows of the questions that are kept, ascending, and what is known of each."""
+    if not len(rows):
+        return np.arange(0), known
+    first, group, lot = group_rows(rows)
+    newest, answers = np.full(len(first), np.inf), {}
+    np.minimum.at(newest, group, age)
+    for question, answer in zip(group.tolist(), known):
+        if answer is not None:
+            answers.setdefault(question, {}).update(dict.fromkeys(answer))
+    total = np.full(len(first), None)
+    for question, documents in answers.items():
+        total[question] = [*documents]
+    is_unjudged = [answer is None for answer in total]
+    kept = np.sort(np.lexsort((lot, newest, is_unjudged))[:MOST_ROWS])
+    return first[kept], total[kept]
+
+
+def _newest(age, seed):
+    """The numbers of at most `MOST_ROWS` rows, the newest and a sample of older ones, ascending."""
+    if len(age) <= MOST_ROWS:
+        return np.arange(len(age))
+    at = np.random.default_rng(seed).permutation(len(age))
+    return np.sort(at[np.argsort(age[at], kind="stable")[:MOST_ROWS]])
+
+
+def _unit(values, at, dtype):
+    """Some rows at unit length, on the host, in a dtype."""
+    unit = np.empty((len(at), values.shape[1]), dtype=dtype)
+    for block in row_blocks(unit):
+        unit[block] = to_numpy(unit_rows(to_double(take_rows(values, at[block]), values))[0])
+    return unit
 
 
 def _pairs(rows, unit, fallback, document):

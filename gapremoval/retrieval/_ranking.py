@@ -8,10 +8,8 @@ import numpy as np
 from .._array_api import take_rows, to_numpy
 from .._modality import QUERY, as_query
 from .._warnings import did_you_mean, warn
+from ._false_alarms import N_NEXT, false_alarms
 from ._snapshot import merge
-
-# The lead of the best document is its distance from the mean of this many next ones.
-N_NEXT = 10
 
 
 class Ranking(NamedTuple):
@@ -88,11 +86,11 @@ def rank(documents, queries, k, *, without=None, with_odds=False):
         scores[rows, n_best:] = 0 if score_map is None else score_map.lowest
         positions[rows, n_best:] = rest[: n_found - n_best]
         if with_odds and score_map is not None and score_map.slope is not None:
-            found.probabilities[rows], found.evidence[rows] = 0, -np.inf
+            found.probabilities[rows], found.evidence[rows], found.false_alarm[rows] = 0, -np.inf, 1
             if n_best:
-                nearest = _nearest_with_odds(documents, some, k, score_map, own)
-                scores[best], positions[best] = nearest[:2]
-                found.probabilities[best], found.evidence[rows] = nearest[2:]
+                nearest = _nearest_with_odds(documents, some, k, name, own)
+                scores[best], positions[best], found.probabilities[best] = nearest[:3]
+                found.evidence[rows], found.false_alarm[rows] = nearest[3:]
         elif n_best:
             nearest = documents.nearest
             plain += [name] * (score_map is None)
@@ -145,11 +143,12 @@ def rows_by_modality(queries):
     return {name: np.flatnonzero(mask) for name, mask in masks.items() if mask.any()}
 
 
-def _nearest_with_odds(documents, queries, k, score_map, without):
-    """Scores, positions, probabilities and evidence, by scores that are log odds.
+def _nearest_with_odds(documents, queries, k, query_modality, without):
+    """The entries of a Ranking, by scores that are log odds.
 
     There must be a document with a direction.
     """
+    score_map = documents.score_map(query_modality)
     k_more, slope = max(k, N_NEXT + 1), score_map.slope
     tops = documents.nearest_by_modality(
         queries, k_more, score_map=score_map, slope=slope, without=without
@@ -157,7 +156,10 @@ def _nearest_with_odds(documents, queries, k, score_map, without):
     scores, positions = merge(tops, k_more)
     best = scores[:, :k]
     odds = probabilities(best, tops, slope), evidence(scores, tops, slope)
-    return best, positions[:, :k], *odds
+    alarms = np.full(len(scores), np.nan)
+    if query_modality in documents.calibration.query_modalities_:
+        alarms = false_alarms(documents, query_modality, [top.scores for top in tops.values()])
+    return best, positions[:, :k], *odds, alarms
 
 
 def probabilities(scores, tops, slope):

@@ -41,8 +41,12 @@ class SearchResult:
         low where nothing answers. What is low depends on the corpus: compare with queries
         whose answers you know. None and NaN as for `probabilities`.
     false_alarm : ndarray of float64 of shape (n_queries,) or None
-        The share of the queries that nothing answers whose evidence would be at least this
-        high, in (0, 1]. None and NaN as for `probabilities`.
+        The share of the queries that nothing answers that would look at least this well
+        answered, in (0, 1]: a p-value. It compares the lead of the best document over the next
+        ones with leads where nothing answers: of documents' own rows, without their document,
+        and of queries that were taught with the relevance ``[]``. None and NaN as for
+        `probabilities`; NaN too where fewer than seven documents are searched, and with
+        ``among``.
 
     Examples
     --------

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._array_api import as_slice, namespace_and_device
 from .._base import GapEstimator
 from .._modality import Tags, as_query, is_query
-from .._relevance import check_ids, check_y, group_ids
+from .._relevance import check_ids, check_y, group_ids, is_unanswered
 from .._validation import Rows, check_rows, compute_dtype
 from .._warnings import warn
 from ..score_calibration import ScoreCalibrator
@@ -190,8 +190,9 @@ class MixedModalityRetriever(GapEstimator):
         """Add documents, and let the score calibration learn from new query rows.
 
         The time to add documents does not depend on how many there are; that to learn from
-        query rows is that of `fit`. All parts of a document belong in one call. Many documents
-        in one call cost far less than one by one.
+        query rows is that of `fit`, and one call for many costs far less than one by one. All
+        parts of a document belong in one call. Judgments of a question that comes again add up:
+        all documents that were named are right answers.
 
         Rows must have gone through the same steps as those that were fitted, as
         ``gapremoval.add_documents`` makes sure. Warns if the mean of the new rows of a modality
@@ -546,7 +547,7 @@ class MixedModalityRetriever(GapEstimator):
         known, gone = index.find_known(ids, replaces)
         added = fuse_documents(parts, ids, document, self.fusion_weight)
         warn_of_zero_length(ids[added.undirected].tolist())
-        means = warn_of_far_means(now.means, unit_means(rows))
+        means = warn_of_far_means(now.means, unit_means(_of_the_corpus(rows, y)))
         calibration = now.calibration
         if not now.modalities and self.score_calibration is not None:
             calibration = clone(self.score_calibration)
@@ -559,7 +560,8 @@ class MixedModalityRetriever(GapEstimator):
             banks = make_banks(rows, position, y, answers)
             after = calibrated(index, banks, added, gone, calibration)
             warn_of_unlearned(after, list(filter(is_query, tags.counts())))
-        seen = None if y is not None or now.n_rows_seen is None else now.n_rows_seen + len(tags)
+        has_ids = now.n_rows_seen is None or (y is not None and len(at))
+        seen = None if has_ids else now.n_rows_seen + len(tags)
         modalities = tuple(dict.fromkeys([*now.modalities, *tags.counts()]))
         after = replace(after, modalities=modalities, n_rows_seen=seen, means=means)
         index.publish(after, ids.tolist(), known)
@@ -645,6 +647,14 @@ class MixedModalityRetriever(GapEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _of_the_corpus(rows, y):
+    """The rows without queries that nothing answers, which may be about anything."""
+    queries = np.flatnonzero(rows.tags.is_query)
+    if y is None or not (out := [i for i in queries if is_unanswered(y[i])]):
+        return rows
+    return rows[np.delete(np.arange(len(rows.tags)), out)]
 
 
 def _warn_of_no_ids(y, counts):

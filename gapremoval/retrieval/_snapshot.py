@@ -85,6 +85,8 @@ class Snapshot:
         The row number with which ids continue; None where ids were given.
     part_of : Snapshot or None
         The whole corpus, if this is a part of it to search. The scores are those of the whole.
+    null_samples : dict of str to NullSample
+        By query modality, that of this state or of an earlier one. Not pickled.
     """
 
     like: object
@@ -96,6 +98,7 @@ class Snapshot:
     means: tuple = ({}, {})
     n_rows_seen: int | None = 0
     part_of: object = None
+    null_samples: dict = field(default_factory=dict)
 
     def __len__(self):
         """The number of documents."""
@@ -167,7 +170,7 @@ class Snapshot:
             rows = slice(start, start := start + len(segment))
             columns = {query: values[rows] for query, values in statistics.items()}
             segments[name, True] = Segment(segment.columns | columns)
-        return replace(self, segments=segments, calibration=calibration)
+        return replace(self, segments=segments, calibration=calibration, null_samples={})
 
     # All documents, in the order in which they were added.
 
@@ -372,7 +375,7 @@ class Snapshot:
 
     def __getstate__(self):
         state = {column.name: getattr(self, column.name) for column in fields(self)}
-        return {**state, "like": to_numpy(self.like)}
+        return {**state, "like": to_numpy(self.like), "null_samples": {}}
 
 
 def _rows_at(have, positions):

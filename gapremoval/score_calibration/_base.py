@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ._score_map import CorpusScoreMap, ScoreMap
+from ._shrinkage import TWO
 
 
 class ScoreCalibrator(BaseEstimator):
@@ -97,7 +98,7 @@ class ScoreCalibrator(BaseEstimator):
             setattr(self, attribute, {})
         statistics, documents = {}, {}
         for name, scores in teaching.items():
-            if scores.n_rows > 1 and scores.n_documents:
+            if scores.n_effective > TWO and scores.n_documents:
                 statistics[name], documents = self._document_statistics(scores), scores.vectors
                 for attribute, value in self._learn(scores, statistics[name]).items():
                     getattr(self, attribute)[name] = value

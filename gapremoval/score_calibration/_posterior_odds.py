@@ -7,16 +7,12 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from ._base import ScoreCalibrator
-from ._odds_model import (
-    TAIL,
-    BestScores,
-    certain_mean,
-    credibility,
-    fit_shares,
-    prior_shares,
-    right_score,
-)
+from ._answer_shares import TAIL, BestScores, learn_shares, prior_shares, right_score
+from ._shrinkage import certain_mean, credibility
 from ._teaching import SMALLEST_DEVIATION
+
+# The ranks, from 0, whose scores hardly know whether a query is answered.
+DEEP_RANKS = slice(2, 12)
 
 
 class PosteriorOdds(ScoreCalibrator):
@@ -135,52 +131,56 @@ class PosteriorOdds(ScoreCalibrator):
         self.answer_share = answer_share
 
     def _weights(self, scores):
-        """One for a query; those of the fallback queries add up to `prior_count`."""
-        weights = np.ones(scores.n_rows)
-        weights[scores.n_queries :] = self.prior_count / max(len(scores.fallback), 1)
-        return weights
+        """Those of the queries; those of the fallback queries add up to `prior_count`."""
+        n_fallback = len(scores.fallback)
+        return np.append(scores.weights, np.full(n_fallback, self.prior_count / max(n_fallback, 1)))
 
     def _document_statistics(self, scores):
         """The variance of each document's scores, its noise, and its score with the mean query."""
-        centered = scores.centered if self.recenter else scores
+        centered = scores.centered(self.prior_count) if self.recenter else scores
         _, variance, noise = centered.spreads(self._weights(scores))
         excess = np.zeros(scores.n_documents)
         if self.recenter:
-            excess = scores.scores_with(scores.centers[0])
+            excess = scores.scores_with(scores.centers(self.prior_count)[0])
         return np.stack([variance, noise, excess], axis=1)
 
     def _learn(self, scores, statistics):
-        scores = scores.centered if self.recenter else scores
+        scores = scores.centered(self.prior_count) if self.recenter else scores
         names, segments = list(scores.vectors), list(scores.segments.values())
-        spread, believed, norm = self._learn_spreads(statistics, segments, self._weights(scores))
+        spread, believed, norm = self._learn_spreads(statistics, segments, scores)
         shift = np.zeros(len(names))
-        if scores.n_queries > 1 and not self.recenter:
-            shift = certain_mean(scores.mean_scores())
+        if not self.recenter:
+            shift = certain_mean(scores.mean_scores(), scores.weights)
         prior = prior_shares(list(scores.counts.values()))
         known = self._known_shares(names)
         shares, tail = prior if known is None else known, TAIL
         pairs = [z / spread[names.index(m)] for m, z in scores.pairs.items() if m in names]
         match = right_score(np.concatenate([np.empty(0), *pairs]), self.prior_count)
+        slope = 1 / match.deviation + 1 / tail
         if scores.n_queries:
             scale = [
                 1 / self._spread(statistics[segment], *of_modality)
                 for segment, *of_modality in zip(segments, spread, believed, norm)
             ]
-            best = _best_scores(scores, np.concatenate(scale), shift)
-            shares, tails, match = fit_shares(best, prior, match, self.prior_count, known)
-            tail = (shares * tails).sum()
+            best, ranked = _best_scores(scores, np.concatenate(scale), shift)
+            own = np.array([share > 0 for share in scores.overlap.values()])
+            moves = _moves(scores, ranked, spread) if len(scores.fallback) else ()
+            shares, slope, tail, match = learn_shares(
+                best, prior, match, self.prior_count, own=own, moves=moves, shares=known
+            )
         values = zip(self._by_modality, (shares, spread, believed, norm, shift))
         return {name: dict(zip(names, value.tolist())) for name, value in values} | {
             "right_score_": (float(match.mean), float(match.deviation)),
             "tail_": float(tail),
-            "slope_": float(1 / match.deviation + 1 / tail),
+            "slope_": float(slope),
         }
 
-    def _learn_spreads(self, statistics, segments, weights):
+    def _learn_spreads(self, statistics, segments, scores):
         """The spread, the credibility and the norm of each modality, three arrays."""
         variances = [statistics[segment, 0] for segment in segments]
         spread = np.sqrt([variance.mean() for variance in variances])
-        believed = [credibility(*statistics[s, :2].T, weights, self.prior_count) for s in segments]
+        weights = scores.weights.sum(), self._weights(scores)[scores.n_queries :]
+        believed = [credibility(*statistics[s, :2].T, *weights, self.prior_count) for s in segments]
         believed = np.array(believed)
         # Documents that met only equal rows, or their own, have the spread of the others.
         unknown = spread <= SMALLEST_DEVIATION
@@ -229,7 +229,8 @@ def _own_spread(variance, spread, believed):
 
 def _best_scores(scores, scale, shift):
     """The best scores of each query, and where judged queries have their right document."""
-    first, second = scores.best_two(scale, shift)
+    first, second, *_ = best = scores.best(DEEP_RANKS.stop, scale, shift)
+    second = np.where(np.array(list(scores.counts.values()))[:, None] == 1, 0, second)
     n = scores.n_queries
     modality = np.repeat(np.arange(len(shift)), list(scores.counts.values()))
     right, right_is_first = np.full(n, -1), np.zeros(n, dtype=bool)
@@ -241,10 +242,30 @@ def _best_scores(scores, scale, shift):
         document = np.concatenate([scores.answers[i] for i in judged])
         cosine = scores.scores_of(query, document)
         # The best answer of a query is the right one; of equal ones the first.
-        best = np.lexsort((np.arange(len(query)), -cosine, query))
-        best = best[np.unique(query[best], return_index=True)[1]]
-        query, document, m = query[best], document[best], modality[document[best]]
+        ordered = np.lexsort((np.arange(len(query)), -cosine, query))
+        ordered = ordered[np.unique(query[ordered], return_index=True)[1]]
+        query, document, m = query[ordered], document[ordered], modality[document[ordered]]
         right[query] = m
-        z = (cosine[best] - shift[m]) * scale[document]
+        z = (cosine[ordered] - shift[m]) * scale[document]
         right_is_first[query] = z >= first[m, query] - 1e-5
-    return BestScores(first[:, :n].T, second[:, :n].T, first[:, n:].T, right, right_is_first)
+    of_queries = first[:, :n].T, second[:, :n].T, first[:, n:].T
+    return BestScores(*of_queries, right, right_is_first, scores.weights), best
+
+
+def _moves(scores, best, spread):
+    """How much higher the best wrong scores of queries may lie than those of fallback queries.
+
+    Two answers. A row's own mean holds the row itself, which makes its cosines smaller by one
+    part in the number of rows. And queries of another domain or kind differ at ranks that
+    hardly know whether a query is answered.
+    """
+    n, n_fallback = scores.n_queries, max(len(scores.fallback), 1)
+    biases = np.array(list(scores.overlap.values())) / n_fallback / spread
+    moves = biases.copy()
+    for m, count in enumerate(scores.counts.values()):
+        deep = best[DEEP_RANKS.start : min(DEEP_RANKS.stop, count // 2), m]
+        if len(deep) > 1:
+            mean = deep.mean(axis=0)
+            of_queries = scores.weights @ mean[:n] / scores.weights.sum()
+            moves[m] = of_queries - mean[n:][np.isfinite(mean[n:])].mean()
+    return biases, moves

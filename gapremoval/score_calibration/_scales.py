@@ -182,7 +182,7 @@ class PseudoPositiveZ(ScoreZ):
     """
 
     def _moments(self, scores):
-        first, _ = scores.best_two(np.ones(scores.n_documents), np.zeros(len(scores.segments)))
+        (first,) = scores.best(1, np.ones(scores.n_documents), np.zeros(len(scores.segments)))
         # A row may have met no document but its own.
         best = [row[np.isfinite(row)] for row in first]
         best = [row if len(row) else np.zeros(1) for row in best]

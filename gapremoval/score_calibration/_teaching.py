@@ -21,8 +21,9 @@ from .._array_api import (
     to_double,
     to_numpy,
 )
+from .._modality import parts_of
 from .._validation import compute_dtype
-from ._odds_model import certain_center
+from ._shrinkage import shrunken_centers
 
 # A smaller standard deviation of cosines is the rounding of single precision.
 SMALLEST_DEVIATION = 1e-5
@@ -71,6 +72,10 @@ class TeachingScores:
     pairs : dict of str to ndarray of float64
         By modality, scores of fallback queries with another part of their own document: they are
         right for certain.
+    weights : ndarray of float64 of shape (n_queries,)
+        Weights of the queries, under which repetitions count once.
+    query_modality : str
+        Such as ``"query:text"``.
     """
 
     rows: np.ndarray
@@ -80,6 +85,8 @@ class TeachingScores:
     own: np.ndarray
     answers: list
     pairs: dict
+    weights: np.ndarray
+    query_modality: str
 
     # No field, since subclasses add fields without a default.
     sizes = Blocks()
@@ -100,6 +107,18 @@ class TeachingScores:
         return self.rows[self.n_queries :]
 
     @property
+    def n_effective(self):
+        """The effective number of rows: repetitions of a query count once."""
+        return self.weights.sum() + len(self.fallback)
+
+    @cached_property
+    def overlap(self):
+        """By modality of documents, the part of a document that is of the queries' modality."""
+        asked = set(parts_of(self.query_modality))
+        parts = {name: parts_of(name) for name in self.vectors}
+        return {name: len(asked & set(of)) / len(of) for name, of in parts.items()}
+
+    @property
     def n_documents(self):
         """The number of documents."""
         return sum(self.counts.values())
@@ -115,15 +134,13 @@ class TeachingScores:
         stops = np.cumsum([0, *self.counts.values()]).tolist()
         return {name: slice(*span) for name, span in zip(self.vectors, pairwise(stops))}
 
-    @cached_property
-    def centers(self):
-        """The means of the queries and of the fallback queries beyond sampling noise."""
-        return certain_center(self.queries), certain_center(self.fallback)
+    def centers(self, prior_count):
+        """The means of the queries and of the fallback queries, as `shrunken_centers` has them."""
+        return shrunken_centers(self.queries, self.weights, self.fallback, prior_count)
 
-    @cached_property
-    def centered(self):
+    def centered(self, prior_count):
         """The scores of rows without these means: TeachingScores over the same documents."""
-        of_queries, of_fallback = (x.astype(self.rows.dtype) for x in self.centers)
+        of_queries, of_fallback = (x.astype(self.rows.dtype) for x in self.centers(prior_count))
         rows = np.concatenate([self.queries - of_queries, self.fallback - of_fallback])
         return replace(self, rows=rows)
 
@@ -266,11 +283,13 @@ class TeachingScores:
             sums += scores[:, rows] @ weights[rows].astype(scores.dtype)
         return sums
 
-    def best_two(self, scale, shift):
-        """Each row's best and second-best calibrated score in each modality.
+    def best(self, k, scale, shift):
+        """Each row's best calibrated scores in each modality.
 
         Parameters
         ----------
+        k : int
+            Number of scores.
         scale : ndarray of shape (n_documents,)
             Factors of each document's scores.
         shift : ndarray of shape (n_modalities,)
@@ -278,27 +297,39 @@ class TeachingScores:
 
         Returns
         -------
-        first, second : ndarray of float64 of shape (n_modalities, n_rows)
-            -inf where there is no document but a fallback query's own; `second` is 0 where the
-            modality has one document.
+        ndarray of float64 of shape (k, n_modalities, n_rows)
+            Descending; -inf where there are fewer documents but a fallback query's own.
         """
         names = list(self.segments)
-        first, second = np.full((2, len(names), self.n_rows), -np.inf)
+        best = np.full((k, len(names), self.n_rows), -np.inf)
         for name, documents, scores, own in self.blocks():
             m = names.index(name)
             scores[:, : self.n_queries] -= shift[m].astype(scores.dtype)
             scores *= scale[documents, None].astype(scores.dtype)
             scores[own] = -np.inf
-            best, next_best = _best_two(scores)
-            second[m] = np.maximum(np.maximum(second[m], next_best), np.minimum(first[m], best))
-            first[m] = np.maximum(first[m], best)
-        second[[n == 1 for n in self.counts.values()]] = 0
-        return first, second
+            best[:, m] = _merged_best(best[:, m], scores)
+        return best
 
 
-def _best_two(scores):
-    """The largest and the second-largest of each column, of which the largest is overwritten."""
-    largest = scores.argmax(axis=0), np.arange(scores.shape[1])
-    first = scores[largest]
-    scores[largest] = -np.inf
-    return first, scores.max(axis=0)
+def _merged_best(best, scores):
+    """The best of each column, where some scores, but few, are better than the best so far.
+
+    Parameters
+    ----------
+    best : ndarray of shape (k, n_columns)
+        Descending.
+    scores : ndarray of shape (n, n_columns)
+
+    Returns
+    -------
+    ndarray of shape (k, n_columns)
+    """
+    k, n_columns = best.shape
+    row, column = np.nonzero(scores > best[-1].astype(scores.dtype))
+    found = scores[row, column]
+    order = np.lexsort((-found, column))
+    column, found = column[order], found[order]
+    rank = np.arange(len(column)) - np.searchsorted(column, np.arange(n_columns))[column]
+    added = np.full((k, n_columns), -np.inf)
+    added[rank[rank < k], column[rank < k]] = found[rank < k]
+    return -np.sort(-np.concatenate([best, added]), axis=0)[:k]

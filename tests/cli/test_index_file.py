@@ -71,8 +71,20 @@ def test_files_that_differ_in_the_suffix_are_one_document():
 
 def test_no_more_past_questions_are_kept_than_can_teach():
     index = make(["x.jpg"], n_learned=0)
-    rows = EmbeddingArray(np.arange(4.0 * (MOST_LEARNED + 5)).reshape(-1, 4), "query:text")
-    assert np.array_equal(index.with_learned(rows).learned.values, rows.values[5:])
+    rows = np.random.default_rng(0).normal(size=(MOST_LEARNED + 5, 4))
+    index = index.with_learned(EmbeddingArray(rows, "query:text"))
+    assert np.array_equal(index.learned.values, rows[5:])
+    # Whatever is asked again is as new as that, and pushes no other question out.
+    again = EmbeddingArray(rows[[9] * 2000], "query:text")
+    index = index.with_learned(again)
+    assert np.array_equal(index.learned.values, rows[[*range(5, 9), *range(10, len(rows)), 9]])
+
+
+def test_a_text_and_a_picture_with_one_embedding_are_two_questions():
+    row = np.ones((2, 4), dtype="f4")
+    index = make(["x.jpg"], n_learned=0).with_learned(EmbeddingArray(row, "query:text"))
+    index = index.with_learned(EmbeddingArray(row, "query:image"))
+    assert index.learned.modality.tolist() == ["query:text", "query:image"]
 
 
 def assert_same(loaded, saved):

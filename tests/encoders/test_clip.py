@@ -1,6 +1,5 @@
 import contextlib
 import enum
-import multiprocessing
 import pickle
 import warnings
 
@@ -12,6 +11,7 @@ pytest.importorskip("open_clip")
 
 import open_clip
 import torch
+from forked import child_pool, needs_fork
 from networks import CONFIGS, save
 from PIL import Image
 from sklearn.base import clone
@@ -476,12 +476,12 @@ def _transform(text):
     return tiny().transform([text]).values
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+@needs_fork
 def test_an_encoder_used_before_a_fork_works_in_the_child():
     want = [_transform("b"), _transform("c")]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-        with multiprocessing.get_context("fork").Pool(2) as pool:
+        with child_pool() as pool:
             got = pool.map_async(_transform, ["b", "c"]).get(60)
     np.testing.assert_allclose(got, want, atol=1e-6)
 

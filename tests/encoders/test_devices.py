@@ -1,7 +1,5 @@
 import dataclasses
 import json
-import multiprocessing
-import os
 import re
 import threading
 
@@ -11,6 +9,7 @@ pytest.importorskip("open_clip")
 
 import open_clip
 import torch
+from forked import child_pool, needs_fork
 from networks import CONFIGS, TEXTS
 
 from gapremoval import CLIPEncoder
@@ -115,21 +114,14 @@ def embed_in_a_thread(text):
     return rows[0]
 
 
-@pytest.fixture
-def fork():
-    """Call a function in two forked processes."""
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork on this system")
-
-    def call(function, argument):
-        with multiprocessing.get_context("fork").Pool(2) as pool:
-            return pool.map_async(function, [argument] * 4).get(timeout=60)
-
-    return call
+def call_in_children(function, argument):
+    with child_pool() as pool:
+        return pool.map_async(function, [argument] * 4).get(timeout=60)
 
 
+@needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_network_used_before_a_fork_answers_in_the_children(tmp_path, fork):
+def test_a_network_used_before_a_fork_answers_in_the_children(tmp_path):
     # Large enough for torch to share the work between threads, which a fork leaves behind.
     text = {"context_length": 77, "width": 256, "heads": 4, "layers": 2}
     (tmp_path / "forked.json").write_text(json.dumps({**CONFIGS["tiny-vit"], "text_cfg": text}))
@@ -140,7 +132,7 @@ def test_a_network_used_before_a_fork_answers_in_the_children(tmp_path, fork):
         want = embed("two dogs")
         with process_lock("load"):  # as if another thread of the parent were loading
             for function in (embed, embed_in_a_thread):
-                for rows in fork(function, "two dogs"):
+                for rows in call_in_children(function, "two dogs"):
                     assert abs(rows - want).max() < 1e-4
     finally:
         torch.set_num_threads(n_threads)
@@ -154,7 +146,8 @@ def message_of_a_load_on_mps(model):
         return str(error)
 
 
+@needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_gpu_used_before_a_fork_is_one_clear_error(fork):
-    for message in fork(message_of_a_load_on_mps, "tiny-vit/random"):
+def test_a_gpu_used_before_a_fork_is_one_clear_error():
+    for message in call_in_children(message_of_a_load_on_mps, "tiny-vit/random"):
         assert re.search("forked.*'spawn'.*device='cpu'", message)

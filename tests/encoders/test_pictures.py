@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import struct
 import threading
 import warnings
@@ -15,6 +14,7 @@ import pytest
 
 pytest.importorskip("PIL.Image")
 
+from forked import needs_fork, start_child
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -631,7 +631,7 @@ def test_threads_read_all_formats_from_the_start(tmp_path):
         assert all((pixels == PIXELS).all() for pixels in threads.map(seen, files))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_child_forked_while_a_picture_is_decoded_reads_it_too():
     parent, started, go_on = os.getpid(), threading.Event(), threading.Event()
@@ -648,11 +648,9 @@ def test_a_child_forked_while_a_picture_is_decoded_reads_it_too():
     thread = threading.Thread(target=read_picture, args=[picture])
     thread.start()
     assert started.wait(10)
-    child = os.fork()
-    if not child:
-        signal.alarm(10)
-        os._exit(0 if (np.asarray(read_picture(picture)) == PIXELS).all() else 1)
-    assert os.waitpid(child, 0)[1] == 0
+    child = start_child(lambda: np.testing.assert_array_equal(read_picture(picture), PIXELS))
+    child.join(60)
+    assert child.exitcode == 0
     go_on.set()
     thread.join()
 

@@ -1,5 +1,4 @@
 import hashlib
-import multiprocessing
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from forked import child_pool, needs_fork, start_child
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,6 @@ from gapremoval.encoders._row_cache import DAMAGED_FILE, FILE, cached_rows
 
 N_FEATURES = 24
 
-fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
@@ -60,13 +59,6 @@ class Encoder:
 
     def rows(self, memory, **kwargs):
         return cached_rows(memory, [key_of(c) for c in self.contents], self, N_FEATURES, **kwargs)
-
-
-def start(function, *args):
-    """Start a process that calls a function."""
-    process = multiprocessing.get_context("fork").Process(target=function, args=args)
-    process.start()
-    return process
 
 
 def encoded(log):
@@ -336,14 +328,14 @@ def test_threads_on_one_folder_encode_each_row_once(log, folder):
     assert sorted(encoded(log)) == list(range(20))
 
 
-@fork
+@needs_fork
 def test_processes_on_one_folder_get_the_right_rows_and_encode_none_twice_themselves(log, folder):
     def encode(number):
         own = list(range(number * 4, number * 4 + 24))
         rows = Encoder(own, f"{log}{number}", seconds=0.02).rows(folder)
         np.testing.assert_array_equal(rows, truth(own))
 
-    both = [start(encode, number) for number in range(3)]
+    both = [start_child(encode, number) for number in range(3)]
     for process in both:
         process.join(60)
         assert process.exitcode == 0
@@ -364,7 +356,7 @@ def test_loky_workers_may_share_a_folder(log, folder):
     assert set(encoded(log)) == set(range(20))
 
 
-@fork
+@needs_fork
 def test_many_processes_may_begin_a_cache_at_once(folder, log):
     def encode(number):
         with warnings.catch_warnings():
@@ -372,7 +364,7 @@ def test_many_processes_may_begin_a_cache_at_once(folder, log):
             for content in range(number, number + 3):
                 Encoder([content], os.devnull).rows(folder)
 
-    processes = [start(encode, number) for number in range(12)]
+    processes = [start_child(encode, number) for number in range(12)]
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
@@ -380,9 +372,9 @@ def test_many_processes_may_begin_a_cache_at_once(folder, log):
     assert encoded(log) == []
 
 
-@fork
+@needs_fork
 def test_a_killed_process_holds_nobody_up(log, folder):
-    first = start(Encoder(list(range(9)), log, chunk=2, seconds=60).rows, folder)
+    first = start_child(Encoder(list(range(9)), log, chunk=2, seconds=60).rows, folder)
     while len(encoded(log)) < 2:
         assert first.is_alive()
         time.sleep(0.02)
@@ -392,7 +384,7 @@ def test_a_killed_process_holds_nobody_up(log, folder):
     assert encoded(log) == [0, 1, *range(9)]  # the two were under way
 
 
-@fork
+@needs_fork
 @pytest.mark.parametrize("steps", [5, 60, 250, 1000, 2500])
 def test_a_process_killed_in_the_middle_of_a_write_leaves_nothing_wrong(
     steps, log, folder, monkeypatch
@@ -413,7 +405,7 @@ def test_a_process_killed_in_the_middle_of_a_write_leaves_nothing_wrong(
         Encoder(list(range(3, 1000)), log, chunk=400).rows(folder)
 
     Encoder([0, 1, 2], os.devnull).rows(folder)
-    process = start(encode)
+    process = start_child(encode)
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
     if steps > 1000:
@@ -423,14 +415,14 @@ def test_a_process_killed_in_the_middle_of_a_write_leaves_nothing_wrong(
     assert encoded(log) == list(range(403, 1000))
 
 
-@fork
+@needs_fork
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_cache_in_use_works_in_a_child_process(method, log, folder):
     Encoder([1, 2], log).rows(folder)
     busy = Encoder([3, 4, 5], log, chunk=1, seconds=0.3)
     thread = threading.Thread(target=busy.rows, args=[folder])
     thread.start()
-    with multiprocessing.get_context(method).Pool(2) as pool:
+    with child_pool(method) as pool:
         parts = [[1, 3, 6], [2, 4, 6]]
         jobs = [pool.apply_async(Encoder(part, log).rows, [folder]) for part in parts]
         rows = [job.get(timeout=60) for job in jobs]
@@ -477,14 +469,14 @@ def without_permission():
                 os.setuid(65534)
             function()
 
-        process = start(without_rights)
+        process = start_child(without_rights)
         process.join(60)
         assert process.exitcode == 0
 
     return call
 
 
-@fork
+@needs_fork
 @pytest.mark.parametrize("is_filled", [True, False])
 def test_a_folder_without_permission_to_write_is_read(is_filled, without_permission):
     with tempfile.TemporaryDirectory() as outer:  # below a folder that others may enter
@@ -541,7 +533,7 @@ def test_a_database_locked_by_others_is_read_and_warns_once(log, folder):
     assert encoded(log) == [1, 2, 3, 4, 3]
 
 
-@fork
+@needs_fork
 def test_a_short_lock_of_another_process_is_waited_for(log, folder):
     Encoder([1], log).rows(folder)
     connection = sqlite3.connect(folder / FILE, check_same_thread=False)

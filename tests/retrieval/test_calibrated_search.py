@@ -278,6 +278,9 @@ def test_where_scores_have_no_spread_probabilities_still_add_up_to_one(equal, dt
     if equal != "queries":
         rows[:28] = rows[0]
     rows[28:] = rows[0] if equal == "all" else rows[29]
+    if equal == "queries":  # two questions, whose scores are equal
+        rows[:, -1] = 0
+        rows[28:, -1] = 1, -1
     tags = ["text" if equal != "queries" and i % 2 else "image" for i in range(28)]
     X = EmbeddingArray(rows.astype(dtype), [*tags, *["query:text"] * 2])
     retriever = MixedModalityRetriever(28, score_calibration=PosteriorOdds()).fit(X)

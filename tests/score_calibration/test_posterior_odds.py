@@ -112,7 +112,9 @@ def test_queries_of_each_modality_are_taught_apart_as_by_the_reference(
     X = EmbeddingArray.concatenate([documents, *given])
     pipe = as_in_the_reference().fit(X, ids + [None] * (len(X) - len(ids)))
     for asks, queries in asked.items():
-        want = reference_lines(reference, pipe, documents, ids, queries, asks)
+        # Two of the products have the same picture: a question that is asked twice counts once.
+        once = np.sort(np.unique(queries.values, axis=0, return_index=True)[1])
+        want = reference_lines(reference, pipe, documents, ids, queries[once], asks)
         assert_equal_lines(learned_lines(pipe, asks), want)
 
 
