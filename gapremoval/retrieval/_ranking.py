@@ -156,7 +156,9 @@ def _nearest_with_odds(documents, queries, k, query_modality, without):
     scores, positions = merge(tops, k_more)
     best = scores[:, :k]
     odds = probabilities(best, tops, slope), evidence(scores, tops, slope)
-    alarms = false_alarms(documents, query_modality, [top.scores for top in tops.values()])
+    alarms = np.full(len(scores), np.nan)
+    if query_modality in documents.calibration.query_modalities_:
+        alarms = false_alarms(documents, query_modality, [top.scores for top in tops.values()])
     return best, positions[:, :k], *odds, alarms
 
 
