@@ -139,7 +139,7 @@ def _score_maps(corpus, calibration, banks, ids, made):
     teaching = {}
     for name, scores in made[key].items():
         teaching[name] = fused = _fused(scores, corpus)
-        vars(fused).update(centers=scores.centers, centered=_fused(scores.centered, corpus))
+        vars(fused).update(cache=scores.cache)
     calibration = clone(calibration)
     statistics = calibration.learn(teaching)
     segments = {(name, True): Segment({"position": n}) for name, n in numbers.items()}

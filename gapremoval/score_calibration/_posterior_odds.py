@@ -140,15 +140,16 @@ class PosteriorOdds(ScoreCalibrator):
 
     def _document_statistics(self, scores):
         """The variance of each document's scores, its noise, and its score with the mean query."""
-        centered = scores.centered(self.prior_count) if self.recenter else scores
-        _, variance, noise = centered.spreads(self._weights(scores))
-        excess = np.zeros(scores.n_documents)
+        excess, centered = np.zeros(scores.n_documents), scores
         if self.recenter:
-            excess = scores.scores_with(scores.centers(self.prior_count)[0])
+            centered, center = scores.centered(self.prior_count)
+            excess = scores.scores_with(center)
+        _, variance, noise = centered.spreads(self._weights(scores))
         return np.stack([variance, noise, excess], axis=1)
 
     def _learn(self, scores, statistics):
-        scores = scores.centered(self.prior_count) if self.recenter else scores
+        if self.recenter:
+            scores, _ = scores.centered(self.prior_count)
         names, segments = list(scores.vectors), list(scores.segments.values())
         spread, believed, norm = self._learn_spreads(statistics, segments, scores)
         shift = np.zeros(len(names))

@@ -134,15 +134,33 @@ class TeachingScores:
         stops = np.cumsum([0, *self.counts.values()]).tolist()
         return {name: slice(*span) for name, span in zip(self.vectors, pairwise(stops))}
 
-    def centers(self, prior_count):
-        """The means of the queries and of the fallback queries, as `query_centers` has them."""
-        return query_centers(self.queries, self.weights, self.fallback, prior_count)
+    @cached_property
+    def cache(self):
+        """Centered rows that are kept, by `prior_count`."""
+        return {}
 
     def centered(self, prior_count):
-        """The scores of rows without these means: TeachingScores over the same documents."""
-        of_queries, of_fallback = (x.astype(self.rows.dtype) for x in self.centers(prior_count))
-        rows = np.concatenate([self.queries - of_queries, self.fallback - of_fallback])
-        return replace(self, rows=rows)
+        """The scores of rows without what all queries have in common, and that.
+
+        Parameters
+        ----------
+        prior_count : float
+            As `query_centers` takes it.
+
+        Returns
+        -------
+        TeachingScores
+            Over the same documents.
+        center : ndarray of float64 of shape (n_features,)
+            What was subtracted from the queries.
+        """
+        if prior_count not in self.cache:
+            both = query_centers(self.queries, self.weights, self.fallback, prior_count)
+            of_queries, of_fallback = (x.astype(self.rows.dtype) for x in both)
+            rows = np.concatenate([self.queries - of_queries, self.fallback - of_fallback])
+            self.cache[prior_count] = rows, both[0]
+        rows, center = self.cache[prior_count]
+        return replace(self, rows=rows), center
 
     def asked(self):
         """The scores of the queries, or of the fallback queries where there are no queries."""
