@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from answered import measure_answered, measure_probability
 from every_calibrator import METHODS, measure_pairs, measure_settings, way_to_ceiling
+from false_alarms import measure_false_alarms, measure_other_kinds, shares
 from few_queries import judge_pairs, measure_one_modality, measure_teaching
 from foreign_documents import MEANS, PRODUCTS, measure_borrowed, measure_two_domains
 from mixed_corpora import SETTINGS
@@ -107,3 +108,14 @@ def test_evidence_tells_best_whether_a_question_is_answered():
     assert more.mean(axis=(0, 1, 2)).min() > 0
     for setting in more:
         assert (setting.mean(axis=0) >= -3 * standard_error(setting) - 0.002).all()
+
+
+def test_few_questions_without_an_answer_pass_where_few_are_said():
+    seen = [shares(draws)[0] for draws in measure_false_alarms(n_draws=30).values()]
+    assert np.max(seen, axis=0)[0] <= 0.1
+    assert (np.mean(seen, axis=0) <= [0.05, 0.1, 0.2]).all()
+
+
+def test_questions_of_another_kind_have_honest_false_alarms():
+    for case, draws in measure_other_kinds(numbers=(0, 20), n_draws=20).items():
+        assert shares(draws)[0][0] <= 0.1, case

@@ -56,8 +56,7 @@ def count_kept(ranking, names, *, max_false_alarm=None, min_probability=None):
         if unknown.any():
             named = ", ".join(map(repr, sorted(set(names[unknown].tolist()))))
             warn(
-                f"No false alarm is known for {named}, so max_false_alarm= cuts nothing off: it "
-                "is learned from documents of that modality, and from queries that nothing "
-                "answers.",
+                f"No false alarm is known for {named}, so max_false_alarm= cuts nothing off. It "
+                "takes seven documents that differ, and a search without among=.",
             )
     return keep.sum(axis=1)

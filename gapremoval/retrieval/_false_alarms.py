@@ -181,6 +181,8 @@ class NullSample(NamedTuple):
         The position of the document that a fallback query is a part of; -1 for queries.
     is_unanswered : ndarray of bool of shape (n_rows,)
         Whether a judged query is known to have no answer.
+    weights : ndarray of float64 of shape (n_rows,)
+        Under which repetitions of a question count once; 1 for fallback queries.
     best : dict of str to tuple of ndarray of shape (n_rows, 11)
         By modality the cosines of the best documents, best first, and their positions: -inf
         and -1 where there is none. A row's own document is left out.
@@ -191,6 +193,7 @@ class NullSample(NamedTuple):
     rows: np.ndarray
     own: np.ndarray
     is_unanswered: np.ndarray
+    weights: np.ndarray
     best: dict
     next_position: int
 
@@ -199,7 +202,8 @@ def updated(before, documents, query_modality):
     """The null sample of a corpus, made from that of an earlier state.
 
     Only the documents that have come are searched for rows that were there, and all documents
-    for new rows and for those that lost one of their best.
+    for new rows and for those that lost one of their best. So the scores of a modality may
+    change by a constant only as documents come and go, as those of PosteriorOdds do.
 
     Parameters
     ----------
@@ -212,7 +216,7 @@ def updated(before, documents, query_modality):
     -------
     NullSample
     """
-    rows, own, is_unanswered = _example_rows(documents, query_modality)
+    rows, own, *more_of_rows = _example_rows(documents, query_modality)
     at, seen = np.full(len(own), -1), 0
     if before is not None:
         number = {key: i for i, key in enumerate(_keys(before.rows, before.own))}
@@ -235,11 +239,11 @@ def updated(before, documents, query_modality):
                 had = cosines[some], positions[some]
                 cosines[some], positions[some] = _merged(had, more, segment, score_map)
             best[name] = cosines, positions
-    return NullSample(rows, own, is_unanswered, best, documents.next_position)
+    return NullSample(rows, own, *more_of_rows, best, documents.next_position)
 
 
 def _example_rows(documents, query_modality):
-    """Rows, the documents that they are parts of, and whether they are known to have no answer.
+    """The first entries of a NullSample.
 
     Equal rows count once. A fallback query stays as long as its document, unless there are many.
     """
@@ -248,6 +252,7 @@ def _example_rows(documents, query_modality):
         np.concatenate([getattr(bank, column) for bank in banks])
         for column in ("rows", "own", "known")
     )
+    weights = [np.append(b.weights, np.ones(len(b.own) - b.n_queries)) for b in banks]
     is_unanswered = np.array([isinstance(x, list) and not x for x in known], dtype=bool)
     others = np.flatnonzero((own < 0) & ~is_unanswered)
     others = np.random.default_rng(0).permutation(others)[:MOST_ROWS]
@@ -259,7 +264,7 @@ def _example_rows(documents, query_modality):
     chosen = np.concatenate([np.flatnonzero(is_unanswered), others, fallback])
     distinct = {key: i for i, key in zip(chosen[::-1], _keys(rows[chosen], own[chosen])[::-1])}
     chosen = np.array([*distinct.values()][::-1], dtype=int)
-    return rows[chosen], own[chosen], is_unanswered[chosen]
+    return [x[chosen] for x in (rows, own, is_unanswered, np.concatenate(weights))]
 
 
 def _keys(rows, own):
@@ -319,18 +324,17 @@ def _distribution(sample, documents, query_modality, modalities):
     ]
     lead, spread, kind = leads(scores)
     known, is_fallback = np.isfinite(lead), sample.own >= 0
-    fallback, queries = spread[known & is_fallback], spread[known & ~is_fallback]
-    of_fallback = fallback.mean() if len(fallback) else np.nan
-    if len(fallback):
-        queries = np.append(queries, np.full(STRENGTH, of_fallback))
-    of_queries = queries.mean() if len(queries) else np.nan
-    units = np.where(is_fallback, of_fallback, of_queries)
-    # Equal documents have no spread to compare with.
-    units[~(units > 0)] = np.nan
-    weights = (known & sample.is_unanswered).astype(float)
-    n = len(fallback)
-    weights[known & is_fallback] = min(n, STRENGTH) / n if weights.any() else 1
-    chosen = (weights > 0) & np.isfinite(units)
-    lead, kind, weights = (lead / units)[chosen], kind[chosen], weights[chosen]
-    scale = of_queries if of_queries > 0 else np.nan
-    return null_distribution(lead, kind, weights, len(modalities), scale)
+    fallback, queries = known & is_fallback, known & ~is_fallback
+    n, total = np.count_nonzero(fallback), sample.weights[queries].sum()
+    sums = sample.weights[queries] @ spread[queries]
+    units = np.full(len(lead), np.nan)
+    if n:
+        units[fallback] = spread[fallback].mean()
+        sums, total = sums + STRENGTH * spread[fallback].mean(), total + STRENGTH
+    scale = sums / total if sums > 0 else np.nan  # Equal documents have no spread.
+    units[queries] = scale
+    weights = np.where(queries & sample.is_unanswered, sample.weights, 0)
+    weights[fallback] = min(n, STRENGTH) / max(n, 1) if weights.any() else 1
+    chosen = (weights > 0) & (units > 0)
+    lead, kind = lead[chosen] / units[chosen], kind[chosen]
+    return null_distribution(lead, kind, weights[chosen], len(modalities), scale)

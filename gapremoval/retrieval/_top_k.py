@@ -30,9 +30,6 @@ DOUBLE_MARGIN = 1e-12
 # Below every score, the same number in float32, and above that of a document that is not live.
 LOWEST = -(2.0**100)
 
-# To copy a document takes as long as to multiply it by this many queries.
-COPY = 2
-
 
 class Steps(NamedTuple):
     """The sizes of the steps of a search.
@@ -57,7 +54,10 @@ class Steps(NamedTuple):
         More than this many times k candidates per query are a crowd: they are narrowed down
         before they are scored exactly, in blocks of this many documents.
     gathered : int
-        Numbers of selected documents that are copied together at once.
+        Numbers of a few documents that are copied together at once.
+    copying : float
+        What copying a document costs one query, over reading it. Its share of the time falls
+        with the square root of the number of queries.
     """
 
     queries: int
@@ -70,15 +70,16 @@ class Steps(NamedTuple):
     groups_of_k: int = 4
     crowd: int = 4
     crowded_block: int = 8192
-    gathered: int = 2**23
+    gathered: int = 2**20
+    copying: float = 2.5
 
 
 # In numpy, a block fits a cache, also where float16 is widened. An accelerator wants few and
 # large steps: scores of 1 GiB in float32.
 IN_NUMPY = Steps(256, 2**19, 2**24, 2**16)
-IN_HALF = IN_NUMPY._replace(numbers=2**20)
+IN_HALF = IN_NUMPY._replace(numbers=2**20, copying=0.3)
 ON_HOST = Steps(256, 2**21, 2**22, 2**20)
-ON_ACCELERATOR = Steps(2048, 2**28, 2**40, 2**24, gathered=2**28)
+ON_ACCELERATOR = Steps(2048, 2**28, 2**40, 2**24, gathered=2**26)
 
 
 class TopK(NamedTuple):
@@ -151,12 +152,14 @@ def top_k(
     """
     steps = steps or _steps(documents)
     if live is not None:
-        live = _few(live, *documents.shape, queries.shape[0])
-        if live.dtype != bool:
-            return _of_few(queries, documents, k, live, scale, offset, slope, without, steps)
-    is_numpy = isinstance(documents, np.ndarray)
+        live = _few(live, documents.shape[0], queries.shape[0], steps)
+    is_numpy, few = isinstance(documents, np.ndarray), None
     if is_numpy:
         documents = np.asarray(documents)
+    if live is not None and live.dtype != bool:
+        few, live = live, None
+        scale, offset = (None if x is None else x[few] for x in (scale, offset))
+        without = None if without is None else _places(without, few)
     n_queries, largest, shift = queries.shape[0], 1.0, offset
     if scale is not None:
         largest = max(float(np.max(scale) + np.max(np.abs(offset))), 1.0)
@@ -165,17 +168,22 @@ def top_k(
     score_map = scale, offset, shift
     if not is_numpy:
         score_map = [None if x is None else to_double(x, documents) for x in score_map]
+    chosen = few
+    if few is not None and few.size * documents.shape[1] <= steps.gathered:
+        documents, chosen = take_rows(documents, as_slice(few)), None
+    n_documents = documents.shape[0] if chosen is None else chosen.size
     scores, rows = np.empty((n_queries, k)), np.empty((n_queries, k), dtype=np.intp)
     log_sums = None if slope is None else np.empty(n_queries)
     for start in range(0, n_queries, steps.queries):
         block = slice(start, start + steps.queries)
         unit = unit_queries(to_double(queries[block, ...], documents))
         out = None if without is None else beside(without[block], unit)
-        is_short = is_numpy and unit.shape[0] * documents.shape[0] <= steps.few_scores
+        is_short = is_numpy and chosen is None
+        is_short = is_short and unit.shape[0] * n_documents <= steps.few_scores
         for margin in MARGINS:
             margin *= largest
             asked = unit, documents, k, margin, score_map, slope, out, steps
-            found = (is_short and _best_of_few(*asked)) or _Search(*asked, live).best()
+            found = (is_short and _best_of_few(*asked)) or _Search(*asked, live, chosen).best()
             # Detects a library that multiplies in lower precision.
             if found[2] <= margin / 2:
                 break
@@ -186,15 +194,14 @@ def top_k(
             log_sums[block] = found[3]
     if without is not None:
         scores[scores == LOWEST] = -np.inf
-    return TopK(scores, rows, log_sums)
+    return TopK(scores, rows if few is None else few[rows], log_sums)
 
 
-def _few(live, n_documents, n_features, n_queries):
+def _few(live, n_documents, n_queries, steps):
     """The rows of few documents, which are faster to search when copied; a mask of many."""
     is_mask = live.dtype == bool
     n = np.count_nonzero(live) if is_mask else len(live)
-    # To copy a row takes as long as to multiply it by two to eight queries.
-    is_few = n * (1 + COPY / n_queries) < n_documents
+    is_few = n * (1 + steps.copying / n_queries**0.5) < n_documents
     if is_few == is_mask:
         if is_few:
             return np.flatnonzero(live)
@@ -203,39 +210,10 @@ def _few(live, n_documents, n_features, n_queries):
     return live
 
 
-def _of_few(queries, documents, k, rows, scale, offset, slope, without, steps):
-    """`top_k` among some rows, ascending, which are copied block by block."""
-    found, step = None, max(steps.gathered // documents.shape[1], 1)
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step]
-        if without is not None:
-            at = np.minimum(np.searchsorted(block, without), len(block) - 1)
-            at = np.where(block[at] == without, at, -1)
-        top = top_k(
-            queries,
-            take_rows(documents, as_slice(block)),
-            min(k, len(block)),
-            scale=None if scale is None else scale[block],
-            offset=None if offset is None else offset[block],
-            slope=slope,
-            without=None if without is None else at,
-            steps=steps,
-        )
-        top = top._replace(rows=block[top.rows])
-        found = top if found is None else _merged(found, top, k)
-    return found
-
-
-def _merged(one, other, k):
-    """The best of two TopK, the second of later rows."""
-    scores, rows = (np.concatenate(pair, axis=1) for pair in zip(one[:2], other[:2]))
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    sums = one.log_sums
-    return TopK(
-        np.take_along_axis(scores, best, axis=1),
-        np.take_along_axis(rows, best, axis=1),
-        None if sums is None else np.logaddexp(sums, other.log_sums),
-    )
+def _places(rows, among):
+    """The places of rows in an ascending array, -1 where they are not in it."""
+    at = np.minimum(np.searchsorted(among, rows), len(among) - 1)
+    return np.where(among[at] == rows, at, -1)
 
 
 class _Search:
@@ -250,23 +228,31 @@ class _Search:
         A lower bound of the k-th score of a float64 product.
     sums : dict of int to array of float64 of shape (n_queries,)
         The log sums of each block, by its first row.
+    chosen : array of int or None
+        The rows of few documents, which are then numbered in their order.
     """
 
-    def __init__(self, queries, documents, k, margin, score_map, slope, without, steps, live):
+    def __init__(
+        self, queries, documents, k, margin, score_map, slope, without, steps, live, chosen
+    ):
         self.xp, self.in_numpy = array_namespace(documents), isinstance(documents, np.ndarray)
         is_half = self.in_numpy and documents.dtype == np.float16
         self.queries, self.documents, self.k, self.margin = queries, documents, k, margin
         self.cast = beside(queries, documents, np.float32 if is_half else documents.dtype)
-        is_one, n_read = queries.shape[0] == 1, documents.shape[0] * documents.shape[1]
+        self.chosen = None if chosen is None else beside(chosen, documents)
+        self.n_documents = n = documents.shape[0] if chosen is None else chosen.size
+        is_one, n_read = queries.shape[0] == 1, n * documents.shape[1]
         self.by_dots = self.in_numpy and is_one and (is_half or n_read <= steps.worth_threads)
         self.scale, self.offset, self.shift = score_map
         self.slope, self.sums, self.steps, self.without = slope, {}, steps, without
         self.floor, self.double_floor, self.is_new = 0 * self.cast[:, 0] + LOWEST, None, True
         self.n_groups = max(steps.groups, steps.groups_of_k * k)
         self.crowd = steps.crowd * k * queries.shape[0]
-        (n_queries, n_features), n = queries.shape, documents.shape[0]
-        smallest = steps.groups_of_k * k
-        size = max(min(steps.scores // n_queries, steps.numbers // n_features), smallest)
+        n_queries, n_features = queries.shape
+        smallest, numbers = steps.groups_of_k * k, steps.numbers
+        if chosen is not None:
+            numbers = min(numbers, steps.gathered)
+        size = max(min(steps.scores // n_queries, numbers // n_features), smallest)
         if n > size:
             # Blocks of equal size, and equally many for each of two or four threads.
             size = max(-(-n // (4 * -(-n // (4 * size)))), smallest)
@@ -285,7 +271,7 @@ class _Search:
         log_sums : array of shape (n_queries,) or None
         """
         n_queries, n_features = self.queries.shape
-        reads = self.documents.shape[0] * n_features * (1 + n_queries / 16)
+        reads = self.n_documents * n_features * (1 + n_queries / 16)
         try:
             # One query over many documents is left to the threads of BLAS.
             if (
@@ -323,6 +309,10 @@ class _Search:
         if found.waiting:
             found.settle()
         return found
+
+    def numbers_of(self, rows):
+        """The rows in `documents` of some of the documents searched."""
+        return rows if self.chosen is None else self.chosen[rows]
 
     def near(self, rough):
         """Mask of the scores that may be among the k best."""
@@ -372,13 +362,15 @@ class _Candidates:
         if search.in_numpy:
             cast, documents = search.cast, search.documents
             self.scores = np.empty((cast.shape[0] * search.size), cast.dtype)
+            if search.chosen is not None:
+                self.copied = np.empty((search.size, documents.shape[1]), documents.dtype)
             if documents.dtype != cast.dtype:
                 self.wide = np.empty((search.size, documents.shape[1]), cast.dtype)
 
     def rough_scores(self, rows):
         """Approximate scores of a slice of the documents, by a product in their precision."""
         search = self.search
-        block, out = search.documents[rows, ...], None
+        block, out = self._vectors(search.numbers_of(rows)), None
         if search.in_numpy:
             shape = search.cast.shape[0], block.shape[0]
             out = self.scores[: shape[0] * shape[1]].reshape(shape)
@@ -391,6 +383,17 @@ class _Candidates:
             query = search.xp.nonzero((column >= 0) & (column < rough.shape[1]))[0]
             rough[query, column[query]] = LOWEST
         return rough
+
+    def _vectors(self, rows):
+        """A block of documents: a slice, or rows that are copied together."""
+        documents = self.search.documents
+        if not isinstance(rows, slice) and self.search.in_numpy:
+            rows = as_slice(rows)
+        if isinstance(rows, slice):
+            return documents[rows, ...]
+        if self.search.in_numpy:
+            return documents.take(rows, axis=0, out=self.copied[: len(rows)], mode="clip")
+        return self.search.xp.take(documents, rows, axis=0)
 
     def look(self, rough, rows):
         """Collect the documents of a slice that may be among the best."""
@@ -435,7 +438,8 @@ class _Candidates:
             self.waiting = []
             return
         query, row = beside(query, search.queries), beside(row, search.queries)
-        exact = inner_products(search.queries, query, search.documents, row, search.steps)
+        at = search.numbers_of(row)
+        exact = inner_products(search.queries, query, search.documents, at, search.steps)
         exact = _scaled_scores(exact, search.scale, search.offset, row)
         if search.without is not None:
             exact = xp.where(row == beside(search.without, row)[query], LOWEST, exact)
@@ -465,7 +469,7 @@ class _Candidates:
         crowded = int(xp.argmax(xp.count_nonzero(near, axis=1)))
         order = xp.argsort(rough[crowded, :][column], stable=True)
         row = column[order] + rows.start
-        vectors = xp.take(search.documents, row, axis=0)
+        vectors = xp.take(search.documents, search.numbers_of(row), axis=0)
         # Rounding can put later rows first.
         is_repeat = (row[1:] > row[:-1]) & xp.all(vectors[1:, ...] == vectors[:-1, ...], axis=1)
         if search.scale is not None:
@@ -483,7 +487,8 @@ class _Candidates:
         column, at = _columns(near)
         row, scores = column + rows.start, []
         for some in _blocks_of_pairs(row, search.documents, search.steps):
-            vectors = to_double(xp.take(search.documents, row[some], axis=0), search.queries)
+            vectors = xp.take(search.documents, search.numbers_of(row[some]), axis=0)
+            vectors = to_double(vectors, search.queries)
             scores.append(_products(search.queries, vectors, search.by_dots))
         row, scores = beside(row, search.queries), xp.concat(scores, axis=1)
         scores = _scaled_scores(scores, search.scale, search.offset, row)

@@ -52,6 +52,8 @@ def cut_otherwise(data):
         groups_of_k=data.draw(st.sampled_from([1, 4])),
         crowd=data.draw(st.sampled_from([1, 2, 4])),
         crowded_block=data.draw(size),
+        gathered=data.draw(numbers),
+        copying=data.draw(st.sampled_from([-1.0, 1e9])),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_top_k, "in_threads", in_threads)
@@ -114,9 +116,14 @@ def test_documents_a_millionth_apart_are_told_apart(seed, n_documents, dtype, da
     queries = near_ties(rng, 5, 7, dtype)
     with cut_otherwise(data) as steps:
         scores, indices, _ = top_k(queries, documents, k, steps=steps)
-    want_scores, want_indices = brute_force(queries, documents, k)
-    np.testing.assert_allclose(scores, want_scores, atol=1e-15)
-    np.testing.assert_array_equal(indices, want_indices)
+        best = indices[:, 0]
+        others = top_k(queries, documents, k, without=best, steps=steps)
+    want_scores, want_indices = brute_force(queries, documents, n_documents)
+    np.testing.assert_allclose(scores, want_scores[:, :k], atol=1e-15)
+    np.testing.assert_array_equal(indices, want_indices[:, :k])
+    n_others = min(k, n_documents - 1)
+    want_others = want_indices[:, 1 : n_others + 1]
+    np.testing.assert_array_equal(others.rows[:, :n_others], want_others)
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4"])
@@ -127,9 +134,10 @@ def test_documents_on_disk_are_searched_where_they_lie(tmp_path, dtype):
     on_disk[:] = documents
     on_disk.flush()
     on_disk = np.memmap(tmp_path / "vectors", dtype, "r", shape=documents.shape)
-    want, got = top_k(queries, documents, 10), top_k(queries, on_disk, 10)
-    np.testing.assert_array_equal(want.scores, got.scores)
-    np.testing.assert_array_equal(want.rows, got.rows)
+    for live in (rng.random(30_000) < 0.2, None):
+        want, got = (top_k(queries, x, 10, live=live) for x in (documents, on_disk))
+        np.testing.assert_array_equal(want.scores, got.scores)
+        np.testing.assert_array_equal(want.rows, got.rows)
     stored = np.einsum("qd,qkd->qk", unit(queries), documents[got.rows].astype(float))
     np.testing.assert_allclose(got.scores, stored, atol=1e-15)
 
@@ -284,12 +292,45 @@ def test_only_live_documents_are_found_and_summed_up(
             "offset": rng.normal(size=n_documents),
         }
         given_alive = {name: line[live] for name, line in given_lines.items()}
+    given_live = live if data.draw(st.booleans()) else np.flatnonzero(live)
     with cut_otherwise(data) as steps:
-        got = top_k(queries, documents, k, live=live, slope=2.0, **given_lines, steps=steps)
+        got = top_k(queries, documents, k, live=given_live, slope=2.0, **given_lines, steps=steps)
     want = top_k(queries, documents[live], k, slope=2.0, **given_alive)
     np.testing.assert_array_equal(got.scores, want.scores)
     np.testing.assert_array_equal(got.rows, np.flatnonzero(live)[want.rows])
     np.testing.assert_allclose(got.log_sums, want.log_sums, atol=1e-5)
+
+
+@given(**sizes, lines=st.booleans(), data=st.data())
+def test_a_document_that_a_query_leaves_out_is_as_if_it_were_not_there(
+    seed, n_queries, n_documents, n_distinct, dtype, lines, data
+):
+    rng = np.random.default_rng(seed)
+    documents = unit_rows(rng, n_documents + 1, 7, dtype, n_distinct)
+    queries = unit_rows(rng, n_queries, 7, dtype)
+    live = rng.random(n_documents + 1) < data.draw(st.sampled_from([0.5, 1.0]))
+    live[rng.integers(n_documents + 1, size=2)] = True
+    k = data.draw(st.integers(1, live.sum()))
+    given_lines = {}
+    if lines:
+        given_lines["scale"] = rng.uniform(1, 9, n_documents + 1)
+        given_lines["offset"] = rng.normal(size=n_documents + 1)
+    without = rng.integers(-1, n_documents + 1, n_queries)
+    given_live = data.draw(st.sampled_from([live, np.flatnonzero(live)]))
+    given = {"live": None if live.all() else given_live, "slope": 2.0, **given_lines}
+    with cut_otherwise(data) as steps:
+        got = top_k(queries, documents, k, without=without, steps=steps, **given)
+    for i, row in enumerate(without):
+        others = np.flatnonzero(live & (np.arange(n_documents + 1) != row))
+        n_found = min(k, len(others))
+        assert (got.scores[i, n_found:] == -np.inf).all()
+        if not n_found:
+            continue
+        of_others = {name: line[others] for name, line in given_lines.items()}
+        want = top_k(queries[i : i + 1], documents[others], n_found, slope=2.0, **of_others)
+        np.testing.assert_array_equal(got.scores[i, :n_found], want.scores[0])
+        np.testing.assert_array_equal(got.rows[i, :n_found], others[want.rows[0]])
+        np.testing.assert_allclose(got.log_sums[i], want.log_sums[0], atol=1e-5)
 
 
 @given(
