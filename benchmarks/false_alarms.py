@@ -97,17 +97,19 @@ def measure_false_alarms(n_draws=60):
         text, image = one_text(load_real(PAIR_FILES[name]))
         for asks in ("text", "image"):
             for n_items in (30, 60, 120, len(text)):
-                jobs = ((text, image, asks, n_items, seed) for seed in range(_draws(n_items)))
+                jobs = (
+                    (text, image, asks, n_items, seed) for seed in range(_draws(n_items, n_draws))
+                )
                 measured[f"{name}, {n_items} items, {asks} asks"] = each(thirds, jobs)
         for n_items in (60, len(text)):
-            jobs = ((text, image, n_items, seed) for seed in range(_draws(n_items)))
+            jobs = ((text, image, n_items, seed) for seed in range(_draws(n_items, n_draws)))
             measured[f"{name}, {n_items} items, photos only"] = each(photos_only, jobs)
     return measured
 
 
-def _draws(n_items):
-    """How many draws give some thousand questions."""
-    return int(np.clip(6000 // n_items, 12, 80))
+def _draws(n_items, n_draws):
+    """How many draws give about as many questions, and no fewer than a fifth of the draws."""
+    return int(np.clip(100 * n_draws // n_items, n_draws // 5, 80))
 
 
 def measure_other_kinds(numbers=(0, 5, 20, 50), n_draws=40):

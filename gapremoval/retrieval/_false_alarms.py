@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._array_api import full_precision
+from .._array_api import full_precision, take_rows, to_numpy
 from ._top_k import top_k
 
 # The lead of the best document is its distance from the mean of this many next ones.
@@ -253,7 +253,10 @@ def _example_rows(documents, query_modality):
         np.concatenate([getattr(bank, column) for bank in banks])
         for column in ("rows", "own", "known")
     )
-    weights = [np.append(b.weights, np.ones(len(b.own) - b.n_queries)) for b in banks]
+    weights = np.ones(len(own))
+    if (own < 0).any():
+        # Banks of later documents hold no queries.
+        weights[own < 0] = np.concatenate([bank.weights for bank in banks if bank.n_queries])
     is_unanswered = np.array([isinstance(x, list) and not x for x in known], dtype=bool)
     others = np.flatnonzero((own < 0) & ~is_unanswered)
     others = np.random.default_rng(0).permutation(others)[:MOST_ROWS]
@@ -265,7 +268,7 @@ def _example_rows(documents, query_modality):
     chosen = np.concatenate([np.flatnonzero(is_unanswered), others, fallback])
     distinct = {key: i for i, key in zip(chosen[::-1], _keys(rows[chosen], own[chosen])[::-1])}
     chosen = np.array([*distinct.values()][::-1], dtype=int)
-    return [x[chosen] for x in (rows, own, is_unanswered, np.concatenate(weights))]
+    return [x[chosen] for x in (rows, own, is_unanswered, weights)]
 
 
 def _keys(rows, own):
@@ -297,7 +300,13 @@ def _best(rows, own, segment, score_map, start):
         offset=offset,
         without=np.where(is_there & (rows_of_own >= start), rows_of_own - start, -1),
     )
-    cosines = (top.scores - offset[top.rows]) / scale[top.rows]
+    # Not from the scores, whose rounding depends on the offsets of the moment.
+    found = take_rows(segment.columns["vectors"][start:, ...], top.rows.ravel())
+    cosines = np.vecdot(
+        to_numpy(found).astype(float).reshape(*top.rows.shape, -1),
+        rows[:, None].astype(float),
+    )
+    cosines[np.isneginf(top.scores)] = -np.inf
     return cosines, np.where(cosines > -np.inf, segment.columns["position"][start:][top.rows], -1)
 
 
