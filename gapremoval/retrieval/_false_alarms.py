@@ -10,6 +10,8 @@ from ._top_k import top_k
 # The lead of the best document is its distance from the mean of this many next ones.
 N_NEXT = 10
 
+HALVES = slice(N_NEXT // 2), slice(N_NEXT // 2, None)
+
 # Lead over spread where nothing answers, mean and standard deviation: 2.3 and 1.2 for scores with
 # an exponential tail, 1.7 to 2.3 and 0.6 to 1.2 on real embeddings of all kinds.
 STANDARD = 2.0, 1.0
@@ -23,7 +25,7 @@ STRENGTH = 16
 MOST_ROWS = 256
 
 
-def false_alarms(documents, query_modality, scores):
+def false_alarms(documents, query_modality, found):
     """The share of questions without an answer that would look at least as well answered.
 
     A p-value. What is compared is the lead of a query's best document over the next ones,
@@ -36,8 +38,8 @@ def false_alarms(documents, query_modality, scores):
     documents : Snapshot
         The corpus, or a part of it. Its calibration has learned about the query modality.
     query_modality : str
-    scores : sequence of ndarray of shape (n_queries, at least min(11, n_documents))
-        The best scores of each modality of documents with a direction, descending.
+    found : Leads
+        Of the best scores of each modality of documents with a direction.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def false_alarms(documents, query_modality, scores):
         have to be searched there as well.
     """
     whole, names = documents.whole, tuple(documents.directed)
-    lead, _, kind = leads(scores)
+    lead, _ = found.means()
     if any(documents.directed[name] is not whole.directed[name] for name in names):
         return np.full(len(lead), np.nan)
     key = "false alarms", query_modality, names
@@ -56,7 +58,7 @@ def false_alarms(documents, query_modality, scores):
         whole.null_samples[query_modality] = sample
         whole.cache[key] = _distribution(sample, whole, query_modality, names)
     null = whole.cache[key]
-    return null.tail(lead / null.scale, kind)
+    return null.tail(lead / null.scale, found.kind)
 
 
 class NullDistribution(NamedTuple):
@@ -128,48 +130,74 @@ def null_distribution(lead, kind, weights, n_kinds, scale):
     return NullDistribution(values, above, offsets, scale, shrunken, deviation)
 
 
-def leads(scores):
-    """The leads of the best documents over the next ones, and the spread of those.
+class Leads(NamedTuple):
+    """How far the best document of each query lies before the next ones.
 
-    If the scores of wrong documents have an exponential tail, the differences between the best
-    of them are proportional to its scale, and so are lead and spread. Both are means over all
-    documents and over those of the best one's modality.
+    Attributes
+    ----------
+    lead : ndarray of shape (2, n_queries)
+        The best score less the mean of the next ten: of all documents, and of those of the best
+        one's modality. Where there is no next document, the score itself.
+    spread : ndarray of shape (2, n_queries)
+        The mean of the next five less that of the five after them; NaN if there are none.
+    kind : ndarray of int of shape (n_queries,)
+        The modality of the best document, by number.
+    """
+
+    lead: np.ndarray
+    spread: np.ndarray
+    kind: np.ndarray
+
+    def means(self):
+        """Lead and spread, two arrays of shape (n_queries,); NaN where no spread is known.
+
+        If the scores of wrong documents have an exponential tail, the differences between the
+        best of them are proportional to its scale, and so are lead and spread.
+        """
+        known = np.isfinite(self.spread)
+        if known.all():
+            return self.lead.mean(axis=0), self.spread.mean(axis=0)
+        with np.errstate(invalid="ignore"):
+            n = known.sum(axis=0)
+            return [np.where(known, x, 0).sum(axis=0) / n for x in (self.lead, self.spread)]
+
+
+def leads(scores, everywhere=None):
+    """The Leads of some queries.
 
     Parameters
     ----------
     scores : sequence of ndarray of shape (n_queries, n_found)
         The best scores of each modality, descending, -inf where there is none.
+    everywhere : ndarray of shape (n_queries, n_found), default=None
+        The best scores of all of them, descending.
 
     Returns
     -------
-    lead, spread : ndarray of float64 of shape (n_queries,)
-        NaN where a query has fewer than seven scores.
-    kind : ndarray of int of shape (n_queries,)
-        The modality of the best document, by number.
+    Leads
     """
-    scores = [x[:, : N_NEXT + 1] for x in scores]
+    if everywhere is None:
+        everywhere = -np.sort(-np.concatenate(scores, axis=1), axis=1)
     kind = np.argmax([x[:, 0] for x in scores], axis=0)
-    everywhere = -np.sort(-np.concatenate(scores, axis=1), axis=1)
-    within = np.stack([_lead_and_spread(x) for x in scores])[kind, :, np.arange(len(kind))]
-    both = np.stack([_lead_and_spread(everywhere), within.T])
-    known = np.isfinite(both).all(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        lead, spread = np.where(known, both, 0).sum(axis=0) / known.sum(axis=0)
-    return lead, spread, kind
+    if len(kind) == 1:
+        within = _lead_and_spread(scores[kind[0]])
+    else:
+        within = np.stack([_lead_and_spread(x) for x in scores])[kind, :, np.arange(len(kind))].T
+    return Leads(*np.stack([_lead_and_spread(everywhere), within], axis=1), kind)
 
 
 def _lead_and_spread(scores):
     """The best score less the mean of the next; the mean of the next five less that of the rest."""
-    following = scores[:, 1 : N_NEXT + 1]
-    there = np.isfinite(following)
+    first, following = scores[:, 0], scores[:, 1 : N_NEXT + 1]
+    if following.shape[1] == N_NEXT and following.min() > -np.inf:
+        near, far = (following[:, half].sum(axis=1) for half in HALVES)
+        return np.stack([first - (near + far) / N_NEXT, (near - far) * 2 / N_NEXT])
+    there = following > -np.inf
     following = np.where(there, following, 0)
-    half = N_NEXT // 2
+    near, far = ((following[:, x].sum(axis=1), there[:, x].sum(axis=1)) for x in HALVES)
     with np.errstate(invalid="ignore"):
-        following, first, rest = (
-            following[:, part].sum(axis=1) / there[:, part].sum(axis=1)
-            for part in (slice(None), slice(half), slice(half, None))
-        )
-        return np.stack([scores[:, 0] - following, first - rest])
+        spread = near[0] / near[1] - far[0] / far[1]
+    return np.stack([first - (near[0] + far[0]) / np.maximum(near[1] + far[1], 1), spread])
 
 
 class NullSample(NamedTuple):
@@ -332,7 +360,8 @@ def _distribution(sample, documents, query_modality, modalities):
         _scores(*sample.best[name], documents.directed[name], score_map[name])
         for name in modalities
     ]
-    lead, spread, kind = leads(scores)
+    found = leads(scores)
+    (lead, spread), kind = found.means(), found.kind
     known, is_fallback = np.isfinite(lead), sample.own >= 0
     fallback, queries = known & is_fallback, known & ~is_fallback
     n, total = np.count_nonzero(fallback), sample.weights[queries].sum()

@@ -8,7 +8,7 @@ import numpy as np
 from .._array_api import take_rows, to_numpy
 from .._modality import QUERY, as_query
 from .._warnings import did_you_mean, warn
-from ._false_alarms import N_NEXT, false_alarms
+from ._false_alarms import N_NEXT, false_alarms, leads
 from ._snapshot import merge
 
 
@@ -155,10 +155,11 @@ def _nearest_with_odds(documents, queries, k, query_modality, without):
     )
     scores, positions = merge(tops, k_more)
     best = scores[:, :k]
-    odds = probabilities(best, tops, slope), evidence(scores, tops, slope)
+    found = leads([top.scores for top in tops.values()], scores)
+    odds = probabilities(best, tops, slope), evidence(scores[:, 0], found, slope)
     alarms = np.full(len(scores), np.nan)
     if query_modality in documents.calibration.query_modalities_:
-        alarms = false_alarms(documents, query_modality, [top.scores for top in tops.values()])
+        alarms = false_alarms(documents, query_modality, found)
     return best, positions[:, :k], *odds, alarms
 
 
@@ -181,7 +182,7 @@ def probabilities(scores, tops, slope):
     return np.minimum(np.exp(slope * scores - total[:, None]), 1)
 
 
-def evidence(scores, tops, slope):
+def evidence(first, found, slope):
     """How strong the evidence is that the corpus answers a query at all, in nats.
 
     The mean of three statistics of the best document: its log odds, their lead over the next
@@ -190,10 +191,9 @@ def evidence(scores, tops, slope):
 
     Parameters
     ----------
-    scores : ndarray of shape (n_queries, n_found)
-        The best scores of all modalities, at least eleven if there are so many documents.
-    tops : dict of str to Top
-        The best scores of each modality, likewise.
+    first : ndarray of shape (n_queries,)
+        The best scores.
+    found : Leads
     slope : float
         Log odds per unit of score.
 
@@ -203,18 +203,4 @@ def evidence(scores, tops, slope):
         Higher if the corpus holds an answer. Where there is no next document, the lead is that
         over a score of 0.
     """
-    best = np.stack([top.scores[:, 0] for top in tops.values()])
-    in_modality = np.stack([_mean_of_next(top.scores) for top in tops.values()])
-    own = in_modality[best.argmax(axis=0), np.arange(best.shape[1])]
-    first = scores[:, 0]
-    return slope * (first + (first - _mean_of_next(scores)) + (first - own)) / 3
-
-
-def _mean_of_next(scores):
-    """The mean score of the ten documents after the best; 0 if there are none."""
-    following = scores[:, 1 : N_NEXT + 1]
-    sums, n = following.sum(axis=1), following.shape[1]
-    if np.isneginf(sums).any():  # a document that was left out
-        there = following > -np.inf
-        sums, n = following.sum(axis=1, where=there), there.sum(axis=1)
-    return sums / np.maximum(n, 1)
+    return slope * (first + found.lead.sum(axis=0)) / 3
