@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import full_precision, take_rows, to_numpy
+from ._query_banks import scattered
 from ._top_k import top_k
 
 # The lead of the best document is its distance from the mean of this many next ones.
@@ -290,9 +291,7 @@ def _example_rows(documents, query_modality):
     others = np.random.default_rng(0).permutation(others)[:MOST_ROWS]
     is_there = np.any([_find(s, own)[1] for s in documents.directed.values()], axis=0)
     fallback = np.flatnonzero(is_there)
-    # A pseudorandom order that does not change as documents come and go.
-    order = own[fallback].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    fallback = fallback[np.argsort(order, kind="stable")[:MOST_ROWS]]
+    fallback = fallback[np.argsort(scattered(own[fallback]), kind="stable")[:MOST_ROWS]]
     chosen = np.concatenate([np.flatnonzero(is_unanswered), others, fallback])
     distinct = {key: i for i, key in zip(chosen[::-1], _keys(rows[chosen], own[chosen])[::-1])}
     chosen = np.array([*distinct.values()][::-1], dtype=int)

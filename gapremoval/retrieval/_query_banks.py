@@ -7,7 +7,7 @@ import numpy as np
 
 from .._array_api import row_blocks, take_rows, to_double, to_numpy, unit_rows
 from .._modality import as_query
-from .._relevance import check_known, check_relevance
+from .._relevance import check_known, check_relevance, is_unanswered
 from .._repetitions import group_rows, question_weights
 from .._validation import compute_dtype
 from ..score_calibration._shrinkage import query_centers
@@ -108,7 +108,7 @@ def make_banks(rows, document, y, ids, names=None):
         belongs = np.array([as_query(tag) == name for tag in tags.names])[tags.codes]
         at = np.flatnonzero(belongs & has_direction)
         asked, parts = at[document[at] < 0], at[document[at] >= 0]
-        parts = parts[_newest(np.zeros(len(parts)), seed=0)]
+        parts = np.sort(np.random.default_rng(0).permutation(parts)[:MOST_ROWS])
         rows_of_parts = unit_on_host(values, parts, float)
         bank = QueryBank(
             np.concatenate([unit_on_host(values, asked, dtype), rows_of_parts.astype(dtype)]),
@@ -119,19 +119,19 @@ def make_banks(rows, document, y, ids, names=None):
     return banks
 
 
-def merge_banks(banks, positions=None):
+def merge_banks(banks, documents):
     """Merge the banks of one query modality that came one after the other.
 
-    At most `MOST_ROWS` queries and as many fallback queries are kept: judged queries first, then
-    the newest rows, and a sample of older ones. A question that comes again is as new as its
-    repetition.
+    At most `MOST_ROWS` queries are kept: judged ones first, then the newest, and a sample of
+    older ones. A question that comes again is as new as its repetition. Of the fallback queries
+    of documents in the corpus as many are kept, a sample that stays as others come and go.
 
     Parameters
     ----------
     banks : sequence of QueryBank
         The oldest first.
-    positions : ndarray of int, default=None
-        The documents that are in the corpus. Fallback queries of other documents are dropped.
+    documents : Snapshot
+        The whole corpus. Fallback queries of documents that are gone are dropped.
 
     Returns
     -------
@@ -141,8 +141,7 @@ def merge_banks(banks, positions=None):
     merged = QueryBank(*(np.concatenate([getattr(x, column) for x in banks]) for column in columns))
     age = np.repeat(np.arange(len(banks))[::-1], [len(bank.own) for bank in banks])
     at = np.argsort(merged.own >= 0, kind="stable")  # the queries first
-    if positions is not None:
-        at = at[(merged.own[at] < 0) | np.isin(merged.own[at], positions)]
+    at = at[(merged.own[at] < 0) | documents.holds(merged.own[at])]
     return _held(merged.take(at), age[at])
 
 
@@ -209,15 +208,19 @@ def _numbers(answers, ids):
 
 
 def _best_answers(relevance, ids):
-    """The ids with the largest gain of each query, or None where that is unknown."""
+    """The ids with the largest gain of each query, or None where that is unknown.
+
+    What was shown without being relevant (gains of 0) does not say that nothing answers.
+    """
     gains = check_relevance(relevance)
     named = (document for answer in gains if answer for document in answer)
     check_known(named, ids, what="relevance", advice=NOT_THERE)
     best = np.full(len(gains), None)
-    for i, answer in enumerate(gains):
-        if answer is not None:
-            largest = max(answer.values(), default=0)
-            best[i] = [x for x, gain in answer.items() if gain == largest and gain > 0]
+    for i, (answer, given) in enumerate(zip(gains, relevance)):
+        if is_unanswered(given):
+            best[i] = []
+        elif answer is not None and (largest := max(answer.values())) > 0:
+            best[i] = [x for x, gain in answer.items() if gain == largest]
     return best
 
 
@@ -225,8 +228,7 @@ def _held(bank, age):
     """The rows of a bank that are kept, each question once, in their order."""
     n = bank.n_queries
     questions, answers = _questions(bank.rows[:n], bank.known[:n], age[:n])
-    # Another seed at every merging, or the same places would be lost again and again.
-    parts = n + _newest(age[n:], seed=int(bank.own.max(initial=0)))
+    parts = n + np.sort(np.argsort(scattered(bank.own[n:]), kind="stable")[:MOST_ROWS])
     held = bank.take(np.concatenate([questions, parts]))
     held.known[: len(questions)] = answers
     return held
@@ -250,12 +252,9 @@ def _questions(rows, known, age):
     return first[kept], total[kept]
 
 
-def _newest(age, seed):
-    """The numbers of at most `MOST_ROWS` rows, the newest and a sample of older ones, ascending."""
-    if len(age) <= MOST_ROWS:
-        return np.arange(len(age))
-    at = np.random.default_rng(seed).permutation(len(age))
-    return np.sort(at[np.argsort(age[at], kind="stable")[:MOST_ROWS]])
+def scattered(positions):
+    """Numbers that order documents pseudorandomly, and never change as others come and go."""
+    return positions.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
 def _pairs(rows, unit, fallback, document):

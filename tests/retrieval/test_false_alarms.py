@@ -285,6 +285,9 @@ def test_an_unanswered_example_among_photos_alone_counts():
     before = retriever.fit(X, [*range(40), *[None] * 4]).search(X[40:], 1).false_alarm
     after = retriever.fit(X, [*range(40), *[[]] * 4]).search(X[40:], 1).false_alarm
     assert (before != after).all()
+    # Not so one that was shown a document without using it.
+    shown = retriever.fit(X, [*range(40), *[{0: 0}] * 4]).search(X[40:], 1).false_alarm
+    np.testing.assert_array_equal(before, shown)
 
 
 def test_unanswered_examples_make_questions_like_them_less_convincing():
