@@ -1,6 +1,6 @@
 """Query banks: the example rows from which a score calibration learns, kept with the index."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -40,6 +40,8 @@ class QueryBank:
         Of unit length; the queries come first.
     own : ndarray of int of shape (n_rows,)
         The position of the document that a fallback query is a part of; -1 for queries.
+    ids : ndarray of object of shape (n_rows,)
+        The id of that document, under which it may come again; None for queries.
     known : ndarray of object of shape (n_rows,)
         For a judged query the list of its documents with the largest gain, empty where nothing
         answers it; for an unjudged one None. For a fallback query a dict: by modality, its score
@@ -48,6 +50,7 @@ class QueryBank:
 
     rows: np.ndarray
     own: np.ndarray
+    ids: np.ndarray
     known: np.ndarray
 
     @property
@@ -67,7 +70,7 @@ class QueryBank:
 
     def take(self, at):
         """The rows with some numbers."""
-        return QueryBank(self.rows[at], self.own[at], self.known[at])
+        return QueryBank(*(getattr(self, column.name)[at] for column in fields(self)))
 
 
 def make_banks(rows, document, y, ids, names=None):
@@ -82,7 +85,7 @@ def make_banks(rows, document, y, ids, names=None):
     y : ndarray of shape (n_rows,) or None
         The relevance of queries.
     ids : ndarray of shape (n_documents,)
-        The ids that the relevance may name.
+        The ids that the relevance may name, at last those of the rows' documents.
     names : collection of str, default=None
         The query modalities to make banks of; by default all.
 
@@ -101,6 +104,7 @@ def make_banks(rows, document, y, ids, names=None):
     known = np.full(len(tags), None)
     if y is not None:
         known[queries] = _best_answers(y[queries].tolist(), ids)
+    end = document.max(initial=-1) + 1
     banks, dtype = {}, compute_dtype(to_numpy(values[:0, ...]))
     for name in sorted({as_query(tag) for tag in tags.counts()}):
         if names is not None and name not in names:
@@ -113,6 +117,7 @@ def make_banks(rows, document, y, ids, names=None):
         bank = QueryBank(
             np.concatenate([unit_on_host(values, asked, dtype), rows_of_parts.astype(dtype)]),
             np.concatenate([document[asked], document[parts]]),
+            np.concatenate([np.full(len(asked), None), ids[document[parts] - end]]),
             np.concatenate([known[asked], _pairs(rows, rows_of_parts, parts, document)]),
         )
         banks[name] = _held(bank, np.zeros(len(bank.own)))
@@ -137,8 +142,8 @@ def merge_banks(banks, documents):
     -------
     QueryBank
     """
-    columns = ("rows", "own", "known")
-    merged = QueryBank(*(np.concatenate([getattr(x, column) for x in banks]) for column in columns))
+    columns = ([getattr(x, column.name) for x in banks] for column in fields(QueryBank))
+    merged = QueryBank(*map(np.concatenate, columns))
     age = np.repeat(np.arange(len(banks))[::-1], [len(bank.own) for bank in banks])
     at = np.argsort(merged.own >= 0, kind="stable")  # the queries first
     at = at[(merged.own[at] < 0) | documents.holds(merged.own[at])]
@@ -172,11 +177,13 @@ def teaching_scores(banks, documents):
         np.concatenate([np.empty(0, dtype=int), *(columns[i] for columns in documents.values())])
         for i in (0, 1)
     )
-    order, scores = np.argsort(positions), {}
+    scores = {}
     for name, bank in banks.items():
         answers, scores_of_pairs = np.split(bank.known, [bank.n_queries])
-        there, own = np.isin(bank.own, positions), np.full(len(bank.own), -1)
-        own[there] = order[np.searchsorted(positions, bank.own[there], sorter=order)]
+        named = {*bank.ids.tolist(), *(x for answer in answers for x in answer or ())}
+        number = {x: i for i, x in enumerate(ids.tolist()) if x in named}
+        # By ids, or a document that comes again would meet its own row as one of a stranger.
+        own = np.array([number.get(x, -1) for x in bank.ids], dtype=int)
         pairs = {}
         for of_row in scores_of_pairs:
             for modality, score in of_row.items():
@@ -187,7 +194,7 @@ def teaching_scores(banks, documents):
             vectors,
             positions,
             own,
-            _numbers(answers, ids),
+            _numbers(answers, number),
             {modality: np.array(z) for modality, z in pairs.items()},
             bank.weights,
             name,
@@ -195,10 +202,8 @@ def teaching_scores(banks, documents):
     return scores
 
 
-def _numbers(answers, ids):
+def _numbers(answers, number):
     """The numbers of the documents that answer each query; None where they are unknown or gone."""
-    named = {x for answer in answers for x in answer or ()}
-    number = {x: i for i, x in enumerate(ids.tolist()) if x in named} if named else {}
     numbers = []
     for answer in answers:
         found = [number[x] for x in answer or () if x in number]
