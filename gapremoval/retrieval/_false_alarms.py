@@ -18,9 +18,12 @@ HALVES = slice(N_NEXT // 2), slice(N_NEXT // 2, None)
 STANDARD = 2.0, 1.0
 
 # The weight of the standard, in null queries. The same for a mean by kind against that of all, for
-# the fallback queries' spread against that of the queries, and for all fallback queries together
-# where there are queries that are known to have no answer.
+# the fallback queries' spread against that of the queries. With as many unanswered queries the
+# fallback queries count half, and with ever more of them as so many.
 STRENGTH = 16
+
+# The smallest share of the standard: rarer leads were not measured.
+RAREST = 0.01
 
 # More null queries, or more queries, say little that is new.
 MOST_ROWS = 256
@@ -45,7 +48,8 @@ def false_alarms(documents, query_modality, found):
     Returns
     -------
     ndarray of float64 of shape (n_queries,)
-        In (0, 1]. NaN where there are too few documents or example rows to compare with, and in
+        In (0, 1], and not below a hundredth of what the standard contributes. NaN where there
+        are too few documents or example rows to compare with, and in
         a part of the corpus that does not consist of whole modalities: the null sample would
         have to be searched there as well.
     """
@@ -89,13 +93,14 @@ class NullDistribution(NamedTuple):
     def tail(self, lead, kind):
         """The share of the null distribution from a lead on: ndarray of shape (n_queries,).
 
-        A mean of the share of the null sample and a Gumbel distribution, the limit of maxima.
+        A mean of the share of the null sample and a Gumbel distribution, the limit of maxima,
+        whose share is at least `RAREST`.
         """
         lead = lead - self.offsets[kind]
         width = self.deviation * np.sqrt(6) / np.pi
         # As scipy.stats.gumbel_r.sf, which takes longer than a small search.
         standard = (lead - self.mean) / width + np.euler_gamma
-        smooth = -np.expm1(-np.exp(-np.maximum(standard, -100)))
+        smooth = np.maximum(-np.expm1(-np.exp(-np.maximum(standard, -100))), RAREST)
         above = self.above[np.searchsorted(self.values, lead)]
         return (above + STRENGTH * smooth) / (self.above[0] + STRENGTH)
 
@@ -275,7 +280,8 @@ def updated(before, documents, query_modality):
 def _example_rows(documents, query_modality):
     """The first entries of a NullSample.
 
-    Equal rows count once. A fallback query stays as long as its document, unless there are many.
+    Equal rows of one document, or of queries, count once. A fallback query stays as long as its
+    document, unless there are many.
     """
     banks = [bank[query_modality] for bank in documents.banks if query_modality in bank]
     rows, own, known = (
@@ -372,7 +378,8 @@ def _distribution(sample, documents, query_modality, modalities):
     scale = sums / total if sums > 0 else np.nan  # Equal documents have no spread.
     units[queries] = scale
     weights = np.where(queries & sample.is_unanswered, sample.weights, 0)
-    weights[fallback] = min(n, STRENGTH) / max(n, 1) if weights.any() else 1
+    # The more unanswered queries there are, the less the others count.
+    weights[fallback] = max(min(1, STRENGTH / max(n, 1)), STRENGTH / (STRENGTH + weights.sum()))
     chosen = (weights > 0) & (units > 0)
     lead, kind = lead[chosen] / units[chosen], kind[chosen]
     return null_distribution(lead, kind, weights[chosen], len(modalities), scale)
