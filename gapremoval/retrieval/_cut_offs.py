@@ -57,6 +57,6 @@ def count_kept(ranking, names, *, max_false_alarm=None, min_probability=None):
             named = ", ".join(map(repr, sorted(set(names[unknown].tolist()))))
             warn(
                 f"No false alarm is known for {named}, so max_false_alarm= cuts nothing off. It "
-                "takes seven documents that differ, and a search without among=.",
+                "takes eight documents that differ, and a search without among=.",
             )
     return keep.sum(axis=1)

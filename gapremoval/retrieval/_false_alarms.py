@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import full_precision, take_rows, to_numpy
+from ._query_banks import scattered
 from ._top_k import top_k
 
 # The lead of the best document is its distance from the mean of this many next ones.
@@ -17,9 +18,12 @@ HALVES = slice(N_NEXT // 2), slice(N_NEXT // 2, None)
 STANDARD = 2.0, 1.0
 
 # The weight of the standard, in null queries. The same for a mean by kind against that of all, for
-# the fallback queries' spread against that of the queries, and for all fallback queries together
-# where there are queries that are known to have no answer.
+# the fallback queries' spread against that of the queries. With as many unanswered queries the
+# fallback queries count half, and with ever more of them as so many.
 STRENGTH = 16
+
+# The smallest share of the standard: rarer leads were not measured.
+RAREST = 0.01
 
 # More null queries, or more queries, say little that is new.
 MOST_ROWS = 256
@@ -44,7 +48,8 @@ def false_alarms(documents, query_modality, found):
     Returns
     -------
     ndarray of float64 of shape (n_queries,)
-        In (0, 1]. NaN where there are too few documents or example rows to compare with, and in
+        In (0, 1], and not below a hundredth of what the standard contributes. NaN where there
+        are too few documents or example rows to compare with, and in
         a part of the corpus that does not consist of whole modalities: the null sample would
         have to be searched there as well.
     """
@@ -88,13 +93,14 @@ class NullDistribution(NamedTuple):
     def tail(self, lead, kind):
         """The share of the null distribution from a lead on: ndarray of shape (n_queries,).
 
-        A mean of the share of the null sample and a Gumbel distribution, the limit of maxima.
+        A mean of the share of the null sample and a Gumbel distribution, the limit of maxima,
+        whose share is at least `RAREST`.
         """
         lead = lead - self.offsets[kind]
         width = self.deviation * np.sqrt(6) / np.pi
         # As scipy.stats.gumbel_r.sf, which takes longer than a small search.
         standard = (lead - self.mean) / width + np.euler_gamma
-        smooth = -np.expm1(-np.exp(-np.maximum(standard, -100)))
+        smooth = np.maximum(-np.expm1(-np.exp(-np.maximum(standard, -100))), RAREST)
         above = self.above[np.searchsorted(self.values, lead)]
         return (above + STRENGTH * smooth) / (self.above[0] + STRENGTH)
 
@@ -274,7 +280,8 @@ def updated(before, documents, query_modality):
 def _example_rows(documents, query_modality):
     """The first entries of a NullSample.
 
-    Equal rows count once. A fallback query stays as long as its document, unless there are many.
+    Equal rows of one document, or of queries, count once. A fallback query stays as long as its
+    document, unless there are many.
     """
     banks = [bank[query_modality] for bank in documents.banks if query_modality in bank]
     rows, own, known = (
@@ -290,9 +297,7 @@ def _example_rows(documents, query_modality):
     others = np.random.default_rng(0).permutation(others)[:MOST_ROWS]
     is_there = np.any([_find(s, own)[1] for s in documents.directed.values()], axis=0)
     fallback = np.flatnonzero(is_there)
-    # A pseudorandom order that does not change as documents come and go.
-    order = own[fallback].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    fallback = fallback[np.argsort(order, kind="stable")[:MOST_ROWS]]
+    fallback = fallback[np.argsort(scattered(own[fallback]), kind="stable")[:MOST_ROWS]]
     chosen = np.concatenate([np.flatnonzero(is_unanswered), others, fallback])
     distinct = {key: i for i, key in zip(chosen[::-1], _keys(rows[chosen], own[chosen])[::-1])}
     chosen = np.array([*distinct.values()][::-1], dtype=int)
@@ -373,7 +378,8 @@ def _distribution(sample, documents, query_modality, modalities):
     scale = sums / total if sums > 0 else np.nan  # Equal documents have no spread.
     units[queries] = scale
     weights = np.where(queries & sample.is_unanswered, sample.weights, 0)
-    weights[fallback] = min(n, STRENGTH) / max(n, 1) if weights.any() else 1
+    # The more unanswered queries there are, the less the others count.
+    weights[fallback] = max(min(1, STRENGTH / max(n, 1)), STRENGTH / (STRENGTH + weights.sum()))
     chosen = (weights > 0) & (units > 0)
     lead, kind = lead[chosen] / units[chosen], kind[chosen]
     return null_distribution(lead, kind, weights[chosen], len(modalities), scale)

@@ -40,9 +40,10 @@ def calibrated(index, banks, added, gone, calibration):
     }
     # By the rows that the other documents' statistics come from.
     statistics = calibration.document_statistics(teaching_scores(now.banks[0], documents))
+    after = index.changed(added, statistics, gone)
     if len(all_banks) > MOST_BANKS:
-        all_banks = all_banks[0], _merged(all_banks[1:])
-    return replace(index.changed(added, statistics, gone), banks=all_banks)
+        all_banks = all_banks[0], _merged(all_banks[1:], after)
+    return replace(after, banks=all_banks)
 
 
 def _is_due(calibration, banks, added):
@@ -67,7 +68,7 @@ def learned(snapshot, calibration, banks):
         for key, segment in snapshot.segments.items()
     }
     snapshot = replace(snapshot, segments=segments)
-    bank = _merged(banks, snapshot.positions)
+    bank = _merged(banks, snapshot)
     directed = {
         name: [segment.columns[column] for column in ("position", "id", "vectors")]
         for name, segment in snapshot.directed.items()
@@ -76,11 +77,11 @@ def learned(snapshot, calibration, banks):
     return replace(snapshot.taught(calibration, statistics), banks=(bank,))
 
 
-def _merged(banks, positions=None):
-    """One bank of each query modality."""
+def _merged(banks, documents):
+    """One bank of each query modality, for the documents of a Snapshot."""
     names = sorted(set().union(*banks))
     return {
-        name: merge_banks([bank[name] for bank in banks if name in bank], positions)
+        name: merge_banks([bank[name] for bank in banks if name in bank], documents)
         for name in names
     }
 

@@ -1,13 +1,13 @@
 """Query banks: the example rows from which a score calibration learns, kept with the index."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 
 from .._array_api import row_blocks, take_rows, to_double, to_numpy, unit_rows
 from .._modality import as_query
-from .._relevance import check_known, check_relevance
+from .._relevance import check_known, check_relevance, is_unanswered
 from .._repetitions import group_rows, question_weights
 from .._validation import compute_dtype
 from ..score_calibration._shrinkage import query_centers
@@ -40,6 +40,8 @@ class QueryBank:
         Of unit length; the queries come first.
     own : ndarray of int of shape (n_rows,)
         The position of the document that a fallback query is a part of; -1 for queries.
+    ids : ndarray of object of shape (n_rows,)
+        The id of that document, under which it may come again; None for queries.
     known : ndarray of object of shape (n_rows,)
         For a judged query the list of its documents with the largest gain, empty where nothing
         answers it; for an unjudged one None. For a fallback query a dict: by modality, its score
@@ -48,6 +50,7 @@ class QueryBank:
 
     rows: np.ndarray
     own: np.ndarray
+    ids: np.ndarray
     known: np.ndarray
 
     @property
@@ -67,7 +70,7 @@ class QueryBank:
 
     def take(self, at):
         """The rows with some numbers."""
-        return QueryBank(self.rows[at], self.own[at], self.known[at])
+        return QueryBank(*(getattr(self, column.name)[at] for column in fields(self)))
 
 
 def make_banks(rows, document, y, ids, names=None):
@@ -82,7 +85,7 @@ def make_banks(rows, document, y, ids, names=None):
     y : ndarray of shape (n_rows,) or None
         The relevance of queries.
     ids : ndarray of shape (n_documents,)
-        The ids that the relevance may name.
+        The ids that the relevance may name, at last those of the rows' documents.
     names : collection of str, default=None
         The query modalities to make banks of; by default all.
 
@@ -101,6 +104,7 @@ def make_banks(rows, document, y, ids, names=None):
     known = np.full(len(tags), None)
     if y is not None:
         known[queries] = _best_answers(y[queries].tolist(), ids)
+    end = document.max(initial=-1) + 1
     banks, dtype = {}, compute_dtype(to_numpy(values[:0, ...]))
     for name in sorted({as_query(tag) for tag in tags.counts()}):
         if names is not None and name not in names:
@@ -108,41 +112,41 @@ def make_banks(rows, document, y, ids, names=None):
         belongs = np.array([as_query(tag) == name for tag in tags.names])[tags.codes]
         at = np.flatnonzero(belongs & has_direction)
         asked, parts = at[document[at] < 0], at[document[at] >= 0]
-        parts = parts[_newest(np.zeros(len(parts)), seed=0)]
+        parts = np.sort(np.random.default_rng(0).permutation(parts)[:MOST_ROWS])
         rows_of_parts = unit_on_host(values, parts, float)
         bank = QueryBank(
             np.concatenate([unit_on_host(values, asked, dtype), rows_of_parts.astype(dtype)]),
             np.concatenate([document[asked], document[parts]]),
+            np.concatenate([np.full(len(asked), None), ids[document[parts] - end]]),
             np.concatenate([known[asked], _pairs(rows, rows_of_parts, parts, document)]),
         )
         banks[name] = _held(bank, np.zeros(len(bank.own)))
     return banks
 
 
-def merge_banks(banks, positions=None):
+def merge_banks(banks, documents):
     """Merge the banks of one query modality that came one after the other.
 
-    At most `MOST_ROWS` queries and as many fallback queries are kept: judged queries first, then
-    the newest rows, and a sample of older ones. A question that comes again is as new as its
-    repetition.
+    At most `MOST_ROWS` queries are kept: judged ones first, then the newest, and a sample of
+    older ones. A question that comes again is as new as its repetition. Of the fallback queries
+    of documents in the corpus as many are kept, a sample that stays as others come and go.
 
     Parameters
     ----------
     banks : sequence of QueryBank
         The oldest first.
-    positions : ndarray of int, default=None
-        The documents that are in the corpus. Fallback queries of other documents are dropped.
+    documents : Snapshot
+        The whole corpus. Fallback queries of documents that are gone are dropped.
 
     Returns
     -------
     QueryBank
     """
-    columns = ("rows", "own", "known")
-    merged = QueryBank(*(np.concatenate([getattr(x, column) for x in banks]) for column in columns))
+    columns = ([getattr(x, column.name) for x in banks] for column in fields(QueryBank))
+    merged = QueryBank(*map(np.concatenate, columns))
     age = np.repeat(np.arange(len(banks))[::-1], [len(bank.own) for bank in banks])
     at = np.argsort(merged.own >= 0, kind="stable")  # the queries first
-    if positions is not None:
-        at = at[(merged.own[at] < 0) | np.isin(merged.own[at], positions)]
+    at = at[(merged.own[at] < 0) | documents.holds(merged.own[at])]
     return _held(merged.take(at), age[at])
 
 
@@ -173,11 +177,13 @@ def teaching_scores(banks, documents):
         np.concatenate([np.empty(0, dtype=int), *(columns[i] for columns in documents.values())])
         for i in (0, 1)
     )
-    order, scores = np.argsort(positions), {}
+    scores = {}
     for name, bank in banks.items():
         answers, scores_of_pairs = np.split(bank.known, [bank.n_queries])
-        there, own = np.isin(bank.own, positions), np.full(len(bank.own), -1)
-        own[there] = order[np.searchsorted(positions, bank.own[there], sorter=order)]
+        named = {*bank.ids.tolist(), *(x for answer in answers for x in answer or ())}
+        number = {x: i for i, x in enumerate(ids.tolist()) if x in named}
+        # By ids, or a document that comes again would meet its own row as one of a stranger.
+        own = np.array([number.get(x, -1) for x in bank.ids], dtype=int)
         pairs = {}
         for of_row in scores_of_pairs:
             for modality, score in of_row.items():
@@ -188,7 +194,7 @@ def teaching_scores(banks, documents):
             vectors,
             positions,
             own,
-            _numbers(answers, ids),
+            _numbers(answers, number),
             {modality: np.array(z) for modality, z in pairs.items()},
             bank.weights,
             name,
@@ -196,10 +202,8 @@ def teaching_scores(banks, documents):
     return scores
 
 
-def _numbers(answers, ids):
+def _numbers(answers, number):
     """The numbers of the documents that answer each query; None where they are unknown or gone."""
-    named = {x for answer in answers for x in answer or ()}
-    number = {x: i for i, x in enumerate(ids.tolist()) if x in named} if named else {}
     numbers = []
     for answer in answers:
         found = [number[x] for x in answer or () if x in number]
@@ -209,15 +213,19 @@ def _numbers(answers, ids):
 
 
 def _best_answers(relevance, ids):
-    """The ids with the largest gain of each query, or None where that is unknown."""
+    """The ids with the largest gain of each query, or None where that is unknown.
+
+    What was shown without being relevant (gains of 0) does not say that nothing answers.
+    """
     gains = check_relevance(relevance)
     named = (document for answer in gains if answer for document in answer)
     check_known(named, ids, what="relevance", advice=NOT_THERE)
     best = np.full(len(gains), None)
-    for i, answer in enumerate(gains):
-        if answer is not None:
-            largest = max(answer.values(), default=0)
-            best[i] = [x for x, gain in answer.items() if gain == largest and gain > 0]
+    for i, (answer, given) in enumerate(zip(gains, relevance)):
+        if is_unanswered(given):
+            best[i] = []
+        elif answer is not None and (largest := max(answer.values())) > 0:
+            best[i] = [x for x, gain in answer.items() if gain == largest]
     return best
 
 
@@ -225,8 +233,7 @@ def _held(bank, age):
     """The rows of a bank that are kept, each question once, in their order."""
     n = bank.n_queries
     questions, answers = _questions(bank.rows[:n], bank.known[:n], age[:n])
-    # Another seed at every merging, or the same places would be lost again and again.
-    parts = n + _newest(age[n:], seed=int(bank.own.max(initial=0)))
+    parts = n + np.sort(np.argsort(scattered(bank.own[n:]), kind="stable")[:MOST_ROWS])
     held = bank.take(np.concatenate([questions, parts]))
     held.known[: len(questions)] = answers
     return held
@@ -250,12 +257,9 @@ def _questions(rows, known, age):
     return first[kept], total[kept]
 
 
-def _newest(age, seed):
-    """The numbers of at most `MOST_ROWS` rows, the newest and a sample of older ones, ascending."""
-    if len(age) <= MOST_ROWS:
-        return np.arange(len(age))
-    at = np.random.default_rng(seed).permutation(len(age))
-    return np.sort(at[np.argsort(age[at], kind="stable")[:MOST_ROWS]])
+def scattered(positions):
+    """Numbers that order documents pseudorandomly, and never change as others come and go."""
+    return positions.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
 def _pairs(rows, unit, fallback, document):

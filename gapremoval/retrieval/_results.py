@@ -39,13 +39,16 @@ class SearchResult:
         How strongly each query is answered at all, in nats: the mean of the best document's
         log odds and its lead over the next ten, in all and of its own modality. Evidence is
         low where nothing answers. What is low depends on the corpus: compare with queries
-        whose answers you know. None and NaN as for `probabilities`.
+        whose answers you know. Where ``among`` leaves one document, with none to follow, its
+        lead is that over a score of 0. None and NaN as for `probabilities`.
     false_alarm : ndarray of float64 of shape (n_queries,) or None
         The share of the queries that nothing answers that would look at least this well
         answered, in (0, 1]: a p-value. It compares the lead of the best document over the next
         ones with leads where nothing answers: of documents' own rows, without their document,
-        and of queries that were taught with the relevance ``[]``. None and NaN as for
-        `probabilities`; NaN too where fewer than seven documents are searched, and with
+        and of queries that were taught with the relevance ``[]``. It is not below 0.01 where
+        there are none of these, nor below 0.16 / (n + 16) where there are n of them, each of
+        which would change it by more. None and NaN as for `probabilities`; NaN too where fewer
+        than eight documents are searched (seven, if it learned from queries), and with
         ``among``.
 
     Examples

@@ -208,6 +208,14 @@ class Snapshot:
             number[hit], row[hit] = i, found[hit]
         return number, row
 
+    def holds(self, positions):
+        """Whether the documents at some positions are in the corpus: ndarray of bool."""
+        found = np.zeros(positions.shape, dtype=bool)
+        for segment in self.segments.values():
+            rows = _rows_at(segment.columns["position"], positions)
+            found |= (rows >= 0) & (segment.live is None or segment.live[rows])
+        return found
+
     def column_of(self, name, positions):
         """A column of the documents at some positions, and their modalities."""
         number, row = self.rows_of(positions)

@@ -14,6 +14,7 @@ from scipy.stats import gumbel_r
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.retrieval._false_alarms import leads, null_distribution
+from gapremoval.score_calibration import ScoreCalibrator
 
 TEXT, ASKED = "text", "query:text"
 
@@ -80,7 +81,8 @@ def expected(retriever, queries, asks, modalities):
     spreads = [spread for _, spread, _ in asked] + [by_fallback]
     unit_of_queries = np.average(spreads, weights=[*counts, 16])
     n = len(fallback)
-    weight = min(n, 16) / n if unanswered else 1
+    m = sum(count for *_, count in unanswered)
+    weight = max(min(n, 16) / n, 16 / (16 + m))
     null = [(lead / by_fallback, kind, weight) for lead, _, kind in fallback]
     null += [(lead / unit_of_queries, kind, count) for lead, _, kind, count in unanswered]
     x, kind, weight = (np.array(column) for column in zip(*null))
@@ -96,7 +98,7 @@ def expected(retriever, queries, asks, modalities):
     for lead, _, kind in of(unit(queries.values)):
         y = lead / unit_of_queries - offsets[kind]
         smooth = gumbel_r.sf(y, mean - np.euler_gamma * width, width)
-        total = weight[x >= y].sum() + 16 * smooth
+        total = weight[x >= y].sum() + 16 * max(smooth, 0.01)
         false_alarm.append(total / (weight.sum() + 16))
     return np.array(false_alarm)
 
@@ -225,7 +227,9 @@ def test_a_larger_lead_is_a_rarer_false_alarm(sample, asked):
     null = null_distribution(sample, kind, np.ones(len(sample)), 1, 1.0)
     found = null.tail(asked, np.zeros(6, dtype=int))
     assert (np.diff(found) <= 1e-12).all()
-    assert (found > 0).all()
+    # However far the best document leads, it is as rare as the null queries can say.
+    assert (found >= 0.16 / (len(sample) + 16) - 1e-12).all()
+    assert (null.tail(np.full(6, 1e6), np.zeros(6, dtype=int)) > 0).all()
     assert (found <= 1).all()
 
 
@@ -253,6 +257,56 @@ def test_of_few_or_equal_documents_nothing_is_known(rows):
     retriever = MixedModalityRetriever(score_calibration=PosteriorOdds())
     retriever.fit(rows, modality=TEXT)
     assert np.isnan(retriever.search(rows[:3], 1, modality=ASKED).false_alarm).all()
+
+
+@pytest.mark.parametrize(("n_queries", "n_needed"), [(0, 8), (3, 7)])
+def test_it_takes_eight_documents_or_seven_and_queries(n_queries, n_needed):
+    rng = np.random.default_rng(0)
+    for n in (n_needed - 1, n_needed):
+        rows, asked = rng.normal(size=(n, 5)), rng.normal(size=(n_queries, 5))
+        retriever = MixedModalityRetriever(score_calibration=PosteriorOdds())
+        retriever.fit(rows, modality=TEXT)
+        if n_queries:
+            retriever.partial_fit(asked, [None] * n_queries, modality=ASKED)
+        found = retriever.search(rows[:3], 1, modality=ASKED)
+        assert np.isnan(found.false_alarm).all() == (n < n_needed)
+
+
+def test_the_weight_of_fallback_queries_falls_smoothly_with_the_unanswered_ones():
+    rng = np.random.default_rng(4)
+    rows, asked = rng.normal(size=(200, 8)), rng.normal(size=(60, 8))
+    X, by_number = EmbeddingArray.concatenate({TEXT: rows, ASKED: asked}), []
+    for n in (0, 1, 2):
+        retriever = MixedModalityRetriever(score_calibration=PosteriorOdds(answer_share={TEXT: 1}))
+        retriever.fit(X, [*range(200), *[[]] * n, *[None] * (60 - n)])
+        by_number.append(retriever.search(asked, 1, modality=ASKED).false_alarm)
+    assert np.abs(np.diff(by_number, axis=0)).max() < 0.02
+
+
+class OwnOdds(ScoreCalibrator):
+    """A calibration of a user's own: plain cosines, which it takes for log odds."""
+
+    _learned = ("slope_",)
+
+    def _document_statistics(self, scores):
+        return np.zeros((scores.n_documents, 1))
+
+    def _learn(self, scores, statistics):
+        return {"slope_": 20.0}
+
+    def _score_map(self, query_modality, modality, statistics, n_documents):
+        return np.ones(len(statistics)), np.zeros(len(statistics))
+
+
+@pytest.mark.parametrize("n", [3, 30])
+def test_a_calibration_of_ones_own_that_gives_odds_gets_false_alarms(n):
+    rows = np.random.default_rng(0).normal(size=(n, 5))
+    X = EmbeddingArray(rows, np.where(np.arange(n) % 3, TEXT, "image"))
+    retriever = MixedModalityRetriever(score_calibration=OwnOdds()).fit(X, range(n))
+    for _ in range(2):
+        found = retriever.search(rows[:2], 1, modality=ASKED).false_alarm
+        assert np.isnan(found).all() if n < 8 else ((found > 0) & (found <= 1)).all()
+        retriever.remove([0]).partial_fit(rows[:1], [0], modality="image")
 
 
 def test_a_modality_that_taught_nothing_has_no_false_alarm():
@@ -285,6 +339,9 @@ def test_an_unanswered_example_among_photos_alone_counts():
     before = retriever.fit(X, [*range(40), *[None] * 4]).search(X[40:], 1).false_alarm
     after = retriever.fit(X, [*range(40), *[[]] * 4]).search(X[40:], 1).false_alarm
     assert (before != after).all()
+    # Not so one that was shown a document without using it.
+    shown = retriever.fit(X, [*range(40), *[{0: 0}] * 4]).search(X[40:], 1).false_alarm
+    np.testing.assert_array_equal(before, shown)
 
 
 def test_unanswered_examples_make_questions_like_them_less_convincing():

@@ -135,6 +135,27 @@ def test_the_bank_keeps_judged_queries_the_newest_and_a_sample_of_the_others():
     assert len(bank.own) - bank.n_queries == 40
 
 
+@pytest.mark.parametrize("replaces", [False, True])
+def test_documents_that_come_and_go_leave_the_fallback_queries_of_those_that_stay(replaces):
+    rng = np.random.default_rng(0)
+    retriever = MixedModalityRetriever(score_calibration=PosteriorOdds())
+    retriever.fit(EmbeddingArray(rng.normal(size=(20, N_FEATURES)), "text"), [*range(20)])
+    retriever.partial_fit(
+        EmbeddingArray(rng.normal(size=(500, N_FEATURES)), "text"), range(500, 1000)
+    )
+    passing = [*range(1000, 1700)]
+    for _ in range(30):
+        rows = EmbeddingArray(rng.normal(size=(700, N_FEATURES)), "text")
+        if not replaces and 1000 in set(retriever.ids_.tolist()):
+            retriever.remove(passing)
+        retriever._add_documents(rows, passing, None, replace=True)
+    now = retriever._index.now
+    own = np.concatenate([bank["query:text"].own for bank in now.banks])
+    assert np.count_nonzero(own < 20) == 20
+    # A sample of the documents that stay, as large as their part of the corpus.
+    assert np.count_nonzero((own >= 20) & (own < 520)) > 250
+
+
 # Warnings.
 
 

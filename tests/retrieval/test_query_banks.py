@@ -61,9 +61,15 @@ def test_queries_that_nothing_answers_leave_the_prior():
     learned = learned_from([[]] * 9)["answer_share_"]
     assert [*learned] == ["image", "image+text", "text"]
     np.testing.assert_allclose([*learned.values()], weight / weight.sum())
-    for nothing in ({}, {"d3": 0}, {"d3": -1.0}, ()):
+    for nothing in ({}, (), set(), np.array([])):
         assert learned_from([nothing] * 9)["answer_share_"] == learned
     assert learned_from([None] * 9)["answer_share_"] != learned
+
+
+@pytest.mark.parametrize("shown", [{"d3": 0}, {"d3": -1.0, "d4": 0}])
+def test_documents_without_a_gain_leave_it_unknown_what_answers(shown):
+    assert learned_from([shown] * 9) == learned_from([None] * 9)
+    assert learned_from([[], "d1", *[shown] * 7]) == learned_from([[], "d1", *[None] * 7])
 
 
 @given(st.lists(st.integers(0, 26), min_size=1, max_size=5, unique=True), st.data())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mixed_cases import N_FEATURES, fitted, small_corpus
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, PosteriorOdds
+from gapremoval.score_calibration import CSLS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Few rows:UserWarning")
 calibrations = pytest.mark.parametrize("calibration", [None, PosteriorOdds()])
@@ -64,6 +65,18 @@ def test_without_replace_a_known_id_is_refused():
     retriever, _ = fitted()
     with pytest.raises(ValueError, match="already in the corpus: 'd1'.*replace=True"):
         retriever._add_documents(EmbeddingArray(np.eye(1, N_FEATURES), "text"), ["d1"], None)
+
+
+@pytest.mark.parametrize("calibration", [PosteriorOdds(), CSLS(1)])
+def test_documents_replaced_by_themselves_keep_their_scores(calibration):
+    documents, queries, ids, _ = small_corpus()
+    retriever = MixedModalityRetriever(100, score_calibration=calibration).fit(documents, ids)
+    want = retriever.search(queries)
+    for y in ([ids[0]], ids):
+        found = retriever._add_documents(documents[: len(y)], y, None, replace=True)
+        found = found.search(queries)
+        np.testing.assert_array_equal(found.ids, want.ids)
+        np.testing.assert_allclose(found.scores, want.scores, atol=1e-9)
 
 
 def test_a_document_replaced_a_thousand_times_takes_the_room_of_a_few():
