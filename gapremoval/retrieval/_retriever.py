@@ -19,7 +19,7 @@ from .._repetitions import group_rows
 from .._validation import Rows, check_rows, compute_dtype
 from .._warnings import warn
 from ..score_calibration import ScoreCalibrator
-from ._among import positions_like, rows_among
+from ._among import ids_to_remove, positions_like, rows_among
 from ._cut_offs import check_cut_offs, count_kept
 from ._fusion import check_fusion_weight, fuse_documents, warn_of_zero_length
 from ._index import Index
@@ -247,8 +247,8 @@ class MixedModalityRetriever(GapEstimator):
 
         Parameters
         ----------
-        ids : id or sequence of ids
-            The ids of the documents.
+        ids : id, collection of ids, mask, or pandas Series of bool indexed by id
+            The documents, as ``among`` of `search` names them.
 
         Returns
         -------
@@ -257,14 +257,14 @@ class MixedModalityRetriever(GapEstimator):
         Raises
         ------
         ValueError
-            If an id is not in the corpus; nothing is removed then.
+            If an id is not in the corpus, or a mask does not have one entry a document; nothing
+            is removed then.
         TypeError
-            If an entry cannot be an id, such as a list in a list.
+            If an entry cannot be an id, such as a list in a list, or `ids` is a dict or a bool.
         """
         check_is_fitted(self)
-        is_one = isinstance(ids, str | bytes) or not np.iterable(ids)
         with self._writing:
-            self._index.remove([ids] if is_one else ids)
+            self._index.remove(ids_to_remove(self._index.now, ids))
         return self
 
     @property
