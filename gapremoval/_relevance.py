@@ -147,7 +147,8 @@ def check_relevance(y):
     Raises
     ------
     ValueError
-        If an id is a bool or not hashable, one in a collection is missing, or a gain is not a finite number.
+        If an id is a bool or not hashable, one in a collection is missing, or a gain is not a
+        finite number.
     """
     return [None if is_missing(answer) else _gains(answer, i) for i, answer in enumerate(y)]
 

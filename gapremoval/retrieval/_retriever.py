@@ -58,9 +58,9 @@ class MixedModalityRetriever(GapEstimator):
     Attributes
     ----------
     ids_ : ndarray of shape (n_documents,)
-        The documents' ids in the order of their first rows: int64 or object.
+        The documents' ids in the order of their first rows: int64 or object. Read-only.
     document_modality_ : ndarray of str of shape (n_documents,)
-        The documents' modalities, sorted and joined by ``+``.
+        The documents' modalities, sorted and joined by ``+``. Read-only.
     n_documents_ : int
         Number of documents.
     score_calibration_ : ScoreCalibrator or None

@@ -140,6 +140,17 @@ def test_one_id_is_removed_as_it_is():
     assert MixedModalityRetriever().fit(X).remove(1).ids_.tolist() == [0, 2]
 
 
+def test_the_order_of_the_corpus_cannot_be_changed():
+    retriever = MixedModalityRetriever().fit(np.eye(5), modality="text")
+    for array in (retriever.ids_, retriever.document_modality_):
+        with pytest.raises(ValueError, match="read-only"):
+            np.random.default_rng(0).shuffle(array)
+    retriever.remove(0).partial_fit(np.eye(1, 5), [7], modality="text")
+    for kept in (retriever, pickle.loads(pickle.dumps(retriever))):
+        assert pd.Series(kept.ids_).sort_values().tolist() == [1, 2, 3, 4, 7]
+        assert kept.predict(np.eye(5)[1:], among=kept.ids_)[:, 0].tolist() == [1, 2, 3, 4]
+
+
 def test_pickle_keeps_the_corpus():
     X, ids, queries = corpus(dtype="f4")
     retriever = MixedModalityRetriever().fit(X, ids)
