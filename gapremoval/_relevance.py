@@ -44,7 +44,9 @@ def check_y(y, n_rows, name="y"):
         y = y.tolist() if hasattr(y, "tolist") and kind not in ("m", "M") else y
         # The letters of a string, keys of a dict and items of a set do not correspond to rows.
         if not isinstance(y, Iterable) or isinstance(y, (str, bytes, Mapping, Set)):
-            raise ValueError(f"{name} must be a sequence with an entry a row; got {repr(y)[:60]}.")
+            got = repr(y)[:60]
+            hint = f" For one row write [{got}]." if n_rows == 1 else ""
+            raise ValueError(f"{name} must be a sequence with an entry a row; got {got}.{hint}")
         y = np.fromiter(y, dtype=object)
     if len(y) != n_rows:
         raise ValueError(f"{name} has {len(y)} entries for {n_rows} rows: give one a row.")

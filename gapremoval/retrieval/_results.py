@@ -45,8 +45,9 @@ class SearchResult:
         answered, in (0, 1]: a p-value. It compares the lead of the best document over the next
         ones with leads where nothing answers: of documents' own rows, without their document,
         and of queries that were taught with the relevance ``[]``. None and NaN as for
-        `probabilities`; NaN too where fewer than seven documents are searched, and with
-        ``among``.
+        `probabilities`; NaN too where fewer than seven documents are searched, with ``among``,
+        and for queries of several parts (``query:image+text``, and documents of both that ask by
+        ``like``) unless such queries were learned from.
 
     Examples
     --------

@@ -420,18 +420,21 @@ class MixedModalityRetriever(GapEstimator):
         TypeError
             If both `X` and `like` are given, or neither.
         """
+        cut_offs = {"max_false_alarm": max_false_alarm, "min_probability": min_probability}
+        if has_cut_offs := (max_false_alarm is not None or min_probability is not None):
+            check_is_fitted(self)
+            check_cut_offs(self.score_calibration_, **cut_offs)
         documents, found, tags = self._rank(
             X, n_neighbors, modality, document_modality, among, like, with_odds=True
         )
-        cut_offs = {"max_false_alarm": max_false_alarm, "min_probability": min_probability}
-        check_cut_offs(documents.calibration, **cut_offs)
         ids, modalities = documents.column_of("id", found.positions)
         has_odds = hasattr(documents.calibration, "slope_")
         odds = found[2:] if has_odds else ()
         result = SearchResult(ids, found.scores, modalities, *odds)
-        if like is None and max_false_alarm is None and min_probability is None:
+        if like is None and not has_cut_offs:
             return result
-        return result._first(count_kept(found, tags.as_queries().to_array(), **cut_offs))
+        names = tags.as_queries().to_array()
+        return result._first(count_kept(found, names, documents.calibration, **cut_offs))
 
     def transform(self, X, *, modality=None, document_modality=None, among=None):
         """The best similarities as a sparse matrix; every row is a query.
@@ -623,8 +626,12 @@ class MixedModalityRetriever(GapEstimator):
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
         if document_modality is not None:
-            is_one = isinstance(document_modality, str)
+            is_one = isinstance(document_modality, str) or not np.iterable(document_modality)
             document_modality = [document_modality] if is_one else list(document_modality)
+            document_modality = [
+                "+".join(sorted(x.split("+"))) if isinstance(x, str) else x
+                for x in document_modality
+            ]
             if not document_modality:
                 raise ValueError("document_modality is empty: give a modality, or None for all.")
         documents, without = self._index.now, None

@@ -151,6 +151,7 @@ def test_an_empty_selection_finds_nothing():
         found = retriever.search(queries, among=among)
         assert found.ids.shape == found.probabilities.shape == (len(queries), 0)
         assert found.n_found.tolist() == [0] * len(queries)
+        assert np.isnan(found.false_alarm).all()
         assert found.to_records() == []
     assert retriever.search(queries, among=["d0"], document_modality="image").ids.size == 0
     assert retriever.transform(queries, among=[]).nnz == 0
@@ -384,6 +385,40 @@ def test_documents_of_low_probability_are_left_out(seed, least):
     assert np.isnan(found.probabilities[empty]).all()
     assert (found.modalities[empty] == "").all()
     np.testing.assert_array_equal(found.evidence, whole.evidence)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_probabilities_add_up_to_one_and_that_of_the_only_document_is_one(dtype):
+    documents, queries, ids, relevance = small_corpus(0, dtype)
+    retriever = MixedModalityRetriever(27, score_calibration=PosteriorOdds())
+    retriever.fit(EmbeddingArray.concatenate([documents, queries]), ids + relevance)
+    for n in range(1, 28):
+        found = retriever.search(queries, among=retriever.ids_[:n])
+        np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-10)
+    for id in retriever.ids_.tolist():
+        found = retriever.search(queries, among=id, min_probability=1)
+        assert found.ids.tolist() == [[id]] * len(queries)
+        assert (found.probabilities == 1).all()
+
+
+def test_what_is_no_cut_off_is_said_before_the_search():
+    retriever, queries = fitted_once()
+    mixed = EmbeddingArray(queries.values, "query:txt")  # about which a search warns
+    with pytest.raises(ValueError, match="max_false_alarm must be a number"):
+        retriever.search(mixed, max_false_alarm=2)
+
+
+def test_a_warning_says_why_no_false_alarm_is_known():
+    X, y = make_mixed_modality(60, random_state=0)
+    pipe = make_search_pipeline().fit(X, y)
+    both = pipe[-1].ids_[pipe[-1].document_modality_ == "image+text"][:3].tolist()
+    with pytest.warns(UserWarning, match=r"'query:image\+text'.*parts.*teach") as caught:
+        found = search(pipe, like=both, max_false_alarm=0.5)
+    assert len(caught) == 1
+    assert np.isnan(found.false_alarm).all()
+    with pytest.warns(UserWarning, match="'query:text'.*seven documents.*without among=") as caught:
+        search(pipe, X[-2:], among=both, max_false_alarm=0.5)
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize("name", ["min_probability", "max_false_alarm"])

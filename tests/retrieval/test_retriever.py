@@ -191,6 +191,13 @@ def test_only_one_modality_is_searched_where_asked():
         retriever.search(queries, document_modality="audio")
 
 
+def test_the_parts_of_a_document_are_named_in_any_order():
+    rows = EmbeddingArray(np.eye(3), ["text", "image", "text"])
+    retriever = MixedModalityRetriever().fit(rows, ["a", "a", "b"])
+    for names in ("text+image", "image+text", ["text+image"]):
+        assert retriever.predict(rows[:1], document_modality=names).tolist() == [["a"]]
+
+
 @pytest.mark.parametrize("calibration", [None, PosteriorOdds(), QBNorm(), ReciprocalRankFusion()])
 def test_several_modalities_are_searched_as_the_corpus_of_their_documents(calibration):
     X, y = make_mixed_modality(200, random_state=0)
@@ -228,6 +235,7 @@ def test_modalities_of_documents_may_come_in_any_collection():
         (["text", "texts"], "modality 'texts'; there are 'image', 'text'. Did you mean 'text'?"),
         ([], "document_modality is empty"),
         ([None], "modality None"),
+        (5, "modality 5; there are 'image', 'text'."),
     ],
 )
 def test_an_unknown_modality_is_refused_and_the_nearest_is_offered(wrong, message):
