@@ -38,7 +38,8 @@ class EmbeddingArray:
         follows the last ``" @ "``, or the whole string, is compared: what was fitted on rows
         of one encoder refuses those of another. `CLIPEncoder` gives it to its rows. By default
         it is that of `values`, if those are an EmbeddingArray; None is unknown, which is
-        compared with nothing.
+        compared with nothing. Another name of the same weights does not change whether the gap
+        of `values` was removed.
 
     Attributes
     ----------
@@ -80,7 +81,11 @@ class EmbeddingArray:
     def __init__(self, values, modality, encoder=None):
         origin = None if encoder is None else Origin.of(encoder)
         if isinstance(values, EmbeddingArray):
-            origin = origin or values._tags.origin
+            known = values._tags.origin
+            if origin is None:
+                origin = known
+            elif known is not None and origin.weights == known.weights:
+                origin = origin._replace(is_centered=known.is_centered)
             values = values.values
         if is_device_array(values):
             check_precision(values)

@@ -37,8 +37,11 @@ class Origin(NamedTuple):
 
     @property
     def weights(self):
-        """What two names of the same weights have in common: all after the last ``" @ "``."""
-        return self.encoder.rpartition(" @ ")[2]
+        """What two names of the same weights have in common: all after the last ``" @ "``.
+
+        The whole name, if nothing comes after it.
+        """
+        return self.encoder.rpartition(" @ ")[2].strip() or self.encoder
 
     def __str__(self):
         return f"{self.encoder!r}{' with the gap removed' if self.is_centered else ''}"

@@ -9,6 +9,8 @@ import numpy as np
 from ._items import is_missing
 from ._warnings import shown
 
+# No id: True would be the document 1.
+BOOLS = {bool, np.bool_}
 SEVERAL = (list, tuple, set, frozenset, np.ndarray, Mapping)
 
 
@@ -42,7 +44,9 @@ def check_y(y, n_rows, name="y"):
         y = y.tolist() if hasattr(y, "tolist") and kind not in ("m", "M") else y
         # The letters of a string, keys of a dict and items of a set do not correspond to rows.
         if not isinstance(y, Iterable) or isinstance(y, (str, bytes, Mapping, Set)):
-            raise ValueError(f"{name} must be a sequence with an entry a row; got {repr(y)[:60]}.")
+            got = repr(y)[:60]
+            hint = f" For one row write [{got}]." if n_rows == 1 else ""
+            raise ValueError(f"{name} must be a sequence with an entry a row; got {got}.{hint}")
         y = np.fromiter(y, dtype=object)
     if len(y) != n_rows:
         raise ValueError(f"{name} has {len(y)} entries for {n_rows} rows: give one a row.")
@@ -71,7 +75,7 @@ def check_ids(ids, rows):
     Raises
     ------
     ValueError
-        If an id is missing, is not hashable or is a collection, or strings are mixed with ids
+        If an id is missing, a bool, not hashable or a collection, or strings are mixed with ids
         of another type.
     """
     if ids.dtype.kind == "i":
@@ -82,14 +86,16 @@ def check_ids(ids, rows):
     with suppress(OverflowError):  # beyond int64
         if types == {int}:
             return ids.astype(np.int64)
-    if not all(issubclass(x, (str, int, float, np.number)) for x in types) or (ids != ids).any():
+    is_plain = all(issubclass(x, (str, int, float, np.number)) for x in types)
+    if types & BOOLS or not is_plain or (ids != ids).any():
         for x, row in zip(ids, rows):
-            if not isinstance(x, Hashable) or isinstance(x, SEVERAL) or is_missing(x):
+            is_bad = isinstance(x, SEVERAL) or type(x) in BOOLS or is_missing(x)
+            if not isinstance(x, Hashable) or is_bad:
                 raise ValueError(
                     f"Row {row} is a document, and its id in y is {x!r}: a document's id is "
-                    "hashable, such as a string or a number, and never None, NaN, a list, a tuple, "
-                    "a set or a dict. Relevance belongs to queries: mark their rows by a modality "
-                    "such as 'query:text', in an EmbeddingArray or as modality=."
+                    "hashable, such as a string or a number, and never None, NaN, a bool, a list, "
+                    "a tuple, a set or a dict. Relevance belongs to queries: mark their rows by a "
+                    "modality such as 'query:text', in an EmbeddingArray or as modality=."
                 )
     kind = kind_of_ids(ids)
     if kind == "string":
@@ -143,7 +149,8 @@ def check_relevance(y):
     Raises
     ------
     ValueError
-        If an id in a collection is missing or not hashable, or a gain is not a finite number.
+        If an id is a bool or not hashable, one in a collection is missing, or a gain is not a
+        finite number.
     """
     return [None if is_missing(answer) else _gains(answer, i) for i, answer in enumerate(y)]
 
@@ -163,6 +170,11 @@ def _gains(answer, query):
             f"The relevance of query {query} holds something that is no id: {answer!r}. Give an "
             "id, a flat list of ids, or a dict of gains by id."
         ) from None
+    if any(type(x) in BOOLS for x in ids):
+        raise ValueError(
+            f"The relevance of query {query} holds a bool, which is no id: {repr(answer)[:60]}. "
+            "Give the ids of the documents that answer it."
+        )
     for document, gain in gains.items():
         if is_missing(document):
             raise ValueError(f"The relevance of query {query} holds a missing id: {answer!r}.")

@@ -193,8 +193,8 @@ def remove_documents(estimator, ids):
     ----------
     estimator : fitted Pipeline, search object such as GridSearchCV, or retriever
         Its last step is a `MixedModalityRetriever` or another estimator with ``remove``.
-    ids : id or sequence of ids
-        The documents to remove.
+    ids : id, collection of ids, mask, or pandas Series of bool indexed by id
+        The documents to remove, named as ``among`` of `search` names them.
 
     Raises
     ------

@@ -129,6 +129,19 @@ def test_weights_that_were_moved_are_the_same_weights():
     assert ModalityGapRemover().fit(of(OLD)).transform(moved).encoder == moved.encoder
 
 
+def test_another_name_of_the_weights_keeps_that_the_gap_was_removed():
+    X = ModalityGapRemover().fit_transform(of(OLD))
+    named = EmbeddingArray(X, X.modality, encoder="elsewhere/my-clip @ 3f2a97")
+    assert named._tags.origin.is_centered
+    with pytest.raises(ValueError, match="already transformed"):
+        ModalityGapRemover().fit(of(OLD)).transform(named)
+
+
+def test_names_without_a_digest_are_compared_whole():
+    with pytest.raises(ValueError, match="encoded by 'siglip @ '"):
+        EmbeddingArray.concatenate([of("clip @ "), of("siglip @ ")])
+
+
 @pytest.mark.parametrize("n_features", [16, 24])
 def test_a_model_exchanged_behind_a_fitted_pipeline_is_refused_and_both_are_named(pipe, n_features):
     before = search(pipe, "7", 3)

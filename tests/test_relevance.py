@@ -87,6 +87,15 @@ def test_strings_of_any_type_are_str_ids():
         assert {type(x) for x in checked} == {str}
 
 
+@pytest.mark.parametrize("ids", [[True], [0, np.False_], ["a", True], np.ones(2, bool)])
+def test_bools_are_no_ids(ids):
+    with pytest.raises(ValueError, match="its id in y is .*never.*a bool"):
+        ids_of(ids)
+    for relevance in (ids[-1], list(ids), ids, {ids[-1]: 2.0}):
+        with pytest.raises(ValueError, match="relevance of query 1 holds a bool, which is no id"):
+            check_relevance([None, relevance])
+
+
 class Sku(str, enum.Enum):  # noqa: UP042  numpy reads str() of it, which is not its value
     SHOE = "shoe"
 
@@ -127,7 +136,10 @@ def test_integers_are_integers_whatever_their_width(ids):
 @pytest.mark.parametrize(
     ("batches", "kind"),
     [
-        ([[1.5], [3.0], [2**63, 7], [7], [np.float32(0.1)], [True], [float("inf")]], "number"),
+        (
+            [[1.5], [3.0], [2**63, 7], [7], [np.float32(0.1)], [np.uint8(1)], [float("inf")]],
+            "number",
+        ),
         ([["a\0"], ["b"], [np.str_("c")], np.array(["d"]), [Sku.SHOE]], "string"),
         ([[b"a"], [uuid.UUID(int=1), 5], [5, pd.Timestamp(0)], [1j], [np.timedelta64(1)]], "other"),
     ],

@@ -254,3 +254,10 @@ def test_what_cannot_learn_says_so():
         teach(plain.fit(DOCUMENTS, IDS), QUERIES)
     with pytest.raises(TypeError, match="PCA has no partial_fit method"):
         teach(make_pipeline(PCA(2)).fit(np.eye(4)), np.eye(4), modality="text")
+
+
+def test_unknown_answers_are_named_with_what_to_do_about_them(pipe):
+    with pytest.raises(ValueError, match="'nope'. Add these documents first, or give None[^.]*.$"):
+        teach(pipe, QUERIES[:1], ["nope"])
+    with pytest.raises(ValueError, match=r"got 5\. For one row write \[5\]\."):
+        teach(pipe, QUERIES[:1], 5)

@@ -31,7 +31,7 @@ def check_cut_offs(calibration, **cut_offs):
             )
 
 
-def count_kept(ranking, names, *, max_false_alarm=None, min_probability=None):
+def count_kept(ranking, names, calibration, *, max_false_alarm=None, min_probability=None):
     """The number of the first documents of each query that no cut-off takes away.
 
     Parameters
@@ -39,6 +39,8 @@ def count_kept(ranking, names, *, max_false_alarm=None, min_probability=None):
     ranking : Ranking
     names : ndarray of str of shape (n_queries,)
         The modalities of the queries, for the warning.
+    calibration : ScoreCalibrator or None
+        That of the corpus.
     max_false_alarm, min_probability : float, default=None
         See `MixedModalityRetriever.search`.
 
@@ -53,10 +55,23 @@ def count_kept(ranking, names, *, max_false_alarm=None, min_probability=None):
         keep &= ~(ranking.false_alarm > max_false_alarm)[:, None]
         # Of queries without evidence the ranking has warned.
         unknown = np.isnan(ranking.false_alarm) & ~np.isnan(ranking.evidence)
-        if unknown.any():
-            named = ", ".join(map(repr, sorted(set(names[unknown].tolist()))))
-            warn(
-                f"No false alarm is known for {named}, so max_false_alarm= cuts nothing off. It "
-                "takes eight documents that differ, and a search without among=.",
-            )
+        _warn_of_no_alarm(set(names[unknown].tolist()), calibration)
     return keep.sum(axis=1)
+
+
+def _warn_of_no_alarm(names, calibration):
+    """Warn about query modalities whose false alarm is not known, and say why."""
+    known = [name for name in names if name in calibration.query_modalities_]
+    if known:
+        warn(
+            f"No false alarm is known for {', '.join(map(repr, sorted(known)))}, so "
+            "max_false_alarm= cuts nothing off. It takes eight documents that differ, and a "
+            "search without among=."
+        )
+    if mixed := sorted(names.difference(known)):
+        warn(
+            f"No false alarm is known for {', '.join(map(repr, mixed))}, so max_false_alarm= cuts "
+            f"nothing off: {type(calibration).__name__} learned about the parts of such queries "
+            "only, by whose mean they are ranked. teach(pipe, queries) teaches it queries of this "
+            "modality."
+        )

@@ -116,7 +116,7 @@ class Index:
             ids = list(dict.fromkeys(ids))
         except TypeError as error:
             raise TypeError(
-                f"remove takes an id or a flat sequence of ids; got {repr(ids)[:60]} ({error})."
+                f"remove takes an id or a flat collection of ids; got {repr(ids)[:60]} ({error})."
             ) from None
         positions = self.find(ids)
         if (positions < 0).any():
@@ -140,15 +140,15 @@ class Index:
         ndarray of int64 of shape (n_ids,)
         """
         documents = self.now if documents is None else documents
-        found, (before, table) = None, self._table
-        if before is documents:
-            found = [table.get(x, -1) for x in ids]
+        found, kept = None, self._table
+        if kept[0] is documents:
+            found = [kept[1].get(x, -1) for x in ids]
         # A change takes the table away before it writes to it.
-        if found is None or self._table[0] is not documents:
+        if found is None or self._table is not kept:
             table = dict(zip(documents.ids.tolist(), documents.positions.tolist()))
+            found = [table.get(x, -1) for x in ids]
             if documents is self.now:
                 self._table = documents, table
-            found = [table.get(x, -1) for x in ids]
         return np.array(found, dtype=np.int64)
 
     def find_known(self, ids, replace):

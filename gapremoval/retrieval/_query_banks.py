@@ -20,10 +20,10 @@ MOST_ROWS = 1024
 # Weight of the fallback queries in the center of the queries.
 PSEUDO_QUERIES = 16.0
 
-NOT_THERE = (
-    "A score calibration learns from the right documents' scores: give None as the relevance of "
-    "a query whose answer is not in the corpus. Cross-validation must keep every document: use "
-    "cv=QueryKFold(), and no search that draws rows, such as HalvingGridSearchCV over n_samples."
+NOT_THERE = "Add these documents first, or give None as the relevance of such a query."
+HELD_OUT = (
+    f"{NOT_THERE} Cross-validation must keep every document: use cv=QueryKFold(), and no search "
+    "that draws rows, such as HalvingGridSearchCV over n_samples."
 )
 
 
@@ -103,7 +103,8 @@ def make_banks(rows, document, y, ids, names=None):
     has_direction, queries = to_numpy(rows.lengths) > 0, np.flatnonzero(tags.is_query)
     known = np.full(len(tags), None)
     if y is not None:
-        known[queries] = _best_answers(y[queries].tolist(), ids)
+        advice = NOT_THERE if len(queries) == len(tags) else HELD_OUT
+        known[queries] = _best_answers(y[queries].tolist(), ids, advice)
     end = document.max(initial=-1) + 1
     banks, dtype = {}, compute_dtype(to_numpy(values[:0, ...]))
     for name in sorted({as_query(tag) for tag in tags.counts()}):
@@ -212,14 +213,14 @@ def _numbers(answers, number):
     return numbers
 
 
-def _best_answers(relevance, ids):
+def _best_answers(relevance, ids, advice):
     """The ids with the largest gain of each query, or None where that is unknown.
 
     What was shown without being relevant (gains of 0) does not say that nothing answers.
     """
     gains = check_relevance(relevance)
     named = (document for answer in gains if answer for document in answer)
-    check_known(named, ids, what="relevance", advice=NOT_THERE)
+    check_known(named, ids, what="relevance", advice=advice)
     best = np.full(len(gains), None)
     for i, (answer, given) in enumerate(zip(gains, relevance)):
         if is_unanswered(given):

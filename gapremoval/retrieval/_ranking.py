@@ -11,6 +11,9 @@ from .._warnings import did_you_mean, warn
 from ._false_alarms import N_NEXT, false_alarms, leads
 from ._snapshot import merge
 
+# Of a log sum in double precision.
+ROUNDING = 1e-11
+
 
 class Ranking(NamedTuple):
     """The best documents for each query.
@@ -86,7 +89,7 @@ def rank(documents, queries, k, *, without=None, with_odds=False):
         scores[rows, n_best:] = 0 if score_map is None else score_map.lowest
         positions[rows, n_best:] = rest[: n_found - n_best]
         if with_odds and score_map is not None and score_map.slope is not None:
-            found.probabilities[rows], found.evidence[rows], found.false_alarm[rows] = 0, -np.inf, 1
+            found.probabilities[rows], found.evidence[rows] = 0, -np.inf
             if n_best:
                 nearest = _nearest_with_odds(documents, some, k, name, own)
                 scores[best], positions[best], found.probabilities[best] = nearest[:3]
@@ -156,14 +159,16 @@ def _nearest_with_odds(documents, queries, k, query_modality, without):
     scores, positions = merge(tops, k_more)
     best = scores[:, :k]
     found = leads([top.scores for top in tops.values()], scores)
-    odds = probabilities(best, tops, slope), evidence(scores[:, 0], found, slope)
+    n_searched = len(documents) - len(documents.undirected)
+    odds = probabilities(scores, tops, slope, n_searched)
+    strength = evidence(scores[:, 0], found, slope)
     alarms = np.full(len(scores), np.nan)
     if query_modality in documents.calibration.query_modalities_:
         alarms = false_alarms(documents, query_modality, found)
-    return best, positions[:, :k], *odds, alarms
+    return best, positions[:, :k], odds[:, :k], strength, alarms
 
 
-def probabilities(scores, tops, slope):
+def probabilities(scores, tops, slope, n_searched):
     """The probability that a document answers, given that one of those searched answers.
 
     Parameters
@@ -173,13 +178,24 @@ def probabilities(scores, tops, slope):
         With log sums, which together cover all documents that were searched.
     slope : float
         Log odds per unit of score.
+    n_searched : int
+        The number of documents searched.
 
     Returns
     -------
     ndarray of float64 of shape (n_queries, n_found)
+        They add up to 1 if all documents were found.
     """
-    total = np.logaddexp.reduce([top.log_sums for top in tops.values()])
-    return np.minimum(np.exp(slope * scores - total[:, None]), 1)
+    log_odds, n_first = slope * scores, N_NEXT + 1
+    # The log sums may be those of single precision. The first scores are there for every k.
+    rough = np.logaddexp.reduce([top.log_sums for top in tops.values()])
+    total = np.maximum(rough, np.logaddexp.reduce(log_odds[:, :n_first], axis=1))
+    if scores.shape[1] == n_searched:
+        exact = np.logaddexp.reduce(log_odds, axis=1)
+        # In double precision a probability does not depend on k.
+        is_off = (np.abs(exact - total) > ROUNDING) | (n_searched <= n_first)
+        total = np.where(is_off, exact, total)
+    return np.minimum(np.exp(log_odds - total[:, None]), 1)
 
 
 def evidence(first, found, slope):

@@ -48,8 +48,9 @@ class SearchResult:
         and of queries that were taught with the relevance ``[]``. It is not below 0.01 where
         there are none of these, nor below 0.16 / (n + 16) where there are n of them, each of
         which would change it by more. None and NaN as for `probabilities`; NaN too where fewer
-        than eight documents are searched (seven, if it learned from queries), and with
-        ``among``.
+        than eight documents are searched (seven, if it learned from queries), with ``among``,
+        and for queries of several parts (``query:image+text``, and documents of both that ask by
+        ``like``) unless such queries were learned from.
 
     Examples
     --------

@@ -19,7 +19,7 @@ from .._repetitions import group_rows
 from .._validation import Rows, check_rows, compute_dtype
 from .._warnings import warn
 from ..score_calibration import ScoreCalibrator
-from ._among import positions_like, rows_among
+from ._among import ids_to_remove, positions_like, rows_among
 from ._cut_offs import check_cut_offs, count_kept
 from ._fusion import check_fusion_weight, fuse_documents, warn_of_zero_length
 from ._index import Index
@@ -58,9 +58,9 @@ class MixedModalityRetriever(GapEstimator):
     Attributes
     ----------
     ids_ : ndarray of shape (n_documents,)
-        The documents' ids in the order of their first rows: int64 or object.
+        The documents' ids in the order of their first rows: int64 or object. Read-only.
     document_modality_ : ndarray of str of shape (n_documents,)
-        The documents' modalities, sorted and joined by ``+``.
+        The documents' modalities, sorted and joined by ``+``. Read-only.
     n_documents_ : int
         Number of documents.
     score_calibration_ : ScoreCalibrator or None
@@ -247,8 +247,8 @@ class MixedModalityRetriever(GapEstimator):
 
         Parameters
         ----------
-        ids : id or sequence of ids
-            The ids of the documents.
+        ids : id, collection of ids, mask, or pandas Series of bool indexed by id
+            The documents, as ``among`` of `search` names them.
 
         Returns
         -------
@@ -257,14 +257,14 @@ class MixedModalityRetriever(GapEstimator):
         Raises
         ------
         ValueError
-            If an id is not in the corpus; nothing is removed then.
+            If an id is not in the corpus, or a mask does not have one entry a document; nothing
+            is removed then.
         TypeError
-            If an entry cannot be an id, such as a list in a list.
+            If an entry cannot be an id, such as a list in a list, or `ids` is a dict or a bool.
         """
         check_is_fitted(self)
-        is_one = isinstance(ids, str | bytes) or not np.iterable(ids)
         with self._writing:
-            self._index.remove([ids] if is_one else ids)
+            self._index.remove(ids_to_remove(self._index.now, ids))
         return self
 
     @property
@@ -420,18 +420,21 @@ class MixedModalityRetriever(GapEstimator):
         TypeError
             If both `X` and `like` are given, or neither.
         """
+        cut_offs = {"max_false_alarm": max_false_alarm, "min_probability": min_probability}
+        if has_cut_offs := (max_false_alarm is not None or min_probability is not None):
+            check_is_fitted(self)
+            check_cut_offs(self.score_calibration_, **cut_offs)
         documents, found, tags = self._rank(
             X, n_neighbors, modality, document_modality, among, like, with_odds=True
         )
-        cut_offs = {"max_false_alarm": max_false_alarm, "min_probability": min_probability}
-        check_cut_offs(documents.calibration, **cut_offs)
         ids, modalities = documents.column_of("id", found.positions)
         has_odds = hasattr(documents.calibration, "slope_")
         odds = found[2:] if has_odds else ()
         result = SearchResult(ids, found.scores, modalities, *odds)
-        if like is None and max_false_alarm is None and min_probability is None:
+        if like is None and not has_cut_offs:
             return result
-        return result._first(count_kept(found, tags.as_queries().to_array(), **cut_offs))
+        names = tags.as_queries().to_array()
+        return result._first(count_kept(found, names, documents.calibration, **cut_offs))
 
     def transform(self, X, *, modality=None, document_modality=None, among=None):
         """The best similarities as a sparse matrix; every row is a query.
@@ -623,8 +626,12 @@ class MixedModalityRetriever(GapEstimator):
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
         if document_modality is not None:
-            is_one = isinstance(document_modality, str)
+            is_one = isinstance(document_modality, str) or not np.iterable(document_modality)
             document_modality = [document_modality] if is_one else list(document_modality)
+            document_modality = [
+                "+".join(sorted(x.split("+"))) if isinstance(x, str) else x
+                for x in document_modality
+            ]
             if not document_modality:
                 raise ValueError("document_modality is empty: give a modality, or None for all.")
         documents, without = self._index.now, None

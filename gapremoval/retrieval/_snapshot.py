@@ -153,6 +153,8 @@ class Snapshot:
             if found is None and len(parts) > 1:
                 maps = [self.score_map(as_query(part)) for part in parts]
                 found = mean_score_map([each for each in maps if each is not None])
+            if found is None:  # of which there are as many as names that are mistyped
+                return None
             self.cache[query_modality] = found
         return self.cache[query_modality]
 
@@ -176,22 +178,22 @@ class Snapshot:
             segments[name, True] = Segment(segment.columns | columns)
         return replace(self, segments=segments, calibration=calibration, null_samples={})
 
-    # All documents, in the order in which they were added.
+    # All documents, in the order in which they were added. Read-only, since they are kept.
 
     @cached_property
     def positions(self):
         """The documents' positions, ascending."""
-        return np.sort(self._of_all("position"))
+        return _read_only(np.sort(self._of_all("position")))
 
     @cached_property
     def ids(self):
         """The documents' ids: int64 or object."""
-        return self._of_all("id")[np.argsort(self._of_all("position"))]
+        return _read_only(self._of_all("id")[np.argsort(self._of_all("position"))])
 
     @cached_property
     def modality(self):
         """The documents' modalities: ndarray of str."""
-        return self.column_of("id", self.positions)[1]
+        return _read_only(self.column_of("id", self.positions)[1])
 
     def _of_all(self, name):
         columns = [s.of_live(s.columns[name]) for s in self.segments.values()]
@@ -388,6 +390,11 @@ class Snapshot:
     def __getstate__(self):
         state = {column.name: getattr(self, column.name) for column in fields(self)}
         return {**state, "like": to_numpy(self.like), "null_samples": {}}
+
+
+def _read_only(array):
+    array.flags.writeable = False
+    return array
 
 
 def _rows_at(have, positions):

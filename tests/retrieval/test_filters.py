@@ -151,6 +151,7 @@ def test_an_empty_selection_finds_nothing():
         found = retriever.search(queries, among=among)
         assert found.ids.shape == found.probabilities.shape == (len(queries), 0)
         assert found.n_found.tolist() == [0] * len(queries)
+        assert np.isnan(found.false_alarm).all()
         assert found.to_records() == []
     assert retriever.search(queries, among=["d0"], document_modality="image").ids.size == 0
     assert retriever.transform(queries, among=[]).nnz == 0
@@ -169,6 +170,9 @@ META = pd.DataFrame({"brand": ["x", "y"]}, index=["d0", "d1"])
         (np.ones(26, bool), ValueError, "mask of 26 entries for 27 documents"),
         ([True], ValueError, "mask of 1 entries for 27 documents"),
         ([True, "d0"], ValueError, "mixes bools with other values"),
+        (pd.Series([True, "d0"]), ValueError, "mixes bools with other values"),
+        (True, TypeError, "True is no id"),
+        (np.array(False), TypeError, "False is no id"),
         (pd.Series([True] * 27), ValueError, "of type int"),  # the index holds no ids
         (pd.Series([True], index=["nope"]), ValueError, "unknown document: 'nope'"),
         (META, TypeError, "got a DataFrame"),
@@ -191,6 +195,46 @@ def test_a_column_of_a_table_indexed_by_id_selects_its_brand():
     few = pd.Series([False, True, True], index=[3, 7, 12])
     assert {*numbers.predict(np.eye(8), among=few).ravel().tolist()} == {7, 12}
     assert numbers.predict(np.eye(8), among=np.float64(7)).tolist() == [[7]] * 8
+
+
+def test_a_single_id_may_be_an_array_without_dimensions():
+    retriever, queries = fitted_once()
+    assert {*retriever.predict(queries, among=np.array("d3")).ravel()} == {"d3"}
+
+
+def test_what_is_missing_in_a_column_of_bools_does_not_select():
+    pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    retriever = MixedModalityRetriever().fit(np.eye(3), modality="text")
+    values = [None, True, False]
+    columns = [pl.Series(values), pa.array(values), pa.chunked_array([values])]
+    columns += [pd.Series(values, dtype=dtype) for dtype in (object, "boolean", "bool[pyarrow]")]
+    for column in columns:
+        assert retriever.predict(np.eye(3), among=column).tolist() == [[1]] * 3
+
+
+@pytest.mark.parametrize("form", range(12))
+def test_documents_are_removed_by_all_that_selects_them(form):
+    rows, ids = np.random.default_rng(0).normal(size=(27, 4)), [*range(27)]
+    retriever = MixedModalityRetriever().fit(rows, ids, modality="text")
+    retriever.remove([*forms(retriever, {0, 1, 3, 20})][form])
+    assert retriever.ids_.tolist() == [x for x in ids if x not in (0, 1, 3, 20)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        (True, TypeError, "remove takes an id.*True is no id"),
+        ({1: 2}, TypeError, "remove takes.*got a dict"),
+        (np.array([[1]]), TypeError, "remove takes.*got a ndarray"),
+        ([True], ValueError, "remove got a mask of 1 entries for 5 documents"),
+        ([True, 3], ValueError, "mixes bools with other values"),
+    ],
+)
+def test_what_names_no_documents_removes_none(ids, error, message):
+    retriever = MixedModalityRetriever().fit(np.eye(5), modality="text")
+    with pytest.raises(error, match=message):
+        retriever.remove(ids)
+    assert retriever.ids_.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_ids_may_be_times():
@@ -341,6 +385,40 @@ def test_documents_of_low_probability_are_left_out(seed, least):
     assert np.isnan(found.probabilities[empty]).all()
     assert (found.modalities[empty] == "").all()
     np.testing.assert_array_equal(found.evidence, whole.evidence)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_probabilities_add_up_to_one_and_that_of_the_only_document_is_one(dtype):
+    documents, queries, ids, relevance = small_corpus(0, dtype)
+    retriever = MixedModalityRetriever(27, score_calibration=PosteriorOdds())
+    retriever.fit(EmbeddingArray.concatenate([documents, queries]), ids + relevance)
+    for n in range(1, 28):
+        found = retriever.search(queries, among=retriever.ids_[:n])
+        np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-10)
+    for id in retriever.ids_.tolist():
+        found = retriever.search(queries, among=id, min_probability=1)
+        assert found.ids.tolist() == [[id]] * len(queries)
+        assert (found.probabilities == 1).all()
+
+
+def test_what_is_no_cut_off_is_said_before_the_search():
+    retriever, queries = fitted_once()
+    mixed = EmbeddingArray(queries.values, "query:txt")  # about which a search warns
+    with pytest.raises(ValueError, match="max_false_alarm must be a number"):
+        retriever.search(mixed, max_false_alarm=2)
+
+
+def test_a_warning_says_why_no_false_alarm_is_known():
+    X, y = make_mixed_modality(60, random_state=0)
+    pipe = make_search_pipeline().fit(X, y)
+    both = pipe[-1].ids_[pipe[-1].document_modality_ == "image+text"][:3].tolist()
+    with pytest.warns(UserWarning, match=r"'query:image\+text'.*parts.*teach") as caught:
+        found = search(pipe, like=both, max_false_alarm=0.5)
+    assert len(caught) == 1
+    assert np.isnan(found.false_alarm).all()
+    with pytest.warns(UserWarning, match="'query:text'.*seven documents.*without among=") as caught:
+        search(pipe, X[-2:], among=both, max_false_alarm=0.5)
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize("name", ["min_probability", "max_false_alarm"])

@@ -140,6 +140,17 @@ def test_one_id_is_removed_as_it_is():
     assert MixedModalityRetriever().fit(X).remove(1).ids_.tolist() == [0, 2]
 
 
+def test_the_order_of_the_corpus_cannot_be_changed():
+    retriever = MixedModalityRetriever().fit(np.eye(5), modality="text")
+    for array in (retriever.ids_, retriever.document_modality_):
+        with pytest.raises(ValueError, match="read-only"):
+            np.random.default_rng(0).shuffle(array)
+    retriever.remove(0).partial_fit(np.eye(1, 5), [7], modality="text")
+    for kept in (retriever, pickle.loads(pickle.dumps(retriever))):
+        assert pd.Series(kept.ids_).sort_values().tolist() == [1, 2, 3, 4, 7]
+        assert kept.predict(np.eye(5)[1:], among=kept.ids_)[:, 0].tolist() == [1, 2, 3, 4]
+
+
 def test_pickle_keeps_the_corpus():
     X, ids, queries = corpus(dtype="f4")
     retriever = MixedModalityRetriever().fit(X, ids)
@@ -180,6 +191,13 @@ def test_only_one_modality_is_searched_where_asked():
         retriever.search(queries, document_modality="audio")
 
 
+def test_the_parts_of_a_document_are_named_in_any_order():
+    rows = EmbeddingArray(np.eye(3), ["text", "image", "text"])
+    retriever = MixedModalityRetriever().fit(rows, ["a", "a", "b"])
+    for names in ("text+image", "image+text", ["text+image"]):
+        assert retriever.predict(rows[:1], document_modality=names).tolist() == [["a"]]
+
+
 @pytest.mark.parametrize("calibration", [None, PosteriorOdds(), QBNorm(), ReciprocalRankFusion()])
 def test_several_modalities_are_searched_as_the_corpus_of_their_documents(calibration):
     X, y = make_mixed_modality(200, random_state=0)
@@ -217,6 +235,7 @@ def test_modalities_of_documents_may_come_in_any_collection():
         (["text", "texts"], "modality 'texts'; there are 'image', 'text'. Did you mean 'text'?"),
         ([], "document_modality is empty"),
         ([None], "modality None"),
+        (5, "modality 5; there are 'image', 'text'."),
     ],
 )
 def test_an_unknown_modality_is_refused_and_the_nearest_is_offered(wrong, message):

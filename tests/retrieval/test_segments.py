@@ -137,7 +137,7 @@ def test_strings_and_others_do_not_mix(new):
 @pytest.mark.parametrize("ids", [[["x"]], [{"x": 1}], [bytearray(b"x")], [("x", ["y"])]])
 def test_what_is_no_id_cannot_be_removed(ids):
     retriever = MixedModalityRetriever().fit(EmbeddingArray(np.eye(2), "text"), ["x", "y"])
-    with pytest.raises(TypeError, match="remove takes an id or a flat sequence of ids"):
+    with pytest.raises(TypeError, match="remove takes an id or a flat collection of ids"):
         retriever.remove(ids)
     assert retriever.ids_.tolist() == ["x", "y"]
 
