@@ -397,7 +397,7 @@ def test_fewer_documents_than_asked_for_give_fewer_columns(pipe, queries):
     assert len(set(found.ids[0])) == n_images
 
 
-@pytest.mark.parametrize("name", ["audio", "Image", "query:text", "text+image"])
+@pytest.mark.parametrize("name", ["audio", "Image", "query:text", "text+audio"])
 def test_an_unknown_document_modality_is_an_error_that_lists_the_known(pipe, queries, name):
     with pytest.raises(ValueError, match=r"No document has the modality.*'image\+text'"):
         search(pipe, queries, document_modality=name)
