@@ -93,22 +93,24 @@ class Null(NamedTuple):
     tails: np.ndarray
 
 
-class Fit(NamedTuple):
-    """One explanation of the best scores.
+class Fits(NamedTuple):
+    """Explanations of the best scores, one for each entry of the first axis.
 
     Attributes
     ----------
-    shares : ndarray of shape (n_modalities,)
+    shares : ndarray of shape (n_fits, n_modalities)
         The share of queries that each modality answers.
-    tails : ndarray of shape (n_modalities,)
+    tails : ndarray of shape (n_fits, n_modalities)
         The scale of the tail of wrong scores in each modality.
-    match : RightScore
-    log_likelihood : ndarray of shape (n_queries,)
+    mean, deviation : ndarray of shape (n_fits,)
+        Of the right scores.
+    log_likelihood : ndarray of shape (n_fits, n_queries)
     """
 
     shares: np.ndarray
     tails: np.ndarray
-    match: RightScore
+    mean: np.ndarray
+    deviation: np.ndarray
     log_likelihood: np.ndarray
 
 
@@ -185,31 +187,23 @@ def learn_shares(best, prior, match, prior_count, *, own, moves, shares=None):
         answering += range(n_modalities)
         if len(wrong) > 2 and own.any():
             nulls += [sample_null(best.first, wrong + move, own, prior_count) for move in moves]
-    fits, log_prior = [], []
-    for null in nulls:
-        for alone in answering:
-            fit = fit_shares(best, prior, match, prior_count, null=null, alone=alone, shares=shares)
-            known = match.n_known
-            if alone is not None and not own[alone]:
-                known -= (1 - ACROSS_THE_GAP) * prior_count
-            mean, deviation, _ = vars(fit.match).values()
-            square = match.deviation**2 + (mean - match.mean) ** 2
-            divergence = np.log(deviation / match.deviation) + square / (2 * deviation**2) - 0.5
-            n_fitted = n_modalities if null is None else (~own).sum()
-            doubt = DOUBT * prior_count / answered
-            if alone is None:
-                doubt = (n_modalities - 1) / 2 * np.log(answered)
-            log_prior.append(-known * divergence - n_fitted * np.log1p(n / prior_count) - doubt)
-            fits.append(fit)
-    belief = beliefs(np.stack([fit.log_likelihood for fit in fits]), log_prior, best.weights)
-    tails = [(fit.shares * fit.tails).sum() for fit in fits]
-    means, deviations = np.array([[fit.match.mean, fit.match.deviation] for fit in fits]).T
-    slopes = 1 / deviations + 1 / np.array(tails)
+    cases = [(null, alone) for null in nulls for alone in answering]
+    fits = fit_shares(best, prior, match, prior_count, cases=cases, shares=shares)
+    square = match.deviation**2 + (fits.mean - match.mean) ** 2
+    divergence = np.log(fits.deviation / match.deviation) + square / (2 * fits.deviation**2) - 0.5
+    across = np.array([alone is not None and not own[alone] for _, alone in cases])
+    known = match.n_known - across * (1 - ACROSS_THE_GAP) * prior_count
+    n_fitted = np.array([n_modalities if null is None else (~own).sum() for null, _ in cases])
+    doubts = (n_modalities - 1) / 2 * np.log(answered), DOUBT * prior_count / answered
+    doubt = np.array([doubts[alone is not None] for _, alone in cases])
+    log_prior = -known * divergence - n_fitted * np.log1p(n / prior_count) - doubt
+    belief = beliefs(fits.log_likelihood, log_prior, best.weights)
+    tails = (fits.shares * fits.tails).sum(axis=1)
     return Learned(
-        belief @ np.array([fit.shares for fit in fits]),
-        float(belief @ slopes),
+        belief @ fits.shares,
+        float(belief @ (1 / fits.deviation + 1 / tails)),
         float(belief @ tails),
-        RightScore(float(belief @ means), float(belief @ deviations), match.n_known),
+        RightScore(float(belief @ fits.mean), float(belief @ fits.deviation), match.n_known),
     )
 
 
@@ -275,66 +269,64 @@ def sample_null(first, wrong, own, prior_count):
     return Null(own, np.log(np.maximum(density, SMALLEST)), np.maximum(below, SMALLEST), tails)
 
 
-def fit_shares(best, prior, match, prior_count, *, null=None, alone=None, shares=None):
+def fit_shares(best, prior, match, prior_count, *, cases=((None, None),), shares=None):
     """Fit the shares of the modalities, the tails of wrong scores and the right score by EM.
 
     Parameters
     ----------
     best, prior, match, prior_count, shares
         As for `learn_shares`; every score is finite.
-    null : Null, default=None
-        The distribution of best wrong scores where it is known; by default nowhere.
-    alone : int, default=None
-        The one modality that answers. The others have their prior share, with the weight of
-        one query for each modality.
+    cases : sequence of tuple of (Null or None, int or None)
+        For each fit the distribution of best wrong scores where it is known, None for nowhere,
+        and the one modality that answers, None for all. The others then have their prior share,
+        with the weight of one query for each modality.
 
     Returns
     -------
-    Fit
+    Fits
     """
-    first, second, weights = best.first, best.second, best.weights[:, None]
-    n, n_modalities = weights.sum(), first.shape[1]
-    answered = weights[best.right != -2].sum()
-    pi, fixed = prior, shares
-    if alone is not None:
-        fixed = n_modalities * prior / (answered + n_modalities)
-        fixed[alone] += 1 - fixed.sum()
-    if fixed is not None:
-        pi = fixed
-    is_known, tails = np.zeros(n_modalities, bool), np.full(n_modalities, TAIL)
-    if null is not None:
-        is_known, tails = null.is_known, np.where(null.is_known, null.tails, TAIL)
+    # Arrays have the shape (n_fits, n_queries, n_modalities), or 1 in place of a size.
+    first, second, weights = best.first[None], best.second[None], best.weights[None, :, None]
+    n, n_modalities = weights.sum(), first.shape[2]
+    answered = weights[0, best.right != -2].sum()
+    pi = np.repeat(prior[None, None], len(cases), axis=0)
+    is_fixed = np.array([alone is not None for _, alone in cases])[:, None, None]
+    for of_fit, (_, alone) in zip(pi[:, 0], cases):
+        if alone is not None:
+            of_fit *= n_modalities / (answered + n_modalities)
+            of_fit[alone] += 1 - of_fit.sum()
+    if shares is not None:
+        pi, is_fixed = pi * 0 + shares, is_fixed | True
+    is_known, tails, log_density, log_distribution = _stacked([null for null, _ in cases], first)
+    known_odds = np.exp(np.minimum(log_distribution - log_density, 50))
     mu, tau = match.mean, match.deviation
-    level = (weights * second).sum(axis=0) / n
+    level = (weights * second).sum(axis=1, keepdims=True) / n
     wrong = best.sure_wrong
     n_wrong, wrong_mean, wrong_variance = min(len(wrong), prior_count), 0.0, 0.0
     if len(wrong):
         wrong_mean, wrong_variance = wrong.mean(axis=0), wrong.var(axis=0)
     known = answered + match.n_known
     judged, query = best.right != -1, np.flatnonzero(best.right >= 0)
-    right, is_first = (query, best.right[query]), best.right_is_first[query]
+    right, is_first = (slice(None), query, best.right[query]), best.right_is_first[query]
     for iteration in range(N_ITERATIONS + 1):
         # E step. If a modality answers, its best score is that of the right document (on top)
         # or of a wrong one above it (hidden). The odds are those of the best wrong score below
         # this one to the best wrong score at it.
         y = np.exp(np.clip((level - first) / tails, -50, 50))
-        log_wrong, odds = np.log(y) - y - np.log(tails), tails / y
-        if null is not None:
-            log_wrong = np.where(is_known, null.log_density, log_wrong)
-            known_odds = np.exp(np.minimum(np.log(null.distribution) - null.log_density, 50))
-            odds = np.where(is_known, known_odds, odds)
+        odds = np.where(is_known, known_odds, tails / y)
         d = (first - mu) / tau
         density, below = np.exp(-d * d / 2) / np.sqrt(2 * np.pi), np.maximum(ndtr(d), SMALLEST)
         on_top, hidden = pi * density / tau * odds, pi * below
         # Judged queries are known to be one of the two cases, or neither.
-        cases = [np.maximum(x[right], SMALLEST) for x in (on_top, hidden)]
-        on_top[judged], hidden[judged] = 0, 0
-        on_top[right], hidden[right] = cases[0] * is_first, cases[1] * ~is_first
-        total = (on_top + hidden).sum(axis=1, keepdims=True)
-        total[best.right == -2] = 1
+        of_right = [np.maximum(x[right], SMALLEST) for x in (on_top, hidden)]
+        on_top[:, judged], hidden[:, judged] = 0, 0
+        on_top[right], hidden[right] = of_right[0] * is_first, of_right[1] * ~is_first
+        total = (on_top + hidden).sum(axis=2, keepdims=True)
+        total[:, best.right == -2] = 1
         if iteration == N_ITERATIONS:
-            log_likelihood = log_wrong.sum(axis=1) + np.log(total[:, 0])
-            return Fit(pi, tails, RightScore(mu, tau, known), log_likelihood)
+            log_wrong = np.where(is_known, log_density, np.log(y) - y - np.log(tails))
+            log_likelihood = log_wrong.sum(axis=2) + np.log(total[:, :, 0])
+            return Fits(pi[:, 0], tails[:, 0], mu[:, 0, 0], tau[:, 0, 0], log_likelihood)
         on_top, hidden = on_top / total, hidden / total
         # Mean and variance of a right score below the best one (a truncated normal).
         hazard = np.where(d > -8, density / below, -d)
@@ -342,19 +334,32 @@ def fit_shares(best, prior, match, prior_count, *, null=None, alone=None, shares
         hidden_variance = tau**2 * np.clip(1 - d * hazard - hazard**2, 1e-3, 1)
         # M step. The best wrong score is the first, or the second below a right one on top.
         on_top, hidden, is_wrong = weights * on_top, weights * hidden, weights * (1 - on_top)
-        if fixed is None:
-            pi = ((on_top + hidden).sum(axis=0) + n_modalities * prior) / (answered + n_modalities)
-        sums = (is_wrong * first + on_top * second).sum(axis=0)
+        fitted = (on_top + hidden).sum(axis=1, keepdims=True) + n_modalities * prior
+        pi = np.where(is_fixed, pi, fitted / (answered + n_modalities))
+        sums = (is_wrong * first + on_top * second).sum(axis=1, keepdims=True)
         mean = (sums + n_wrong * wrong_mean) / (n + n_wrong)
         squares = is_wrong * (first - mean) ** 2 + on_top * (second - mean) ** 2
-        variance = squares.sum(axis=0) + n_wrong * (wrong_variance + (wrong_mean - mean) ** 2)
+        variance = squares.sum(axis=1, keepdims=True)
+        variance += n_wrong * (wrong_variance + (wrong_mean - mean) ** 2)
         if not n_wrong:
             prior_variance = (TAIL * np.pi) ** 2 / 6
             variance = (variance + prior_count * prior_variance) * n / (n + prior_count)
         fitted = np.maximum(np.sqrt(6 * variance / (n + n_wrong)) / np.pi, SHORTEST_TAIL)
         tails = np.where(is_known, tails, fitted)
         level = mean - np.euler_gamma * tails
-        mu = ((on_top * first + hidden * hidden_mean).sum() + match.n_known * match.mean) / known
-        squares = on_top * (first - mu) ** 2
-        squares += hidden * (hidden_variance + (hidden_mean - mu) ** 2)
-        tau = np.sqrt((squares.sum() + match.n_known * match.deviation**2) / known)
+        sums = (on_top * first + hidden * hidden_mean).sum(axis=(1, 2), keepdims=True)
+        mu = (sums + match.n_known * match.mean) / known
+        squares = on_top * (first - mu) ** 2 + hidden * (hidden_variance + (hidden_mean - mu) ** 2)
+        squares = squares.sum(axis=(1, 2), keepdims=True) + match.n_known * match.deviation**2
+        tau = np.sqrt(squares / known)
+
+
+def _stacked(nulls, first):
+    """The entries of some Null or None, stacked; the logarithm of the distribution function."""
+    nowhere, zeros = np.zeros((1, first.shape[2]), bool), np.zeros(first.shape[1:])
+    none = Null(nowhere, zeros, np.ones_like(zeros), np.full(first.shape[2], TAIL))
+    is_known, log_density, distribution, tails = (
+        np.stack([np.atleast_2d(entry) for entry in entries])
+        for entries in zip(*(none if null is None else null for null in nulls))
+    )
+    return is_known, np.where(is_known, tails, TAIL), log_density, np.log(distribution)

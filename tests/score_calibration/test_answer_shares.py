@@ -13,6 +13,7 @@ from gapremoval.score_calibration._answer_shares import (
     MATCH_DEVIATION,
     MATCH_MEAN,
     BestScores,
+    RightScore,
     beliefs,
     fit_shares,
     learn_shares,
@@ -45,7 +46,8 @@ def shares_of(best, prior_count=16.0, shares=None):
     prior = prior_shares(np.ones(best.first.shape[1]))
     wrong = best.sure_wrong[np.isfinite(best.sure_wrong).all(axis=1)]
     best = replace(best, sure_wrong=wrong)
-    return fit_shares(best, prior, NO_PAIRS, prior_count, shares=shares)[:3]
+    fits = fit_shares(best, prior, NO_PAIRS, prior_count, shares=shares)
+    return fits.shares[0], fits.tails[0], RightScore(fits.mean[0], fits.deviation[0], 0)
 
 
 def learned(best, prior_count=16.0, own=0, moves=(0.0,), shares=None):
