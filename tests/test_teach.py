@@ -257,7 +257,9 @@ def test_what_cannot_learn_says_so():
 
 
 def test_unknown_answers_are_named_with_what_to_do_about_them(pipe):
-    with pytest.raises(ValueError, match="'nope'. Add these documents first, or give None[^.]*.$"):
+    with pytest.raises(
+        ValueError, match="'nope'. A score.*: add these documents first, or give None[^.]*.$"
+    ):
         teach(pipe, QUERIES[:1], ["nope"])
     with pytest.raises(ValueError, match=r"got 5\. For one row write \[5\]\."):
         teach(pipe, QUERIES[:1], 5)

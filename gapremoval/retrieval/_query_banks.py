@@ -20,7 +20,10 @@ MOST_ROWS = 1024
 # Weight of the fallback queries in the center of the queries.
 PSEUDO_QUERIES = 16.0
 
-NOT_THERE = "Add these documents first, or give None as the relevance of such a query."
+NOT_THERE = (
+    "A score calibration learns from the right documents' scores: add these documents first, or "
+    "give None as the relevance of such a query."
+)
 HELD_OUT = (
     f"{NOT_THERE} Cross-validation must keep every document: use cv=QueryKFold(), and no search "
     "that draws rows, such as HalvingGridSearchCV over n_samples."

@@ -416,7 +416,7 @@ def test_a_warning_says_why_no_false_alarm_is_known():
         found = search(pipe, like=both, max_false_alarm=0.5)
     assert len(caught) == 1
     assert np.isnan(found.false_alarm).all()
-    with pytest.warns(UserWarning, match="'query:text'.*seven documents.*without among=") as caught:
+    with pytest.warns(UserWarning, match="'query:text'.*eight documents.*without among=") as caught:
         search(pipe, X[-2:], among=both, max_false_alarm=0.5)
     assert len(caught) == 1
 
