@@ -18,10 +18,12 @@ from gapremoval import (
 from gapremoval.metrics import ndcg_at_k
 from gapremoval.score_calibration import (
     CSLS,
+    DistributionBasedScoreFusion,
     NearestNeighborNormalization,
     PseudoPositiveZ,
     QBNorm,
     ReciprocalRankFusion,
+    RelativeScoreFusion,
     ScoreScale,
     ScoreZ,
 )
@@ -34,6 +36,8 @@ CALIBRATORS = [
     CSLS(),
     QBNorm(),
     ReciprocalRankFusion(),
+    DistributionBasedScoreFusion(),
+    RelativeScoreFusion(),
 ]
 
 # GR is the gap removed, without a score calibration. The last is the recommended pipeline.

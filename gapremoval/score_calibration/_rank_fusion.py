@@ -5,11 +5,10 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from ._base import ScoreCalibrator
-from ._score_map import CorpusScoreMap
+from ._list_fusion import ListFusion
 
 
-class ReciprocalRankFusion(ScoreCalibrator):
+class ReciprocalRankFusion(ListFusion):
     """Rank the documents of each modality apart, and fuse the lists by rank.
 
     A calibrated score is ``1 / (constant + rank)``, with the document's rank among the
@@ -32,6 +31,8 @@ class ReciprocalRankFusion(ScoreCalibrator):
     See Also
     --------
     gapremoval.PosteriorOdds : Compares the scores of the modalities instead of the ranks.
+    DistributionBasedScoreFusion : Fuses the lists by score.
+    RelativeScoreFusion : Fuses the lists by score.
 
     Notes
     -----
@@ -64,51 +65,6 @@ class ReciprocalRankFusion(ScoreCalibrator):
     def __init__(self, *, constant=60):
         self.constant = constant
 
-    def score_map(self, query_modality, documents):
-        """Plain cosines with 0 as the lowest score, for every query modality.
-
-        Parameters
-        ----------
-        query_modality : str
-            The modality of the queries.
-        documents : Snapshot
-            The documents to search.
-
-        Returns
-        -------
-        CorpusScoreMap
-            Without scales and offsets.
-        """
-        return CorpusScoreMap({}, 0.0)
-
-    def nearest(self, documents, queries, k, query_modality, *, without=None):
-        """The best documents by reciprocal rank.
-
-        Parameters
-        ----------
-        documents : Snapshot
-            The documents to search, the corpus or a part of it.
-        queries : array of shape (n_queries, n_features)
-            The queries, of any length but zero.
-        k : int
-            Number of documents.
-        query_modality : str
-            The modality of the queries.
-        without : ndarray of int of shape (n_queries,), default=None
-            The position of a document that each query does not find, or -1.
-
-        Returns
-        -------
-        scores : ndarray of float64 of shape (n_queries, n_found)
-            Best first.
-        positions : ndarray of int of shape (n_queries, n_found)
-            The positions of the documents found.
-        """
-        tops = documents.nearest_by_modality(queries, k, without=without).values()
-        cosines = np.concatenate([top.scores for top in tops], axis=1)
-        positions = np.concatenate([top.positions for top in tops], axis=1)
-        rank = np.concatenate([1 + np.arange(top.scores.shape[1]) for top in tops])
-        rank = np.where(cosines > -np.inf, rank, np.inf)  # a document that is left out
-        order = np.lexsort((positions, -cosines, rank), axis=1)[:, :k]
-        scores = 1 / (self.constant + np.take_along_axis(rank, order, axis=1))
-        return scores, np.take_along_axis(positions, order, axis=1)
+    def _list_scores(self, cosines):
+        rank = 1 + np.arange(cosines.shape[1])
+        return np.where(cosines > -np.inf, 1 / (self.constant + rank), 0)
