@@ -1,4 +1,7 @@
-"""Train the pocket model from nothing: python benchmarks/train_pocket.py [--steps N] [--out DIR]"""
+"""Train the pocket model from nothing.
+
+usage: python benchmarks/train_pocket.py [--steps N] [--scale fixed|free] [--out DIR]
+"""
 
 import argparse
 import gzip
@@ -20,7 +23,7 @@ SEED = 20210226  # not a seed that people choose, so that the scenes of 0 and 42
 STEPS, BATCH = 3600, 128
 LEARNING_RATE, WARM_UP, WEIGHT_DECAY, MAX_GRADIENT = 1e-3, 200, 0.05, 1.0
 # CLIP's own training ends at this scale. Held from the start it keeps much of the gap that two
-# towers begin with; a free scale begins at 14 and lets the gap close.
+# towers begin with; a free scale begins at 14 and lets half of it close (gap_origin.py).
 LOGIT_SCALE = 100.0
 THREADS = 1  # sums depend on it, and so do the weights
 
@@ -106,8 +109,19 @@ def pixels(images):
     return ((values - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
-def train(config, tokenizer, steps):
+def train(config, tokenizer, steps, scale="fixed", watch=None):
     """Contrast scenes that are drawn as it goes, each seen once.
+
+    Parameters
+    ----------
+    config : dict
+        The sizes of the network, as open_clip takes them.
+    tokenizer : callable
+    steps : int
+    scale : {"fixed", "free"}
+        Whether the logit scale stays at `LOGIT_SCALE`, or is learned from CLIP's start on.
+    watch : callable, default=None
+        Called with the number of steps so far and the network, first with 0.
 
     Returns
     -------
@@ -118,7 +132,8 @@ def train(config, tokenizer, steps):
     torch.manual_seed(SEED)
     rng = np.random.RandomState(SEED)
     network = open_clip.CLIP(**config)
-    network.logit_scale.requires_grad_(False).fill_(np.log(LOGIT_SCALE))
+    if scale == "fixed":
+        network.logit_scale.requires_grad_(False).fill_(np.log(LOGIT_SCALE))
     trained = [values for values in network.parameters() if values.requires_grad]
     groups = [
         {"params": [v for v in trained if v.ndim > 1], "weight_decay": WEIGHT_DECAY},
@@ -128,6 +143,8 @@ def train(config, tokenizer, steps):
     is_seen = torch.zeros(config["text_cfg"]["vocab_size"], dtype=torch.bool)
     own = torch.arange(BATCH)
     begun = time.perf_counter()
+    if watch:
+        watch(0, network)
     for step in range(steps):
         warm, cooled = (step + 1) / WARM_UP, (1 + np.cos(np.pi * step / steps)) / 2
         for group in optimizer.param_groups:
@@ -137,13 +154,16 @@ def train(config, tokenizer, steps):
         is_seen[tokens] = True
         images = normalize(network.encode_image(pixels(scenes.images)), dim=1)
         texts = normalize(network.encode_text(tokens), dim=1)
-        logits = LOGIT_SCALE * images @ texts.T
+        factor = LOGIT_SCALE if scale == "fixed" else network.logit_scale.exp()
+        logits = factor * images @ texts.T
         loss = (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, MAX_GRADIENT)
         optimizer.step()
-        if (step + 1) % 100 == 0:
+        if watch:
+            watch(step + 1, network)
+        elif (step + 1) % 100 == 0:
             right = (logits.argmax(dim=1) == own).float().mean()
             gap = (images.mean(dim=0) - texts.mean(dim=0)).norm()
             print(
@@ -157,6 +177,7 @@ def train(config, tokenizer, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--scale", choices=["fixed", "free"], default="fixed")
     parser.add_argument("--out", type=Path, default=POCKET)
     arguments = parser.parse_args()
     folder = arguments.out
@@ -170,6 +191,7 @@ def main():
         config,
         tokenizer,
         arguments.steps,
+        arguments.scale,
     )
     weights = {name: values.half() for name, values in network.state_dict().items()}
     weights["token_embedding.weight"][~is_seen] = 0  # nothing was learnt for these
