@@ -271,7 +271,7 @@ def mixbench_task(path, *, qrels=None):
             # mteb takes results of another revision for those of other data.
             dataset={
                 "path": name,
-                "revision": content_hash([_content(corpus.values()), relevance]),
+                "revision": revision,
             },
             type="Any2AnyRetrieval",
             category="it2it" if has_images else "t2it",
