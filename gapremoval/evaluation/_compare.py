@@ -196,7 +196,7 @@ def _score(estimators, corpus, metric, folder):
             with warnings.catch_warnings(record=True) as some:
                 warnings.simplefilter("always")
                 kept = evaluate(estimator, corpus, metric)
-            caught += [(x.category, str(x.message)) for x in some]
+            caught += [str(x.message) for x in some]
             if path is not None:
                 with replacing(path) as file:
                     np.save(file, kept)
