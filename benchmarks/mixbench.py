@@ -92,8 +92,10 @@ def measure_subset(encoder, data, sweep, options):
     )  # fmt: skip
     shipped = {"shipped": Corpus(documents, data.ids, queries, relevance)}
     item = {id_: i for i, id_ in enumerate(data.pairs.ids)}
-    answers = [{item[x]: gain for x, gain in gains.items()} for gains in relevance]
-    settings = {"questions": (queries, answers), **options}
+    # A pair that lacks a part is not among them, of which load_mixbench warned.
+    whole = [i for i, gains in enumerate(relevance) if gains.keys() <= item.keys()]
+    answers = [{item[x]: gain for x, gain in relevance[i].items()} for i in whole]
+    settings = {"questions": (queries[whole], answers), **options}
     return {
         "shares": sweep_image_share(PIPELINES, text, image, **sweep, **settings),
         "weights": sweep_fusion_weight(PIPELINES, text, image, **settings),

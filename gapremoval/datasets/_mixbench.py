@@ -112,7 +112,7 @@ def load_mixbench(path, *, qrels=None):
     >>> subset.queries, subset.relevance
     ([Query('snow')], [{'d1': 1}])
     """
-    path = Path(path).resolve()
+    path = Path(path).absolute()
     suffix = _suffix(path)
     queries = _read(path / f"queries{suffix}", "query_id")
     corpus = _read(path / f"mixed_corpus{suffix}", "corpus_id")

@@ -260,7 +260,7 @@ def mixbench_task(path, *, qrels=None):
     queries = [_query_record(*x) for x in zip(subset.query_ids, subset.queries)]
     relevance = {i: x for i, x in zip(subset.query_ids, subset.relevance) if x is not None}
     has_images = any(record["image"] is not None for record in queries)
-    name = Path(path).resolve().name.replace("_", "")
+    name = Path(path).absolute().name.replace("_", "")
     revision = content_hash([_content([*corpus.values(), *queries]), relevance])
 
     class MixBench(abstasks.AbsTaskRetrieval):
@@ -269,10 +269,7 @@ def mixbench_task(path, *, qrels=None):
             description="Search in a corpus of texts, images and documents that have both.",
             reference="https://arxiv.org/abs/2507.19054",
             # mteb takes results of another revision for those of other data.
-            dataset={
-                "path": name,
-                "revision": revision,
-            },
+            dataset={"path": name, "revision": revision},
             type="Any2AnyRetrieval",
             category="it2it" if has_images else "t2it",
             modalities=[*MODALITIES],

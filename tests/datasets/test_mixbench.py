@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("PIL")
 
+from mixbench_files import records_of, write_parquet
+
 from gapremoval.datasets import load_mixbench, make_mixbench
 
 
@@ -16,33 +18,9 @@ def folder(tmp_path):
     return make_mixbench(tmp_path / "subset", 9, random_state=0)
 
 
-def records_of(folder, name):
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
-
-
 def write_records(folder, name, records):
     lines = [x if isinstance(x, str) else json.dumps(x) for x in records]
     (folder / name).write_text("\n".join(lines))
-
-
-def write_parquet(folder, target):
-    """The same subset as released in 2026: images in the files, and no qrels."""
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    target.mkdir()
-    for name, id_field in (("queries", "query_id"), ("mixed_corpus", "corpus_id")):
-        rows = []
-        for record in records_of(folder, f"{name}.jsonl"):
-            image = record["image"]
-            content = image and {"bytes": (folder / "images" / image).read_bytes(), "path": image}
-            rows.append({"id": record[id_field], "text": record["text"], "image": content})
-        image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-        schema = pyarrow.schema(
-            [("id", pyarrow.string()), ("text", pyarrow.string()), ("image", image)]
-        )
-        table = pyarrow.Table.from_pylist(rows, schema)
-        parquet.write_table(table, target / f"{name}.parquet")
-    return target
 
 
 @given(st.integers(3, 12), st.data())

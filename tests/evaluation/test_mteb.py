@@ -9,6 +9,7 @@ pytest.importorskip("open_clip")
 
 import datasets
 import mteb
+from mixbench_files import write_parquet
 from mteb.models.models_protocols import SearchProtocol
 
 from gapremoval import CLIPEncoder, MixedModalityRetriever, make_search_pipeline, search
@@ -54,6 +55,14 @@ def test_the_score_of_mteb_is_ours(encoder, folders, queries, tmp_path):
         assert scores[f"ndcg_at_10_{name}"] == pytest.approx(expected, abs=1e-6)
     if queries == "text":
         assert 0 < ours.mean() < 1
+
+
+def test_the_release_of_2026_is_scored_alike(encoder, folders, tmp_path):
+    later = write_parquet(folders["text"], tmp_path / "Later")
+    model = MtebSearch(make_search_pipeline(encoder), "gapremoval/pocket")
+    tasks = [mixbench_task(folders["text"]), mixbench_task(later, qrels=folders["text"])]
+    scores = [run(model, task, tmp_path) for task in tasks]
+    assert scores[0]["main_score"] == scores[1]["main_score"]
 
 
 def test_documents_of_equal_scores_keep_our_order(encoder, folders):
