@@ -158,7 +158,8 @@ def print_mix(model, subset, measured):
             found = every(measured["ndcg@10"], name, modality)["mean"]
             row.append(found.iloc[0] if len(found) else "")
         of_draws = measured["drawn"].by_query.query("pipeline == @name").groupby("draw")["value"]
-        row.append(f"{of_draws.mean().mean():.3f} ± {of_draws.mean().std():.3f}")
+        spread = f" ± {of_draws.mean().std():.3f}" if of_draws.ngroups > 1 else ""
+        row.append(f"{of_draws.mean().mean():.3f}{spread}")
         rows.append(row)
     columns = ["", *chain(*((x, "paper") for x in METRICS.values()))]
     columns += [f"answered by {x}" for x in MODALITIES] + ["drawn mixes, NDCG@10"]
