@@ -344,6 +344,7 @@ def pair_corpus(text, image, *, max_items=None, random_state=None):
         [*told.tolist(), *shown.tolist()],
         stack([_rows(text, "query:text", shown), _rows(image, "query:image", told)]),
         [*shown.tolist(), *told.tolist()],
+        groups=np.concatenate([shown, told]),
     )
 
 
