@@ -1,10 +1,12 @@
 """MixBench, and the three settings of the paper, with any encoder.
 
 usage: python benchmarks/mixbench.py [--model MODEL ...] [--subset SUBSET ...] [--data FOLDER]
-       [--screenshots FOLDER] [--out FOLDER] [--jobs N] [--miniature]
+       [--screenshots FOLDER] [--methods METHOD ...] [--out FOLDER] [--jobs N] [--draws N]
+       [--miniature]
 
 For each subset it prints the figures of raw embeddings, of the paper's method (GR) and of the
-recommended pipeline, beside those that the paper printed, and draws them. Without --data the
+recommended pipeline, or of other --methods of methods.py, beside those that the paper printed,
+and draws them. Without --data the
 subsets are downloaded. What was encoded and measured is kept below --out, so that the same
 command goes on where it stopped. --screenshots takes a collection in BEIR's files, draws its
 texts, and measures setting 1 on them. --miniature needs neither a network nor a GPU: it runs all
@@ -22,14 +24,10 @@ from pathlib import Path
 
 import matplotlib
 import pandas as pd
-from sklearn.pipeline import make_pipeline
+from methods import GR, METHODS, OURS
+from tables import interval, print_table, quiet
 
-from gapremoval import (
-    CLIPEncoder,
-    MixedModalityRetriever,
-    ModalityGapRemover,
-    make_search_pipeline,
-)
+from gapremoval import CLIPEncoder
 from gapremoval.datasets import (
     fetch_mixbench,
     load_beir,
@@ -43,19 +41,13 @@ from gapremoval.evaluation import (
     Corpus,
     compare,
     compare_mixes,
-    sag,
     sweep_fusion_weight,
     sweep_image_share,
 )
 
-# A method is one line here; the paper's name of it, if it has one, is one line below.
-PIPELINES = {
-    "raw": make_pipeline(MixedModalityRetriever()),
-    "GR": make_pipeline(ModalityGapRemover(norm=None, shrinkage=0), MixedModalityRetriever()),
-    "recommended": make_search_pipeline(),
-}
-PAPER_PREFIX = {"raw": "", "GR": "GR-"}
-PAPER_COLUMN = {"raw": "raw", "GR": "gr"}
+# What the paper calls these methods.
+PAPER_PREFIX = {"raw": "", GR: "GR-"}
+PAPER_COLUMN = {"raw": "raw", GR: "gr"}
 
 # The paper's encoders, by their names in open_clip.
 PAPER_MODELS = {
@@ -82,7 +74,7 @@ def encode(encoder, *lists):
     return parts
 
 
-def measure_subset(encoder, data, sweep, options):
+def measure_subset(pipelines, encoder, data, sweep, options):
     """A comparison by setting, and of the shipped mix by metric."""
     judged = [i for i, answers in enumerate(data.relevance) if answers is not None]
     relevance = [data.relevance[i] for i in judged]
@@ -97,14 +89,14 @@ def measure_subset(encoder, data, sweep, options):
     answers = [{item[x]: gain for x, gain in relevance[i].items()} for i in whole]
     settings = {"questions": (queries[whole], answers), **options}
     return {
-        "shares": sweep_image_share(PIPELINES, text, image, **sweep, **settings),
-        "weights": sweep_fusion_weight(PIPELINES, text, image, **settings),
-        "drawn": compare_mixes(PIPELINES, text, image, n_draws=sweep["n_draws"], **settings),
-        **{x: compare(PIPELINES, shipped, metric=x, **options) for x in METRICS},
+        "shares": sweep_image_share(pipelines, text, image, **sweep, **settings),
+        "weights": sweep_fusion_weight(pipelines, text, image, **settings),
+        "drawn": compare_mixes(pipelines, text, image, n_draws=sweep["n_draws"], **settings),
+        **{x: compare(pipelines, shipped, metric=x, **options) for x in METRICS},
     }
 
 
-def measure_screenshots(encoder, folder, pictures, sweep, options):
+def measure_screenshots(pipelines, encoder, folder, pictures, sweep, options):
     """Setting 1 with texts and pictures of the same texts."""
     data = load_beir(folder)
     pictures.mkdir(parents=True, exist_ok=True)
@@ -120,12 +112,20 @@ def measure_screenshots(encoder, folder, pictures, sweep, options):
     item = {id_: i for i, id_ in enumerate(data.ids)}
     answers = [{item[x]: gain for x, gain in gains.items()} for gains in data.relevance]
     return sweep_image_share(
-        PIPELINES, text, image, questions=(queries, answers), **sweep, **options
+        pipelines, text, image, questions=(queries, answers), **sweep, **options
     )
+
+
+def number(value):
+    return "" if value is None else f"{value:.3f}"
 
 
 def paper(name):
     return pd.read_csv(PAPER / f"{name}.csv", comment="#")
+
+
+def names_of(comparison):
+    return list(dict.fromkeys(comparison["pipeline"]))
 
 
 def every(comparison, pipeline, answer_modality="all"):
@@ -134,29 +134,20 @@ def every(comparison, pipeline, answer_modality="all"):
     return comparison[chosen & (comparison["pipeline"] == pipeline)]
 
 
-def print_table(title, columns, rows):
-    print(f"\n{title}\n")
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    for row in rows:
-        print(f"| {' | '.join(x if isinstance(x, str) else f'{x:.3f}' for x in row)} |")
-    print(flush=True)
-
-
 def print_mix(model, subset, measured):
     """Setting 3: the shipped mix, and several drawn ones."""
     table = paper("table1").set_index(["system", "subset"])
     rows = []
-    for name in PIPELINES:
+    for name in names_of(measured["ndcg@10"]):
         system = f"{PAPER_PREFIX.get(name, '?')}{PAPER_MODELS.get(model, model)}"
         row = [name]
         for metric in METRICS:
             published = table[metric].get((system, subset))
             found = every(measured[metric], name).iloc[0]
-            row += [f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})"]
-            row += ["" if published is None else published]
+            row += [interval(found), number(published)]
         for modality in MODALITIES:
             found = every(measured["ndcg@10"], name, modality)["mean"]
-            row.append(found.iloc[0] if len(found) else "")
+            row.append(number(found.iloc[0] if len(found) else None))
         of_draws = measured["drawn"].by_query.query("pipeline == @name").groupby("draw")["value"]
         spread = f" ± {of_draws.mean().std():.3f}" if of_draws.ngroups > 1 else ""
         row.append(f"{of_draws.mean().mean():.3f}{spread}")
@@ -168,15 +159,16 @@ def print_mix(model, subset, measured):
 
 def print_shares(model, subset, shares):
     """Setting 1: the ends and the lowest point of each curve."""
-    sags, rows = sag(shares), []
-    for name in PIPELINES:
-        curve = every(shares, name).set_index("image_share")["mean"]
-        lowest = f"{curve.min():.3f} at {curve.idxmin():g}"
-        rows.append([name, curve.iloc[0], lowest, curve.iloc[-1], sags[name]])
-    for name, curve in published_curves(model, subset).items():
-        lowest, ends = f"{curve.min():.3f} at {curve.idxmin():g}", curve.iloc[[0, -1]]
-        row = [f"{name}, the paper", ends.iloc[0], lowest, ends.iloc[1]]
-        rows.append([*row, 1 - curve.min() / ends.mean()])
+    curves = {
+        name: every(shares, name).set_index("image_share")["mean"] for name in names_of(shares)
+    }
+    published = published_curves(model, subset).items()
+    curves |= {f"{name}, the paper": curve for name, curve in published}
+    rows = []
+    for name, curve in curves.items():
+        ends, lowest = curve.iloc[[0, -1]], f"{curve.min():.3f} at {curve.idxmin():g}"
+        depth = 1 - curve.min() / ends.mean()
+        rows.append([name, number(ends.iloc[0]), lowest, number(ends.iloc[1]), number(depth)])
     columns = ["NDCG@10", "texts only", "lowest, at share of images", "images only", "sag"]
     print_table(f"{subset}, setting 1, with {model}", columns, rows)
 
@@ -194,12 +186,14 @@ def print_weights(model, subset, weights):
     family = PAPER_MODELS.get(model, "").split("-")[0]
     panel = paper("setting2").query(f"panel == '{family}-{subset.replace('_', '')}'")
     rows = []
-    for name in PIPELINES:
+    for name in names_of(weights):
         curve = every(weights, name).set_index("fusion_weight")["mean"]
-        rows.append([name, curve[0], curve[1], f"{curve.max():.3f} at {curve.idxmax():g}"])
+        best = f"{curve.max():.3f} at {curve.idxmax():g}"
+        rows.append([name, number(curve[0]), number(curve[1]), best])
     for name, column in PAPER_COLUMN.items() if len(panel) else ():
         image, text, best, weight = panel.filter(regex=f"^{column}_").iloc[0]
-        rows.append([f"{name}, the paper", image, text, f"{best:.3f} at {weight:g}"])
+        best = f"{best:.3f} at {weight:g}"
+        rows.append([f"{name}, the paper", number(image), number(text), best])
     columns = ["NDCG@10", "image only", "text only", "best, at weight of the text"]
     print_table(f"{subset}, setting 2, with {model}", columns, rows)
 
@@ -208,12 +202,12 @@ def print_means(model, measured):
     """The mean over the subsets."""
     table = paper("table1").groupby("system")["ndcg@10"].mean()
     rows = []
-    for name in PIPELINES:
+    for name in names_of(next(iter(measured.values()))["ndcg@10"]):
         means = [every(x["ndcg@10"], name)["mean"].iloc[0] for x in measured.values()]
-        published = ""
+        published = None
         if [*measured] == SUBSETS and name in PAPER_PREFIX:
-            published = table.get(f"{PAPER_PREFIX[name]}{PAPER_MODELS.get(model)}", "")
-        rows.append([name, sum(means) / len(means), published])
+            published = table.get(f"{PAPER_PREFIX[name]}{PAPER_MODELS.get(model)}")
+        rows.append([name, number(sum(means) / len(means)), number(published)])
     columns = ["", "NDCG@10", "paper"]
     print_table(f"Mean over {', '.join(measured)}, setting 3, with {model}", columns, rows)
 
@@ -233,11 +227,12 @@ def draw(model, measured, file):
         ComparisonDisplay(found["weights"]).plot(row[1])
         shipped = found["ndcg@10"]
         names = [x for x in ("all", *MODALITIES) if x in set(shipped["answer_modality"])]
-        for i, name in enumerate(PIPELINES):
+        methods = names_of(shipped)
+        for i, name in enumerate(methods):
             means = [every(shipped, name, x)["mean"].iloc[0] for x in names]
-            places = [place + 0.27 * i for place in range(len(names))]
-            row[2].bar(places, means, 0.25, label=name)
-        row[2].set_xticks([place + 0.27 for place in range(len(names))], names)
+            places = [place + 0.8 * i / len(methods) for place in range(len(names))]
+            row[2].bar(places, means, 0.7 / len(methods), label=name)
+        row[2].set_xticks(range(len(names)), names)
         row[2].set_xlabel("modality of the answer")
         for ax, title in zip(row, ("images among texts", "weight of the text", "shipped mix")):
             ax.set(title=f"{subset.replace('_', ' ')}: {title}", ylabel="NDCG@10", ylim=(0, 1))
@@ -268,6 +263,7 @@ def main():
     parser.add_argument("--subset", nargs="+", default=SUBSETS)
     parser.add_argument("--data", type=Path, help="folder with a folder for each subset")
     parser.add_argument("--screenshots", type=Path, help="a collection in BEIR's files")
+    parser.add_argument("--methods", nargs="+", default=["raw", GR, OURS], choices=METHODS)
     parser.add_argument("--out", type=Path, default=Path("mixbench_results"))
     parser.add_argument("--jobs", type=int, default=-1, help="processes, as in joblib")
     parser.add_argument("--draws", type=int, default=5, help="random corpora of each kind")
@@ -277,15 +273,16 @@ def main():
     if args.miniature:
         args.model, args.data, args.jobs, args.draws = ["pocket"], args.out / "miniature", None, 2
         args.subset, args.screenshots = write_miniature(args.data)
-        warnings.filterwarnings("ignore", "Few rows")  # there are few
+        quiet()
     options = {"cache": args.out / "results", "n_jobs": args.jobs}
+    pipelines = {name: METHODS[name] for name in args.methods}
     sweep = {"n_draws": args.draws, "shares": SHARES[::5] if args.miniature else SHARES}
     for model in args.model:
         encoder = CLIPEncoder(model, memory=args.out / "rows", verbose=not args.miniature)
         measured = {}
         for subset in args.subset:
             data = load_mixbench(args.data / subset) if args.data else fetch_mixbench(subset)
-            found = measured[subset] = measure_subset(encoder, data, sweep, options)
+            found = measured[subset] = measure_subset(pipelines, encoder, data, sweep, options)
             print_mix(model, subset, found)
             print_shares(model, subset, found["shares"])
             print_weights(model, subset, found["weights"])
@@ -293,7 +290,9 @@ def main():
         draw(model, measured, args.out / f"mixbench_{model.replace('/', '_')}.png")
         if args.screenshots:
             pictures = args.out / "screenshots" / args.screenshots.name
-            shares = measure_screenshots(encoder, args.screenshots, pictures, sweep, options)
+            shares = measure_screenshots(
+                pipelines, encoder, args.screenshots, pictures, sweep, options
+            )
             print_shares(model, args.screenshots.name, shares)
 
 
