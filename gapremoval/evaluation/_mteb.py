@@ -72,8 +72,7 @@ class MtebSearch:
     >>> model = MtebSearch(make_search_pipeline(CLIPEncoder("pocket")), "me/pocket")
     >>> task = mixbench_task("MixBench25/MSCOCO")  # doctest: +SKIP
     >>> result = mteb.evaluate(model, task)  # doctest: +SKIP
-    >>> result.task_results[0].get_score()  # doctest: +SKIP
-    0.7
+    >>> result.to_dataframe()  # doctest: +SKIP
     """
 
     def __init__(self, estimator, name, *, teaching=()):
