@@ -11,6 +11,7 @@ from .._array_api import (
     row_blocks,
     row_lengths,
     take_rows,
+    to_numpy,
     unit_rows,
 )
 from .._base import GapEstimator
@@ -175,6 +176,11 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
             f"too{or_prior.format('it')}."
         )
 
+    def _mean_of(self, values, name):
+        """The value of a modality, or the mean of the values that stand for it."""
+        names = self._fallback(name, values)
+        return values[names[0]] if len(names) == 1 else np.mean([values[k] for k in names], axis=0)
+
     def _warn_of_few_rows(self):
         prior = getattr(self, "prior", None) or ()
         few = {
@@ -237,7 +243,7 @@ class MomentCalibrator(Calibrator):
                 "ruins the search: add typical questions to the fitted rows, tagged "
                 f"{name!r} with y None.",
             )
-        return np.mean([self.centers_[k] for k in names], axis=0)
+        return self._mean_of(self.centers_, name)
 
 
 class Mergeable:
@@ -349,17 +355,18 @@ def map_rows(rows, mapping, norm):
             block, codes = xp.astype(values[at, ...], dtype, copy=False), tags.codes[at]
             unit, lengths = unit_rows(block)
             check_lengths(lengths, first_row=at.start)
-            order = np.argsort(codes, kind="stable")
+            order, has_length = np.argsort(codes, kind="stable"), to_numpy(lengths) > 0
             pieces = []
             for code in np.unique(codes):
                 of_name = order[codes[order] == code]
                 piece = take_rows(block if keeps_length[code] else unit, of_name)
-                pieces.append(mapping(piece, tags.names[code]))
+                has_rows = has_length[of_name].any()
+                pieces.append(mapping(piece, tags.names[code]) if has_rows else piece)
             mapped = take_rows(xp.concat(pieces), np.argsort(order))
             mapped = mapped if norm is None else unit_rows(mapped)[0]
             mapped = xp.where(lengths[:, None] > 0, mapped, xp.zeros_like(mapped))
             out[at, ...] = xp.astype(mapped, out.dtype, copy=False)
-            n_zero += int(xp.count_nonzero(lengths == 0))
+            n_zero += int((~has_length).sum())
     return out, n_zero
 
 
