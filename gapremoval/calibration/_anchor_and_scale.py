@@ -7,8 +7,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device, unit_rows
 from .._validation import Rows
-from ._calibrator import MomentCalibrator, map_rows, residual
-from ._centers import clouds, shrunken_centers, target_cloud
+from ._calibrator import MomentCalibrator, map_rows
+from ._centers import clouds, residual, shrunken_centers, target_cloud
 from ._moments import Moments
 
 

@@ -7,9 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._array_api import (
     array_namespace,
     full_precision,
-    namespace_and_device,
     row_blocks,
-    row_lengths,
     take_rows,
     to_numpy,
     unit_rows,
@@ -20,7 +18,7 @@ from .._modality import is_query, meant_modality, parts_of
 from .._origin import check_origin
 from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype
 from .._warnings import warn
-from ._centers import fallback_modalities, shrunken_centers
+from ._centers import ROUNDING, fallback_modalities, shrunken_centers
 from ._moments import Moments
 
 # Fewer rows than this say little about a mean: a single row is centered to zero.
@@ -335,7 +333,7 @@ def map_rows(rows, mapping, norm):
     -------
     mapped : array of shape (n_rows, n_features)
         In the dtype of the rows, or the dtype they are computed in if that is not floating.
-        Rows of length zero stay zero.
+        Rows of length zero stay zero, and rows of which but a rounding error is left become so.
     n_zero : int
         Their number.
 
@@ -363,29 +361,13 @@ def map_rows(rows, mapping, norm):
                 has_rows = has_length[of_name].any()
                 pieces.append(mapping(piece, tags.names[code]) if has_rows else piece)
             mapped = take_rows(xp.concat(pieces), np.argsort(order))
-            mapped = mapped if norm is None else unit_rows(mapped)[0]
-            mapped = xp.where(lengths[:, None] > 0, mapped, xp.zeros_like(mapped))
+            unit, left = unit_rows(mapped)
+            has_direction = (lengths > 0) & (left > ROUNDING * xp.finfo(dtype).eps)
+            mapped = mapped if norm is None else unit
+            mapped = xp.where(has_direction[:, None], mapped, xp.zeros_like(mapped))
             out[at, ...] = xp.astype(mapped, out.dtype, copy=False)
             n_zero += int((~has_length).sum())
     return out, n_zero
-
-
-def residual(rows, center):
-    """Rows less their center, zero where only a rounding error is left.
-
-    Parameters
-    ----------
-    rows : array of shape (n_rows, n_features)
-    center : ndarray of float64 of shape (n_features,)
-
-    Returns
-    -------
-    array of shape (n_rows, n_features)
-    """
-    xp, place = namespace_and_device(rows)
-    rounding = 32 * float(xp.finfo(rows.dtype).eps * np.linalg.norm(center))
-    left = rows - xp.asarray(center, dtype=rows.dtype, device=place)
-    return xp.where(row_lengths(left)[:, None] > rounding, left, xp.zeros_like(left))
 
 
 def _like(X, values, tags):

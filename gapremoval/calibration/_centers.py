@@ -2,8 +2,12 @@
 
 import numpy as np
 
+from .._array_api import namespace_and_device, row_lengths
 from .._modality import QUERY, is_query, parts_of
 from ._question_means import question_mean
+
+# A shorter residual, in units of the precision, is a rounding error, and has no direction.
+ROUNDING = 32
 
 
 def fallback_modalities(name, centers):
@@ -125,3 +129,21 @@ def target_cloud(target, counts):
         f"{', '.join(map(repr, found))}. Set target to one of them, or fit on rows of {target!r} "
         "too (in partial_fit, before those of a second modality)."
     )
+
+
+def residual(rows, center):
+    """Rows less their center, zero where only a rounding error is left.
+
+    Parameters
+    ----------
+    rows : array of shape (n_rows, n_features)
+    center : ndarray of float64 of shape (n_features,)
+
+    Returns
+    -------
+    array of shape (n_rows, n_features)
+    """
+    xp, place = namespace_and_device(rows)
+    rounding = ROUNDING * float(xp.finfo(rows.dtype).eps * np.linalg.norm(center))
+    left = rows - xp.asarray(center, dtype=rows.dtype, device=place)
+    return xp.where(row_lengths(left)[:, None] > rounding, left, xp.zeros_like(left))

@@ -98,7 +98,8 @@ class GapSubspaceEraser(Mergeable, MomentCalibrator):
         between = np.sqrt(counts)[:, None] * (means - self.mean_)
         root = np.concatenate([*(self._moments.roots[name] for name in names), between])
         centers = np.array([self.centers_[name] for name in names]).reshape(means.shape)
-        self.left_, self.right_ = oblique_projection(centers - self.mean_, root, counts.sum())
+        differences = centers - counts @ centers / max(counts.sum(), 1)
+        self.left_, self.right_ = oblique_projection(differences, root, counts.sum())
 
     def _map(self, rows, name):
         self._fallback(name, self.centers_)

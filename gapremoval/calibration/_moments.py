@@ -19,6 +19,7 @@ from .._array_api import (
 from .._modality import is_query, parts_of
 from .._threads import threaded_map
 from .._validation import check_lengths, checked_lengths, compute_dtype
+from ._centers import residual
 from ._question_means import merge_questions, sample_questions, unit_blocks
 
 # Rows of a numpy array are summed in groups of this size in their own precision, and the sums
@@ -87,7 +88,7 @@ def _scatter_root(values, at, keeps_length, mean):
     """A root of the scatter of some rows about their mean."""
     root = np.empty((0, values.shape[1]))
     for rows in unit_blocks(values, at, keeps_length):
-        root = _short_root(np.concatenate([root, rows - mean]))
+        root = _short_root(np.concatenate([root, residual(rows, mean)]))
     return root
 
 

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, 
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._centers import residual
 from ._covariance import ledoit_wolf, shrunken_power, spectrum
 
 
@@ -32,7 +33,7 @@ class _CenteringTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimato
         """
         X = validate_data(self, X, dtype=np.float64)
         self.mean_ = X.mean(axis=0)
-        self._learn(X - self.mean_)
+        self._learn(residual(X, self.mean_))
         return self
 
     def transform(self, X):
@@ -50,7 +51,7 @@ class _CenteringTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimato
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return self._map(X - self.mean_.astype(X.dtype))
+        return self._map(residual(X, self.mean_))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
