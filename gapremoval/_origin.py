@@ -75,7 +75,7 @@ def check_origin(new, known, owner):
         what = "were already transformed" if new.is_centered else "were not transformed"
         raise ValueError(
             f"These rows {what} by a ModalityGapRemover or another calibrator, unlike those of "
-            f"{owner}. On a fitted pipeline search(pipe, queries) and add_documents(pipe, X, ids) take rows as the "
-            "encoder made them, and transform them once; the methods of its last step take "
-            f"pipe[:-1].transform(X). {HOW_TO_DROP}"
+            f"{owner}. On a fitted pipeline search(pipe, queries) and add_documents(pipe, X, ids) "
+            "take rows as the encoder made them, and transform them once; the methods of its last "
+            f"step take pipe[:-1].transform(X). {HOW_TO_DROP}"
         )
