@@ -7,8 +7,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device, unit_rows
 from .._validation import Rows
-from ._calibrator import MomentCalibrator, map_rows
+from ._calibrator import map_rows
 from ._centers import clouds, residual, shrunken_centers, target_cloud
+from ._moment_calibrator import MomentCalibrator
 from ._moments import Moments
 
 
@@ -105,8 +106,8 @@ class AnchorAndScale(MomentCalibrator):
 
     def _solve(self):
         super()._solve()
-        variances = {name: 1 - self.means_[name] @ self.means_[name] for name in self.counts_}
         names = clouds(self.counts_)
+        variances = {name: 1 - self.means_[name] @ self.means_[name] for name in names}
         target = target_cloud(self.target, self.counts_) if names else self.target
         self.anchor_ = self.means_.get(target, np.zeros(self.n_features_in_))
         self.scales_ = {name: matching_scale(variances[name], variances[target]) for name in names}
@@ -123,6 +124,7 @@ class AnchorAndScale(MomentCalibrator):
 
 
 def matching_scale(variance, target_variance):
-    """The factor that brings a total variance to that of the target; 1 if there is none."""
+    """The factor that brings a total variance to that of the target; 1 if one of them is zero."""
     rounding = 1e-12
-    return np.sqrt(target_variance / variance) if variance > rounding else 1.0
+    has_both = min(variance, target_variance) > rounding
+    return np.sqrt(target_variance / variance) if has_both else 1.0

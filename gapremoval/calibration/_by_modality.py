@@ -9,8 +9,9 @@ from sklearn.utils.metaestimators import available_if
 
 from .._array_api import beside, to_numpy
 from .._modality import is_query, parts_of
-from ._calibrator import FEW_ROWS, Calibrator, Mergeable, warn_of_zero_rows
+from ._calibrator import FEW_ROWS, Calibrator, warn_of_zero_rows
 from ._centers import fallback_modalities
+from ._moment_calibrator import Mergeable
 from ._question_means import unit_blocks
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device
-from ._calibrator import Mergeable, MomentCalibrator
 from ._centers import clouds, residual, target_cloud
 from ._covariance import power_of_unit_rows
+from ._moment_calibrator import Mergeable, MomentCalibrator
 
 
 class CovarianceAligner(Mergeable, MomentCalibrator):

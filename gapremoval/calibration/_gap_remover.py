@@ -22,7 +22,7 @@ from .._array_api import (
 from .._modality import check_tag, parts_of
 from .._threads import threaded_map
 from .._validation import check_lengths, compute_dtype
-from ._calibrator import Mergeable, MomentCalibrator
+from ._moment_calibrator import Mergeable, MomentCalibrator
 
 
 def subtract_means(rows, codes, means, *, divisors=None, norm="l2", out=None):

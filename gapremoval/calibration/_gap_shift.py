@@ -5,8 +5,8 @@ from numbers import Real
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device
-from ._calibrator import Mergeable, MomentCalibrator
 from ._centers import clouds
+from ._moment_calibrator import Mergeable, MomentCalibrator
 
 
 class GapShift(Mergeable, MomentCalibrator):

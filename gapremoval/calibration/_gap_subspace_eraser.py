@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device
-from ._calibrator import Mergeable, MomentCalibrator
 from ._covariance import spectrum
+from ._moment_calibrator import Mergeable, MomentCalibrator
 
 # Two centers are equal if they differ by less than this share of the largest difference.
 EQUAL = 1e-7
@@ -102,7 +102,7 @@ class GapSubspaceEraser(Mergeable, MomentCalibrator):
         self.left_, self.right_ = oblique_projection(differences, root, counts.sum())
 
     def _map(self, rows, name):
-        self._fallback(name, self.centers_)
+        self._fallback(name, self.centers_)  # refuses what was not fitted
         xp, place = namespace_and_device(rows)
         mean, left, right = (
             xp.asarray(x, dtype=rows.dtype, device=place)

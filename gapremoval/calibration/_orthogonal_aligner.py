@@ -9,8 +9,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._array_api import namespace_and_device, to_double, to_numpy, unit_rows
 from .._modality import is_query
 from .._relevance import check_ids, check_y, group_ids
-from ._calibrator import MomentCalibrator
 from ._centers import clouds, residual, target_cloud
+from ._moment_calibrator import MomentCalibrator
 
 
 class OrthogonalAligner(MomentCalibrator):

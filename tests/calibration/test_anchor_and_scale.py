@@ -66,6 +66,14 @@ def test_both_means_of_queries_are_shrunk_and_their_scale_is_that_of_the_documen
     np.testing.assert_allclose(aligner.transform(X).values, again.values, atol=1e-12)
 
 
+def test_a_target_of_one_row_scales_nothing():
+    rows = np.random.default_rng(0).normal(size=(20, 4))
+    X = EmbeddingArray(rows, ["text", *["image"] * 19])
+    aligner = AnchorAndScale().fit(X)
+    assert aligner.scales_ == {"image": 1.0, "text": 1.0}
+    assert aligner.transform(X).values[1:].any(axis=1).all()
+
+
 @given(st.integers(0, 20))
 def test_one_modality_is_only_centered(seed):
     X = EmbeddingArray(np.random.default_rng(seed).normal(1, 1, (20, 4)), "image")
