@@ -1,48 +1,22 @@
 """Whether probabilities are true, and whether it shows that nothing answers a question."""
 
-import _tests  # noqa: F401
 import numpy as np
-from few_queries import one_modality_corpora
-from mixed_corpora import SETTINGS, mixed_corpora
-from pair_corpora import PAIR_FILES, pair_corpora
-from real_data import load_real
-from score_methods import OURS, each, fitted, print_table, setting_name, signed, standard_error
+from corpora import flickr8k, pairs, settings
+from few_queries import halves, split
+from methods import GR, OURS, fitted
 from sklearn.metrics import roc_auc_score, roc_curve
+from tables import each, print_table, signed, standard_error
 
 from gapremoval import search
 from gapremoval.metrics import expected_calibration_error
 
 
-def top_of_mixed(documents, queries, ids, relevance, _, seed=None):
-    """Of each tested query the top document's probability and whether it is right.
-
-    The queries of half of the items teach, unlabelled, those of the others are tested: every
-    second item, or with a `seed` a random half.
-    """
-    n_items = len(set(relevance))
-    items = np.arange(n_items)
-    items = items if seed is None else np.random.default_rng(seed).permutation(items)
-    # The queries of an item follow each other.
-    teaches = np.repeat(items % 2 == 0, len(queries) // n_items)
-    pipe = fitted(OURS, documents, ids, queries[teaches])
-    found = search(pipe, queries[~teaches], 1)
-    return found.probabilities[:, 0], found.ids[:, 0] == np.array(relevance)[~teaches]
-
-
-def top_of_pairs(corpus):
-    """The same by query modality: every second query of each teaches."""
-    n = {name: len(asked) for name, asked in corpus.queries.items()}
-    pipe = fitted(
-        OURS,
-        corpus.documents,
-        corpus.ids,
-        corpus.all_queries({name: np.arange(0, n[name], 2) for name in n}),
-    )
-    top = {}
-    for name, asked in corpus.queries.items():
-        found = search(pipe, asked[np.arange(1, n[name], 2)], 1)
-        top[name] = found.probabilities[:, 0], found.ids[:, 0] == corpus.relevance[name][1::2]
-    return top
+def top(corpus):
+    """Of each tested query the top document's probability, whether it is right, the answer."""
+    pipe = fitted(OURS, corpus.documents, corpus.ids, corpus.teaching)
+    found = search(pipe, corpus.queries, 1)
+    right = found.ids[:, 0] == np.array(corpus.relevance)
+    return found.probabilities[:, 0], right, corpus.answer_modality
 
 
 def reliability(tops):
@@ -55,22 +29,22 @@ def reliability(tops):
 def measure_probability(step=1, n_halves=4):
     """By corpora, what `reliability` gives where every second item teaches, and random halves.
 
-    For pairs, whose order is drawn anyway, the same twice.
+    For pairs, whose order is drawn anyway, every second query, and the same twice.
     """
-    data, measured = load_real("flickr8k_clip_vitb32.npz"), {}
-    corpora = {setting_name(*s): list(mixed_corpora(data, *s))[::step] for s in SETTINGS}
+    corpora, measured = settings(step=step), {}
     for kind in ("text", "image"):
-        corpora[f"{kind} documents only"] = list(one_modality_corpora(data, kind, extra=False))
-    for name, some in corpora.items():
-        halves = ((*c, n_halves * i + seed) for i, c in enumerate(some) for seed in range(n_halves))
-        measured[name] = (
-            reliability(each(top_of_mixed, some)),
-            reliability(each(top_of_mixed, halves)),
+        corpora[f"{kind} documents only"] = flickr8k([[kind]])
+    for name, draws in corpora.items():
+        fixed = [split(x, x.groups % 2 == 0) for x in draws]
+        measured[name] = tuple(
+            reliability([x[:2] for x in each(top, ((x,) for x in some))])
+            for some in (fixed, halves(draws, n_halves))
         )
-    for name, file in PAIR_FILES.items():
-        tops = each(top_of_pairs, ((corpus,) for corpus in pair_corpora(load_real(file), 6)))
-        for asks in ("text", "image"):
-            got = reliability([top[f"query:{asks}"] for top in tops])
+    for name, draws in pairs().items():
+        some = (split(x, np.arange(len(x.queries)) % 2 == 0) for x in draws)
+        tops = each(top, ((x,) for x in some))
+        for asks, answers in (("text", "image"), ("image", "text")):
+            got = reliability([(p[m == answers], r[m == answers]) for p, r, m in tops])
             measured[f"{name}, {asks} queries"] = got, got
     return measured
 
@@ -95,7 +69,7 @@ FIGURES = ["GR cosine", "PosteriorOdds score", "probability", "evidence"]
 REFUSED = 0.05
 
 
-def tell_apart(documents, queries, ids, relevance, _, seed):
+def tell_apart(corpus, seed):
     """How well figures tell answered questions from others, half of the items being absent.
 
     Returns
@@ -104,11 +78,12 @@ def tell_apart(documents, queries, ids, relevance, _, seed):
         The area under the ROC curve, and the share of questions without answer that is
         refused where so many with one are, `REFUSED`.
     """
-    random = np.random.default_rng(seed)
+    documents, ids, queries = corpus.documents, corpus.ids, corpus.queries
+    random, relevance = np.random.default_rng(seed), np.array(corpus.relevance)
     items = np.unique(relevance)
     present = np.isin(relevance, random.permutation(items)[: len(items) // 2])
     teaching = np.isin(relevance, random.permutation(items)[: len(items) // 2])
-    gone = set(np.array(relevance)[~present])
+    gone = set(relevance[~present].tolist())
     kept = [row for row, id_ in enumerate(ids) if id_ not in gone]
     everything = np.ones(len(relevance), dtype=bool)
     rows = []
@@ -123,7 +98,7 @@ def tell_apart(documents, queries, ids, relevance, _, seed):
                 queries[tested],
                 1,
             )
-            for method in ("GR", OURS)
+            for method in (GR, OURS)
         )
         figures = [gr.scores[:, 0], ours.scores[:, 0], ours.probabilities[:, 0], ours.evidence]
         rows.append([_judge(present[tested], figure) for figure in figures])
@@ -137,12 +112,10 @@ def _judge(present, figure):
 
 def measure_answered(n_draws=240):
     """By setting, shape (n_draws, n_teachings, n_figures, 2)."""
-    data = load_real("flickr8k_clip_vitb32.npz")
     measured = {}
-    for setting in SETTINGS:
-        corpora = list(mixed_corpora(data, *setting))
+    for setting, corpora in settings().items():
         at = np.random.default_rng(0).permutation(np.resize(np.arange(len(corpora)), n_draws))
-        jobs = ((*corpora[i], seed) for seed, i in enumerate(at))
+        jobs = ((corpora[i], seed) for seed, i in enumerate(at))
         measured[setting] = np.array(each(tell_apart, jobs))
     return measured
 
@@ -155,7 +128,7 @@ def print_answered():
         for setting, got in measured.items():
             auc = got[:, t, :, 0]
             best = auc[:, :-1].mean(axis=0).argmax()
-            row = [teaching, setting_name(*setting), *(f"{x:.3f}" for x in auc.mean(axis=0))]
+            row = [teaching, setting, *(f"{x:.3f}" for x in auc.mean(axis=0))]
             rows.append([*row, signed(auc[:, -1] - auc[:, best], 3), FIGURES[best]])
         mean = np.mean([got[:, t, :, 1].mean(axis=0) for got in measured.values()], axis=0)
         refusals.append([teaching, *(f"{x:.2f}" for x in mean)])

@@ -1,57 +1,87 @@
 """What does it cost to take the means from another corpus?
 
-Flickr8k photos and captions, searched with means of Amazon products (1:1:1, 15 corpora).
+Flickr8k photos and captions in the six settings, searched with means of Amazon products.
 
 usage: python benchmarks/borrowed_means.py
 """
 
-import warnings
+from dataclasses import replace
 
-import _tests  # noqa: F401
-import numpy as np
-from mixed_corpora import mixed_corpora
+from corpora import PAIR_FILES, settings
+from methods import GR, METHODS, OURS, rows, scores
 from real_data import load_real
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import make_pipeline
+from tables import print_table, quiet, row_of
 
-from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover
+from gapremoval import EmbeddingArray, ModalityGapRemover, PosteriorOdds
+from gapremoval.evaluation import compare
+
+FIRST_FORM = "recenter=False"
+SHOWN = {
+    GR: METHODS[GR],
+    OURS: METHODS[OURS],
+    FIRST_FORM: scores(PosteriorOdds(recenter=False)),
+}
 
 
-def removers(other, queries):
-    """What to put before the retriever: a name and an unfitted or frozen remover each."""
-    asked = ModalityGapRemover(shrinkage=0).fit(queries).means_
-    borrowed = {"shrinkage": np.inf}
-    return {
-        "own": ModalityGapRemover(),
-        "the products', `FrozenEstimator(other)`": FrozenEstimator(other),
-        "the products', `prior=other.centers_, shrinkage=np.inf`": ModalityGapRemover(
-            prior=other.centers_, **borrowed
-        ),
-        "the products' for documents, own for queries": ModalityGapRemover(
-            prior={**other.centers_, **asked}, **borrowed
-        ),
-        "own, with the products' behind them as 16 rows": ModalityGapRemover(prior=other.centers_),
+def products():
+    """The rows of the products: texts and images."""
+    data = load_real(PAIR_FILES["products"])
+    return EmbeddingArray.concatenate({name: data[name] for name in ("text", "image")})
+
+
+def calibrations(corpus, other):
+    """The rows that the means come from, by name."""
+    texts = EmbeddingArray(other.values[other.modality == "text"], "query:text")
+    rows = {
+        "own": None,
+        "own, without queries": [corpus.documents],
+        "products' for queries": [corpus.documents, texts],
+        "products' for documents": [other, corpus.queries],
+        "products' for both": [other],
     }
+    return {name: some and (EmbeddingArray.concatenate(some), None) for name, some in rows.items()}
 
 
-def main():
-    # The corpora are small, and some means are the prior's alone on purpose.
-    warnings.filterwarnings("ignore", message="Few rows|.*comes from the prior alone")
-    data, products = load_real("flickr8k_clip_vitb32.npz"), load_real("products_clip_vitb32.npz")
-    other = ModalityGapRemover().fit(
-        EmbeddingArray.concatenate({"text": products["text"], "image": products["image"]})
+def measure_borrowed(step=3, pipelines=SHOWN, **options):
+    """By name of the calibration, a Comparison over the six settings.
+
+    Of every `step`-th corpus; in 1:1:1, which has fewer, of three times as many.
+    """
+    quiet()
+    other, measured = products(), {}
+    corpora = settings(step=max(step // 3, 1))
+    corpora = {k: x if k.startswith("1:1:1") else x[::3] for k, x in corpora.items()}
+    for name in calibrations(corpora["1:1:1"][0], other):
+        some = {
+            setting: [replace(x, calibration=calibrations(x, other)[name]) for x in draws]
+            for setting, draws in corpora.items()
+        }
+        measured[name] = compare(pipelines, some, **options)
+    return measured
+
+
+def print_borrowed(**options):
+    """All 200 queries teach the score calibration; only the means are borrowed."""
+    table = []
+    for name, comparison in measure_borrowed(**options).items():
+        every = comparison[comparison["answer_modality"] == "all"]
+        by_setting = every.pivot(index="pipeline", columns="corpus", values="mean").loc[[*SHOWN]]
+        figures = [*by_setting.mean(axis=1), *by_setting.min(axis=1)]
+        table.append([name, *(f"{x:.3f}" for x in figures)])
+    print_table(
+        "NDCG@10 with means of the products: mean of the six settings, and the worst",
+        ["means", *SHOWN, *(f"{name}, worst" for name in SHOWN)],
+        table,
     )
-    scores = {}
-    for documents, queries, ids, relevance, _ in mixed_corpora(data, "1:1:1", extra=False):
-        X = EmbeddingArray.concatenate([documents, queries])
-        for name, remover in removers(other, queries).items():
-            pipe = make_pipeline(remover, MixedModalityRetriever()).fit(X, ids + relevance)
-            scores.setdefault(name, []).append(pipe.score(queries, relevance))
-    print("| means | NDCG@10 |")
-    print("|---|---|")
-    for name, values in scores.items():
-        print(f"| {name} | {np.mean(values):.4f} |")
+    prior = ModalityGapRemover().fit(products()).centers_
+    behind = {"own": METHODS[GR], "prior": rows(ModalityGapRemover(prior=prior))}
+    comparison = compare(behind, settings(["1:1:1"]), **options)
+    own, drawn = (row_of(comparison, pipeline=name, answer_modality="all") for name in behind)
+    print(
+        f"\nGR in 1:1:1 with the products' means behind its own as 16 rows: {drawn['mean']:.4f}, "
+        f"without: {own['mean']:.4f}."
+    )
 
 
 if __name__ == "__main__":
-    main()
+    print_borrowed(n_jobs=2)

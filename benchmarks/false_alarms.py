@@ -7,13 +7,12 @@ usage: python benchmarks/false_alarms.py [settings] [other_kinds]
 
 import argparse
 
-import _tests  # noqa: F401
 import numpy as np
+from corpora import PAIR_FILES, settings
 from joblib import parallel_config
-from mixed_corpora import SETTINGS, mixed_corpora
-from pair_corpora import PAIR_FILES
+from methods import OURS, fitted
 from real_data import load_real
-from score_methods import OURS, each, fitted, print_table, setting_name
+from tables import each, print_table
 
 from gapremoval import EmbeddingArray, search
 
@@ -37,16 +36,17 @@ def asked(documents, ids, queries, present, teaches, unanswered=()):
     return found[~present[~teaches]], found[present[~teaches]]
 
 
-def half_of_mixed(documents, queries, ids, relevance, _, seed):
+def half_of_mixed(corpus, seed):
     """Half of the items are taken away; the questions of half of all items teach."""
-    random = np.random.default_rng(seed)
+    random, relevance = np.random.default_rng(seed), np.array(corpus.relevance)
     items = np.unique(relevance)
     present, teaches = (
         np.isin(relevance, random.permutation(items)[: len(items) // 2]) for _ in range(2)
     )
-    gone = set(np.array(relevance)[~present])
-    kept = [row for row, id_ in enumerate(ids) if id_ not in gone]
-    return asked(documents[kept], [ids[row] for row in kept], queries, present, teaches)
+    gone = set(relevance[~present].tolist())
+    kept = [row for row, id_ in enumerate(corpus.ids) if id_ not in gone]
+    ids = [corpus.ids[row] for row in kept]
+    return asked(corpus.documents[kept], ids, corpus.queries, present, teaches)
 
 
 def thirds(text, image, asks, n_items, seed):
@@ -87,12 +87,11 @@ def one_text(data):
 
 def measure_false_alarms(n_draws=60):
     """By setting, the false alarms of each draw: a list of pairs of arrays."""
-    flickr, measured = load_real(PAIR_FILES["Flickr8k"]), {}
-    for setting in SETTINGS:
-        corpora = list(mixed_corpora(flickr, *setting))
+    measured = {}
+    for setting, corpora in settings().items():
         at = np.random.default_rng(0).permutation(np.resize(np.arange(len(corpora)), n_draws))
-        jobs = ((*corpora[i], seed) for seed, i in enumerate(at))
-        measured[f"Flickr8k {setting_name(*setting)}"] = each(half_of_mixed, jobs)
+        jobs = ((corpora[i], seed) for seed, i in enumerate(at))
+        measured[f"Flickr8k {setting}"] = each(half_of_mixed, jobs)
     for name in ("COCO", "products"):
         text, image = one_text(load_real(PAIR_FILES[name]))
         for asks in ("text", "image"):

@@ -1,162 +1,128 @@
 """How many queries have to teach, judged or not; and corpora of one modality only."""
 
-import _tests  # noqa: F401
-import numpy as np
-from mixed_corpora import SETTINGS, mixed_corpora
-from pair_corpora import PAIR_FILES, pair_corpora
-from real_data import load_real
-from score_methods import (
-    OURS,
-    each,
-    fitted,
-    ndcg,
-    print_table,
-    setting_name,
-    signed,
-    standard_error,
-)
+from dataclasses import replace
 
-from gapremoval import EmbeddingArray
+import numpy as np
+from corpora import SETTINGS, one_modality, pairs, settings
+from methods import GR, METHODS, OURS
+from tables import interval, print_table, quiet, row_of
+
+from gapremoval.evaluation import compare
 
 SIZES = [200, 64, 32, 16, 8, 0]
+BOTH = {name: METHODS[name] for name in (GR, OURS)}
+JUDGED = [0, 8, 16, 64]
 
 
-def gain(corpus, taught, tested=None):
-    """NDCG@10 over GR of the recommended pipeline, both taught by the queries `taught`.
+def gains(corpora, **options):
+    """PosteriorOdds minus GR, a Comparison."""
+    quiet()
+    gain = compare(BOTH, corpora, **options).difference_to(GR)
+    return gain[gain["pipeline"] == OURS]
 
-    All queries are tested, or the rows `tested`.
-    """
-    documents, queries, ids, relevance, _ = corpus
-    tested = np.arange(len(queries)) if tested is None else tested
-    relevance = [relevance[i] for i in tested]
-    gr, ours = (
-        ndcg(fitted(method, documents, ids, queries[taught]), queries[tested], relevance).mean()
-        for method in ("GR", OURS)
+
+def taught_by(draws, size, n_draws):
+    """Corpora with so many of their queries to learn from; all and none once a corpus."""
+    if size in (0, len(draws[0].queries)):
+        return [replace(x, teaching=x.queries[:size]) for x in draws]
+    random = np.random.default_rng(size)
+    turns = random.permutation(len(draws))[np.arange(n_draws) % len(draws)]
+    at = [random.permutation(len(draws[i].queries))[:size] for i in turns]
+    return [replace(draws[i], teaching=draws[i].queries[rows]) for i, rows in zip(turns, at)]
+
+
+def halves(draws, n_halves=4):
+    """The queries of a random half of the items teach, and those of the others are tested."""
+    corpora = []
+    for seed, corpus in enumerate(draws * n_halves):
+        item = np.unique(corpus.groups, return_inverse=True)[1]
+        random = np.random.default_rng(seed)
+        teaches = np.isin(item, random.permutation(item.max() + 1)[::2])
+        corpora.append(split(corpus, teaches))
+    return corpora
+
+
+def split(corpus, teaches):
+    """A corpus some of whose queries teach, unlabeled, while the others are tested."""
+    tested = np.flatnonzero(~teaches)
+    return replace(
+        corpus,
+        queries=corpus.queries[tested],
+        relevance=[corpus.relevance[i] for i in tested],
+        groups=np.asarray(corpus.groups)[tested],
+        teaching=corpus.queries[teaches],
     )
-    return ours - gr
 
 
-def draws(corpora, sizes, n_draws):
-    """Gains by number of queries: a dict of int to array.
-
-    All queries and none teach every corpus once. Other numbers are drawn from the queries
-    `n_draws` times, for one corpus after the other in random order.
-    """
-    n_queries = len(corpora[0][1])
-    gains = {}
-    for size in sizes:
-        if size in (0, n_queries):
-            jobs = [(corpus, np.arange(size)) for corpus in corpora]
-        else:
-            random = np.random.default_rng(size)
-            turns = random.permutation(len(corpora))[np.arange(n_draws) % len(corpora)]
-            jobs = [(corpora[i], random.permutation(n_queries)[:size]) for i in turns]
-        gains[size] = np.array(each(gain, jobs))
-    return gains
+def measure_teaching(sizes=SIZES, n_draws=100, step=1, **options):
+    """By number of queries, the gains in the six settings."""
+    corpora = settings(step=step)
+    return {
+        size: gains({k: taught_by(x, size, n_draws) for k, x in corpora.items()}, **options)
+        for size in sizes
+    }
 
 
-def measure_teaching(sizes=SIZES, n_draws=300, step=1):
-    """By setting, what `draws` gives with every `step`-th corpus."""
-    data = load_real("flickr8k_clip_vitb32.npz")
-    return {s: draws(list(mixed_corpora(data, *s))[::step], sizes, n_draws) for s in SETTINGS}
-
-
-def measure_others(n_halves=4):
-    """By setting, gains where a random half of the items teaches and the other is tested."""
-    data, gains = load_real("flickr8k_clip_vitb32.npz"), {}
-    for setting in SETTINGS:
-        jobs = []
-        for seed, corpus in enumerate(list(mixed_corpora(data, *setting)) * n_halves):
-            item = np.unique(corpus[3], return_inverse=True)[1]
-            teaches = np.isin(item, np.random.default_rng(seed).permutation(item.max() + 1)[::2])
-            jobs.append((corpus, np.flatnonzero(teaches), np.flatnonzero(~teaches)))
-        gains[setting] = np.array(each(gain, jobs))
-    return gains
-
-
-def print_teaching():
-    """The queries that teach are a sample of those tested, unlabelled."""
-    measured = measure_teaching()
-    rows = [_row(size, [gains[size] for gains in measured.values()]) for size in SIZES]
-    others = list(measure_others().values())
-    n_taught = max(SIZES) // 2
-    rows.append(_row(f"{n_taught} of other items", others))
+def print_teaching(**options):
+    """The queries that teach are a sample of those tested, unlabeled."""
+    measured = measure_teaching(**options)
+    others = {name: halves(draws) for name, draws in settings().items()}
+    measured[f"{max(SIZES) // 2} of other items"] = gains(others, **options)
+    rows = []
+    for size, gain in measured.items():
+        some = [row_of(gain, corpus=c, answer_modality="all") for c in SETTINGS]
+        mean = row_of(gain.over_corpora(), pipeline=OURS, answer_modality="all")
+        worst = gain.by_query.query("pipeline == @OURS").groupby(["corpus", "draw"])["value"]
+        row = [size, *(interval(x, 4, True) for x in some), interval(mean, 4, True)]
+        row += [f"{min(x['mean'] for x in some):+.4f}", f"{worst.mean().min():+.3f}"]
+        rows.append(row)
     print_table(
-        "PosteriorOdds minus GR, NDCG@10, by the number of queries that teach (300 draws each)",
-        ["queries", *(setting_name(*s) for s in SETTINGS), "mean", "worst", "worst single draw"],
+        "PosteriorOdds minus GR, NDCG@10, by the number of queries that teach",
+        ["queries", *SETTINGS, "mean", "worst", "worst single draw"],
         rows,
     )
 
 
-def _row(name, gains):
-    means = [x.mean() for x in gains]
-    error = np.sqrt(sum(standard_error(x) ** 2 for x in gains)) / len(gains)
-    row = [name, *(signed(x) for x in gains), f"{np.mean(means):+.4f} ± {error:.4f}"]
-    return [*row, f"{min(means):+.4f}", f"{min(x.min() for x in gains):+.3f}"]
+def judged(corpus, n_judged, seed):
+    """All queries teach; so many of each query modality are judged, some others tested."""
+    random, n = np.random.default_rng(seed), len(corpus.queries)
+    modality = corpus.queries.modality
+    order = [random.permutation(np.flatnonzero(modality == m)) for m in np.unique(modality)]
+    answers = [None] * n
+    for i in np.concatenate([rows[:n_judged] for rows in order]):
+        answers[i] = corpus.relevance[i]
+    teaches = ~np.isin(np.arange(n), np.concatenate([rows[max(JUDGED) :] for rows in order]))
+    some = split(corpus, teaches)
+    return replace(some, teaching=corpus.queries, teaching_relevance=answers)
 
 
-JUDGED = [0, 8, 16, 64]
-
-
-def judge_mixed(corpus, seed):
-    """NDCG@10 of the queries left unjudged, by the number of judged ones."""
-    documents, queries, ids, relevance, _ = corpus
-    order = np.random.default_rng(seed).permutation(len(queries))
-    tested = order[max(JUDGED) :]
-    scores = []
-    for n_judged in JUDGED:
-        answers = [None] * len(queries)
-        for row in order[:n_judged]:
-            answers[row] = relevance[row]
-        pipe = fitted(OURS, documents, ids, queries, answers)
-        scores.append(ndcg(pipe, queries[tested], [relevance[i] for i in tested]).mean())
-    return scores
-
-
-def judge_pairs(corpus, seed):
-    """The same, of both query modalities: so many judged of each; shape (2, n_numbers)."""
-    random = np.random.default_rng(seed)
-    order = {name: random.permutation(len(asked)) for name, asked in corpus.queries.items()}
-    scores = []
-    for n_judged in JUDGED:
-        answers = []
-        for name, relevance in corpus.relevance.items():
-            judged = set(order[name][:n_judged].tolist())
-            answers += [x if i in judged else None for i, x in enumerate(relevance)]
-        pipe = fitted(OURS, corpus.documents, corpus.ids, corpus.all_queries(), answers)
-        tested = {name: rows[max(JUDGED) :] for name, rows in order.items()}
-        scores.append(
-            [
-                ndcg(pipe, asked[tested[name]], [corpus.relevance[name][i] for i in tested[name]])
-                for name, asked in corpus.queries.items()
-            ]
-        )
-    return np.mean(scores, axis=2).T
-
-
-def measure_judged(n_draws=60, n_pair_draws=12):
-    """By corpora, an array of shape (n_draws, n_numbers)."""
+def measure_judged(n_draws=60, n_pair_draws=12, numbers=JUDGED, names=("COCO", "products")):
+    """NDCG@10 by number of judged queries, which is the name of the pipeline."""
+    corpora = pairs(n_pair_draws, names) if names else {}
+    for name, draws in settings().items():
+        at = np.random.default_rng(0).integers(len(draws), size=n_draws)
+        corpora[name] = [draws[i] for i in at] if n_draws else []
+    corpora = {name: draws for name, draws in corpora.items() if draws}
     measured = {}
-    for name in ("COCO", "products"):
-        corpora = pair_corpora(load_real(PAIR_FILES[name]), n_pair_draws)
-        scores = np.array(each(judge_pairs, ((c, seed) for seed, c in enumerate(corpora))))
-        measured[f"{name}, text queries"] = scores[:, 0]
-        measured[f"{name}, image queries"] = scores[:, 1]
-    data = load_real("flickr8k_clip_vitb32.npz")
-    for setting in SETTINGS:
-        corpora = list(mixed_corpora(data, *setting))
-        at = np.random.default_rng(0).integers(len(corpora), size=n_draws)
-        jobs = [(corpora[i], seed) for seed, i in enumerate(at)]
-        measured[setting_name(*setting)] = np.array(each(judge_mixed, jobs))
+    for n in numbers:
+        some = {k: [judged(c, n, i) for i, c in enumerate(x)] for k, x in corpora.items()}
+        quiet()
+        measured[n] = compare({OURS: METHODS[OURS]}, some)
     return measured
 
 
-def print_judged():
+def print_judged(**options):
     """All queries teach; so many of them are judged, and the others tested."""
+    measured = measure_judged()
     rows = []
-    for name, scores in measure_judged().items():
-        more = scores[:, 1:] - scores[:, [0]]
-        rows.append([name, f"{scores[:, 0].mean():.3f}", *(signed(x, 3) for x in more.T)])
+    for name in measured[0]["corpus"].unique():
+        for answers in ("image", "text") if name in ("COCO", "products") else ("all",):
+            values = [
+                row_of(x, corpus=name, answer_modality=answers)["mean"] for x in measured.values()
+            ]
+            label = name if answers == "all" else f"{name}, answered by {answers}"
+            more = (f"{x - values[0]:+.3f}" for x in values[1:])
+            rows.append([label, f"{values[0]:.3f}", *more])
     print_table(
         "PosteriorOdds, NDCG@10 with no judged query, and what judged ones add",
         ["", "0 judged", *(f"{n} judged" for n in JUDGED[1:])],
@@ -164,48 +130,32 @@ def print_judged():
     )
 
 
-def one_modality_corpora(data, kind, extra):
-    """Every document of one kind; as `mixed_corpora` yields them, one for each caption."""
-    text, image = data["text"].astype(float), data["image"].astype(float)
-    items = [f"item{i}" for i in range(len(text))]
-    for caption in range(text.shape[1]):
-        parts = {"text": text[:, caption], "image": image}
-        parts = parts if kind == "both" else {kind: parts[kind]}
-        documents, ids = EmbeddingArray.concatenate(parts), items * len(parts)
-        if extra:
-            more = EmbeddingArray(data["extra"].astype(float), "image")
-            documents = EmbeddingArray.concatenate([documents, more])
-            ids = ids + [f"extra{i}" for i in range(len(more))]
-        asked = np.delete(text, caption, axis=1).reshape(-1, text.shape[-1])
-        relevance = np.repeat(items, text.shape[1] - 1).tolist()
-        queries = EmbeddingArray(asked, "query:text")
-        yield documents, queries, ids, relevance, [kind] * len(relevance)
-
-
-def measure_one_modality(sizes=(200, 16, 8, 0), n_draws=150):
-    """By kind of documents and whether extra images are there, what `draws` gives.
+def measure_one_modality(sizes=(200, 16, 8, 0), n_draws=50, **options):
+    """By number of queries, the gains where all documents are of one modality.
 
     Images alone cannot do without queries: no text says what a query's mean is.
     """
-    data, measured = load_real("flickr8k_clip_vitb32.npz"), {}
-    for extra in (False, True):
-        for kind in ("text", "image", "both"):
-            corpora = list(one_modality_corpora(data, kind, extra))
-            possible = [size for size in sizes if size or kind != "image"]
-            measured[kind, extra] = draws(corpora, possible, n_draws)
+    corpora = one_modality()
+    measured = {}
+    for size in sizes:
+        possible = {k: x for k, x in corpora.items() if size or not k.startswith("image +")}
+        possible = {k: x for k, x in possible.items() if size or k != "image"}
+        taught = {k: taught_by(x, size, n_draws) for k, x in possible.items()}
+        measured[size] = gains(taught, **options)
     return measured
 
 
-def print_one_modality():
-    """Flickr8k with documents of one kind, with and without the extra images."""
-    measured = measure_one_modality()
-    sizes = list(measured["text", False])
-    rows = [
-        [setting_name(*key), *(signed(gains[n]) if n in gains else "refused" for n in sizes)]
-        for key, gains in measured.items()
-    ]
+def print_one_modality(**options):
+    """Flickr8k with documents of one modality, with and without the extra images."""
+    measured, rows = measure_one_modality(**options), []
+    for name in measured[200]["corpus"].unique():
+        cells = []
+        for gain in measured.values():
+            some = gain[(gain["corpus"] == name) & (gain["answer_modality"] == "all")]
+            cells.append("refused" if some.empty else interval(some.iloc[0], 4, True))
+        rows.append([name, *cells])
     print_table(
         "PosteriorOdds minus GR where all documents are of one modality, by queries that teach",
-        ["documents", *(f"{size} queries" for size in sizes)],
+        ["documents", *(f"{size} queries" for size in measured)],
         rows,
     )

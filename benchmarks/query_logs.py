@@ -16,9 +16,9 @@ of several draws.
 import warnings
 from dataclasses import dataclass
 
-import _tests  # noqa: F401
 import numpy as np
-from pair_corpora import PAIR_FILES, pair_corpora
+from corpora import PAIR_FILES
+from corpora import pairs as pair_corpora
 from real_data import load_real
 from sklearn.pipeline import make_pipeline
 
@@ -79,9 +79,10 @@ def flickr():
 
 def pairs(name):
     """Texts and images of different items; the other texts ask, and images answer."""
-    (corpus,) = pair_corpora(load_real(PAIR_FILES[name]), 1)
-    queries = corpus.queries["query:text"]
-    return Corpus(corpus.documents, corpus.ids, queries, np.array(corpus.relevance["query:text"]))
+    ((corpus,),) = pair_corpora(1, [name]).values()
+    asks = corpus.queries.modality == "query:text"
+    answers = np.array(corpus.relevance)[asks]
+    return Corpus(corpus.documents, corpus.ids, corpus.queries[asks], answers)
 
 
 def varied(rows, rng):

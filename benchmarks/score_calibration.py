@@ -1,22 +1,20 @@
-"""Does a score calibration beat the removed gap, with how many queries, and is it true?
+"""With how many queries does posterior odds beat the removed gap, and is it true?
 
 Prints every table, or those that are named.
 
-usage: python benchmarks/score_calibration.py [settings] [pairs] [teaching] [judged]
-           [one_modality] [two_domains] [borrowed] [probability] [answered]
+usage: python benchmarks/score_calibration.py [teaching] [judged] [one_modality]
+           [two_domains] [borrowed] [probability] [answered]
 """
 
 import argparse
 
 from answered import print_answered, print_probability
-from every_calibrator import print_pairs, print_settings
+from borrowed_means import print_borrowed
 from few_queries import print_judged, print_one_modality, print_teaching
-from foreign_documents import print_borrowed, print_two_domains
+from foreign_documents import print_two_domains
 from joblib import parallel_config
 
 TABLES = {
-    "settings": print_settings,
-    "pairs": print_pairs,
     "teaching": print_teaching,
     "judged": print_judged,
     "one_modality": print_one_modality,

@@ -23,7 +23,7 @@ class CovarianceAligner(Mergeable, MomentCalibrator):
     ----------
     target : str, default="text"
         The modality whose covariance all take. It is needed only if several modalities are
-        fitted.
+        fitted; in batches, as soon as a second one comes.
     norm : {"l2", None}, default="l2"
         Whether to scale rows to unit length afterwards.
     shrinkage : float, default=16.0

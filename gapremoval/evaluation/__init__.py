@@ -1,0 +1,33 @@
+"""Comparison of pipelines: corpora, the harness, and the experiments of the paper."""
+
+from ._compare import compare
+from ._corpora import Corpus, mixed_corpus, pair_corpus
+from ._display import ComparisonDisplay
+from ._experiments import (
+    compare_calibrations,
+    compare_mixes,
+    sag,
+    sweep_calibration_size,
+    sweep_fusion_weight,
+    sweep_image_share,
+    sweep_query_noise,
+    sweep_teaching_size,
+)
+from ._noise import noisy_queries
+
+__all__ = [
+    "ComparisonDisplay",
+    "Corpus",
+    "compare",
+    "compare_calibrations",
+    "compare_mixes",
+    "mixed_corpus",
+    "noisy_queries",
+    "pair_corpus",
+    "sag",
+    "sweep_calibration_size",
+    "sweep_fusion_weight",
+    "sweep_image_share",
+    "sweep_query_noise",
+    "sweep_teaching_size",
+]

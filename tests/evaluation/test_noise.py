@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gapremoval import EmbeddingArray, Query
+from gapremoval.evaluation import noisy_queries
+
+words = st.lists(st.text("abcxyz", min_size=1, max_size=6), min_size=1, max_size=8)
+
+
+@given(words, st.floats(0, 1), st.integers(0, 99))
+def test_some_words_remain_and_most_are_as_they_were(text, amount, seed):
+    (noisy,) = noisy_queries([Query(" ".join(text))], amount, random_state=seed)
+    got = noisy.item.split()
+    assert 1 <= len(got) <= len(text)
+    if amount == 0:
+        assert got == text
+
+
+def test_half_of_the_amount_is_dropped_and_half_is_mistyped():
+    text = [f"word{i:05d}" for i in range(4000)]
+    (noisy,) = noisy_queries([Query(" ".join(text))], 0.4, random_state=0)
+    got = noisy.item.split()
+    assert len(got) / len(text) == pytest.approx(0.8, abs=0.02)
+    # A swap of equal digits, or a letter replaced by itself, leaves a word as it was.
+    assert 0.13 < np.mean([word not in set(text) for word in got]) * 0.8 < 0.21
+    assert all(abs(len(word) - 9) <= 1 for word in got)
+
+
+@given(st.integers(0, 99))
+def test_queries_of_two_parts_keep_their_image(seed):
+    image = np.zeros((2, 2, 3), dtype=np.uint8)
+    queries = [Query(text="the same in blue", image=image), Query(image)]
+    noisy = noisy_queries(queries, 1, random_state=seed)
+    assert noisy[0].image is image
+    assert noisy[0].text != "the same in blue"
+    assert noisy[1] is queries[1]
+
+
+@given(st.floats(0, 3), st.integers(0, 99))
+def test_noise_on_rows_has_the_length_that_was_asked_for(amount, seed):
+    rows = np.zeros((50, 400))
+    rows[:, 0] = 7
+    X = EmbeddingArray(rows, "query:text", encoder="my-clip @ 3f")
+    noisy = noisy_queries(X, amount, random_state=seed)
+    np.testing.assert_allclose(np.linalg.norm(noisy.values, axis=1), 1)
+    assert (noisy.encoder, set(noisy.modality)) == (X.encoder, {"query:text"})
+    # Of a unit row with perpendicular noise of this length.
+    want = 1 / np.sqrt(1 + amount**2)
+    assert noisy.values[:, 0].mean() == pytest.approx(want, abs=0.05)
+
+
+def test_rows_of_zeros_stay_zero_and_types_stay():
+    X = EmbeddingArray(np.diag([1, 0, 1]).astype("f4"), "query:text")
+    noisy = noisy_queries(X, 1, random_state=0)
+    assert noisy.dtype == np.float32
+    assert not noisy.values[1].any()
+    np.testing.assert_array_equal(noisy_queries(X, 0).values, X.values)
+
+
+def test_the_same_seed_gives_the_same_noise():
+    queries = [Query("a red bicycle in deep snow")]
+    first, second = (noisy_queries(queries, 0.9, random_state=3)[0].item for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("amount", [-0.1, 1.1, np.nan])
+def test_amounts_out_of_range_are_refused(amount):
+    with pytest.raises(ValueError, match="amount must be at least 0"):
+        noisy_queries([Query("a")], amount)
