@@ -26,7 +26,7 @@ ESTIMATORS = [
     CovarianceAligner(),
     CovarianceAligner(target="image", norm=None, shrinkage=0),
     GapSubspaceEraser(),
-    GapSubspaceEraser(norm=None, shrinkage=0),
+    GapSubspaceEraser(center=True, norm=None, shrinkage=0),
     OrthogonalAligner(),
     OrthogonalAligner(target="image", prior_count=0, norm=None),
     ByModality(StandardScaler()),

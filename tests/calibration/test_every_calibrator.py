@@ -196,7 +196,14 @@ def test_rows_of_another_encoder_and_rows_transformed_before_are_refused(calibra
 def test_changed_parameters_are_refused_until_the_next_fit(calibrator):
     X, y = corpus()
     calibrator = clone(calibrator).fit(X, y)
-    fixed = {"norm": None, "shrinkage": 3.0, "target": "image", "prior_count": 1.0, "amount": 0.1}
+    fixed = {
+        "center": True,
+        "norm": None,
+        "shrinkage": 3.0,
+        "target": "image",
+        "prior_count": 1.0,
+        "amount": 0.1,
+    }
     for name in set(fixed) & set(calibrator.get_params()):
         changed = pickle.loads(pickle.dumps(calibrator)).set_params(**{name: fixed[name]})
         with pytest.raises(ValueError, match=f"^{name} was .* fitted, and is .* fit again"):

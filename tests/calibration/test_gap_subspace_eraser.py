@@ -104,6 +104,15 @@ def test_what_the_modalities_have_in_common_stays():
     np.testing.assert_allclose(Z[X.modality == "image"].mean(axis=0), mean, atol=1e-12)
 
 
+@given(tagged_rows(modalities=DOCUMENTS, dtypes="d"))
+def test_it_goes_with_center_and_then_all_means_are_zero(X):
+    Z = GapSubspaceEraser(center=True, norm=None).fit_transform(X).values
+    kept = GapSubspaceEraser(norm=None).fit_transform(X).values
+    np.testing.assert_allclose(Z, kept - unit(X.values).mean(axis=0), atol=1e-12)
+    for name in set(X.modality):
+        assert np.abs(Z[X.modality == name].mean(axis=0)).max() < 1e-9
+
+
 def test_one_modality_has_nothing_to_erase():
     X = EmbeddingArray(np.random.default_rng(0).normal(size=(20, 4)), "text")
     np.testing.assert_allclose(GapSubspaceEraser().fit_transform(X).values, unit(X.values))
