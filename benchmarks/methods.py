@@ -2,12 +2,23 @@
 
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from gapremoval import (
     EmbeddingArray,
     MixedModalityRetriever,
     ModalityGapRemover,
     make_search_pipeline,
+)
+from gapremoval.calibration import (
+    AnchorAndScale,
+    ByModality,
+    CovarianceAligner,
+    GapShift,
+    GapSubspaceEraser,
+    OrthogonalAligner,
+    ShrunkWhitener,
+    TopComponentsRemover,
 )
 from gapremoval.score_calibration import (
     CSLS,
@@ -38,6 +49,16 @@ GR, OURS = "GR", "GR + posterior odds"
 METHODS = {
     "raw": rows(),
     GR: rows(ModalityGapRemover()),
+    "distribution normalization": rows(ModalityGapRemover(strength=0.25, norm=None)),
+    "gap shift": rows(GapShift()),
+    "standardizer": rows(ByModality(StandardScaler())),
+    "whitener": rows(ByModality(ShrunkWhitener())),
+    "top components removed": rows(ByModality(TopComponentsRemover())),
+    "anchor and scale": rows(AnchorAndScale()),
+    "covariance aligner": rows(CovarianceAligner()),
+    "gap-subspace eraser": rows(GapSubspaceEraser()),
+    "gap-subspace eraser, centered": rows(GapSubspaceEraser(center=True)),
+    "orthogonal aligner": rows(OrthogonalAligner()),
     "GR + scale": scores(ScoreScale()),
     "GR + z": scores(ScoreZ()),
     "GR + pseudo-positive z": scores(PseudoPositiveZ()),

@@ -15,7 +15,15 @@ from ._embeddings import EmbeddingArray
 from ._items import Query
 from ._search import add_documents, make_search_pipeline, remove_documents, search, teach
 from ._version import __version__
-from .calibration import ModalityGapRemover
+from .calibration import (
+    AnchorAndScale,
+    ByModality,
+    CovarianceAligner,
+    GapShift,
+    GapSubspaceEraser,
+    ModalityGapRemover,
+    OrthogonalAligner,
+)
 from .datasets import explode_documents, read_folder
 from .encoders import CLIPEncoder
 from .model_selection import FusionWeightSearchCV, QueryKFold, make_ranking_scorer
@@ -23,11 +31,17 @@ from .retrieval import MixedModalityRetriever
 from .score_calibration import PosteriorOdds
 
 __all__ = [
+    "AnchorAndScale",
+    "ByModality",
     "CLIPEncoder",
+    "CovarianceAligner",
     "EmbeddingArray",
     "FusionWeightSearchCV",
+    "GapShift",
+    "GapSubspaceEraser",
     "MixedModalityRetriever",
     "ModalityGapRemover",
+    "OrthogonalAligner",
     "PosteriorOdds",
     "Query",
     "QueryKFold",

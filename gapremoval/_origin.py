@@ -13,7 +13,7 @@ class Origin(NamedTuple):
     encoder : str
         Names the encoder, as in ``"NAME @ DIGEST"``.
     is_centered : bool
-        Whether a `ModalityGapRemover` transformed the rows.
+        Whether a calibrator, such as `ModalityGapRemover`, transformed the rows.
     """
 
     encoder: str
@@ -74,8 +74,8 @@ def check_origin(new, known, owner):
     if new.is_centered != known.is_centered:
         what = "were already transformed" if new.is_centered else "were not transformed"
         raise ValueError(
-            f"These rows {what} by a ModalityGapRemover, unlike those of {owner}. On a fitted "
-            "pipeline search(pipe, queries) and add_documents(pipe, X, ids) take rows as the "
-            "encoder made them, and transform them once; the methods of its last step take "
-            f"pipe[:-1].transform(X). {HOW_TO_DROP}"
+            f"These rows {what} by a ModalityGapRemover or another calibrator, unlike those of "
+            f"{owner}. On a fitted pipeline search(pipe, queries) and add_documents(pipe, X, ids) "
+            "take rows as the encoder made them, and transform them once; the methods of its last "
+            f"step take pipe[:-1].transform(X). {HOW_TO_DROP}"
         )

@@ -2,12 +2,37 @@
 
 import pytest
 from estimator_checks import CHECKS, ENCODER_CHECKS
+from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
 from gapremoval import CLIPEncoder, MixedModalityRetriever, ModalityGapRemover, PosteriorOdds
+from gapremoval.calibration import (
+    AnchorAndScale,
+    ByModality,
+    CovarianceAligner,
+    GapShift,
+    GapSubspaceEraser,
+    OrthogonalAligner,
+    ShrunkWhitener,
+    TopComponentsRemover,
+)
 
 ESTIMATORS = [
     ModalityGapRemover(),
     ModalityGapRemover(norm=None, shrinkage=0),
+    GapShift(),
+    GapShift(amount=0.5, norm=None),
+    AnchorAndScale(),
+    AnchorAndScale(target="image", norm=None, shrinkage=0),
+    CovarianceAligner(),
+    CovarianceAligner(target="image", norm=None, shrinkage=0),
+    GapSubspaceEraser(),
+    GapSubspaceEraser(center=True, norm=None, shrinkage=0),
+    OrthogonalAligner(),
+    OrthogonalAligner(target="image", prior_count=0, norm=None),
+    ByModality(StandardScaler()),
+    ByModality(ShrunkWhitener(), norm=None),
+    ByModality(TopComponentsRemover(2)),
+    ByModality(QuantileTransformer(n_quantiles=5)),
     MixedModalityRetriever(),
     MixedModalityRetriever(3, fusion_weight={"text": 1, "image": 2}),
     MixedModalityRetriever(score_calibration=PosteriorOdds()),

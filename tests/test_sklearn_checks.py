@@ -1,9 +1,20 @@
 """scikit-learn's own checks over every estimator."""
 
 import pytest
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gapremoval import MixedModalityRetriever, ModalityGapRemover, PosteriorOdds
+from gapremoval.calibration import (
+    AnchorAndScale,
+    ByModality,
+    CovarianceAligner,
+    GapShift,
+    GapSubspaceEraser,
+    OrthogonalAligner,
+    ShrunkWhitener,
+    TopComponentsRemover,
+)
 
 EXPECTED_FAILURES = {
     MixedModalityRetriever: {
@@ -20,6 +31,15 @@ EXPECTED_FAILURES = {
     [
         ModalityGapRemover(),
         ModalityGapRemover(norm=None, shrinkage=0),
+        GapShift(),
+        AnchorAndScale(),
+        CovarianceAligner(),
+        GapSubspaceEraser(),
+        OrthogonalAligner(),
+        ByModality(StandardScaler()),
+        ByModality(ShrunkWhitener()),
+        ShrunkWhitener(),
+        TopComponentsRemover(),
         MixedModalityRetriever(),
         MixedModalityRetriever(score_calibration=PosteriorOdds()),
     ],

@@ -5,9 +5,7 @@ from numbers import Real
 
 import numpy as np
 from array_api_compat import is_numpy_array
-from sklearn.base import OneToOneFeatureMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import (
     array_namespace,
@@ -21,18 +19,10 @@ from .._array_api import (
     to_numpy,
     unit_rows,
 )
-from .._base import GapEstimator
-from .._embeddings import EmbeddingArray
-from .._modality import QUERY, check_tag, is_query, meant_modality, parts_of
-from .._origin import check_origin
+from .._modality import check_tag, parts_of
 from .._threads import threaded_map
-from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype
-from .._warnings import warn
-from ._moments import pool_means, unit_moments
-from ._question_means import merge_questions, question_mean, sample_questions
-
-# Fewer rows than this say little about a mean: a single row is centered to zero.
-FEW_ROWS = 16
+from .._validation import check_lengths, compute_dtype
+from ._moment_calibrator import Mergeable, MomentCalibrator
 
 
 def subtract_means(rows, codes, means, *, divisors=None, norm="l2", out=None):
@@ -80,86 +70,7 @@ def subtract_means(rows, codes, means, *, divisors=None, norm="l2", out=None):
     return out
 
 
-def fallback_modalities(name, centers):
-    """The modalities whose average center serves as the center of `name`.
-
-    Parameters
-    ----------
-    name : str
-        A modality.
-    centers : collection of str
-        The modalities that have a center.
-
-    Returns
-    -------
-    list of str
-        `name` itself, if it has a center; else, for a query modality, the modalities of its
-        parts (``["text"]`` for ``query:text``, ``["query:text", "image"]`` for
-        ``query:image+text``). Empty if one of them has no center either.
-    """
-    if name in centers or not is_query(name):
-        return [name] if name in centers else []
-    parts = parts_of(name)
-    if len(parts) == 1:
-        return [parts[0]] if parts[0] in centers else []
-    found = [fallback_modalities(QUERY + part, centers) for part in parts]
-    return [names[0] for names in found] if all(found) else []
-
-
-def shrunken_centers(counts, means, prior, shrinkage, questions):
-    """Shrink fitted means towards their prior means.
-
-    A center is ``(n * mean + shrinkage * prior_mean) / (n + shrinkage)``. The prior mean of a
-    document modality comes from `prior`. That of a query modality is the corpus's own center
-    of the same modality, else the query mean in `prior`, else the document mean in `prior`.
-
-    Parameters
-    ----------
-    counts : dict of str to int
-        The number of fitted rows of each modality.
-    means, prior : dict of str to ndarray of shape (n_features,)
-        Fitted and prior means by modality.
-    shrinkage : float in [0, inf]
-        The pseudo-count of the prior mean. With ``inf`` every center is the prior's, where
-        `prior` has one. With 0 every center is the fitted mean.
-    questions : dict of str to ndarray of shape (n_questions, n_features)
-        By query modality, a sample of the questions asked. Its mean takes the place of the
-        fitted one, so that repetitions have no more weight than one question.
-
-    Returns
-    -------
-    centers : dict of str to ndarray of float64 of shape (n_features,)
-        For all modalities in `counts` or `prior`.
-    from_prior : set of str
-        The modalities whose center comes from `prior` alone.
-    """
-    centers, from_prior = {}, set()
-    # Documents first, then queries, then queries of several parts: each may fall back on the
-    # centers before it.
-    for name in sorted({*counts, *prior}, key=lambda x: (is_query(x), len(parts_of(x)), x)):
-        fitted = {k: c for k, c in centers.items() if counts.get(k) and k not in from_prior}
-        own = fitted if is_query(name) else {}
-        sources = [own, prior] if shrinkage < np.inf else [prior, own]
-        n, mean, prior_mean, uses_prior = counts.get(name, 0), means.get(name), None, False
-        for source in (*sources, {**prior, **own}):
-            if names := fallback_modalities(name, source):
-                prior_mean = np.mean([source[k] for k in names], axis=0)
-                uses_prior = any(source[k] is prior.get(k) for k in names)
-                break
-        if n and name in questions and shrinkage > 0:
-            n, mean = question_mean(questions[name], prior_mean)
-        if prior_mean is None:
-            centers[name] = mean
-        elif n == 0 or shrinkage == np.inf:
-            centers[name] = prior_mean
-            if uses_prior:
-                from_prior.add(name)
-        else:
-            centers[name] = (n * mean + shrinkage * prior_mean) / (n + shrinkage)
-    return centers, from_prior
-
-
-class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
+class ModalityGapRemover(Mergeable, MomentCalibrator):
     """Remove the modality gap by centering each modality on its own mean.
 
     CLIP-like encoders place images and texts in two separate clouds. Subtracting the mean of
@@ -261,7 +172,6 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         "copy": ["boolean"],
     }
     _fixed_in_fit = ("strength", "norm", "shrinkage", "prior")
-    _origin = None
 
     def __init__(self, *, strength=1.0, norm="l2", shrinkage=16.0, prior=None, copy=True):
         self.strength = strength
@@ -270,206 +180,7 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
         self.prior = prior
         self.copy = copy
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, modality=None):
-        """Compute the mean of each modality, in one pass.
-
-        Parameters
-        ----------
-        X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            Documents and, if there are any, queries.
-        y : object, default=None
-            Ignored.
-        modality : str or sequence of str of shape (n_rows,), default=None
-            The modality of each row; not needed for an EmbeddingArray.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If rows hold NaN or infinity, modalities are malformed or do not match the rows,
-            or the prior does not fit the rows.
-        """
-        self._learn(X, modality)
-        self._warn_of_few_rows()
-        return self
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, *, modality=None):
-        """Add rows to those already seen, in any order and in batches of any size.
-
-        Few rows cause no warning here, since more may come.
-
-        Parameters
-        ----------
-        X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            Documents and, if there are any, queries.
-        y : object, default=None
-            Ignored.
-        modality : str or sequence of str of shape (n_rows,), default=None
-            The modality of each row; not needed for an EmbeddingArray.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            As in `fit`, and if the rows come from another encoder, or a parameter but `copy`
-            was changed since the rows before were fitted.
-        """
-        seen = (getattr(self, name, {}) for name in ("counts_", "means_", "_questions"))
-        self._learn(X, modality, *seen)
-        return self
-
-    def merge(self, other):
-        """Add the rows that another remover has seen.
-
-        The result equals a fit on the rows of both.
-
-        Parameters
-        ----------
-        other : ModalityGapRemover
-            Fitted on rows with the same number of features. It is not changed, and its
-            parameters are not used.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError
-            If `other` is not a ModalityGapRemover.
-        ValueError
-            If the numbers of features or the encoders differ, or a parameter but `copy` was
-            changed since the fit.
-        """
-        if not isinstance(other, ModalityGapRemover):
-            raise TypeError(f"merge takes another ModalityGapRemover; got {type(other).__name__}.")
-        check_is_fitted(self)
-        check_is_fitted(other)
-        self._refuse_changed_parameters()
-        check_origin(other._origin, self._origin, "this ModalityGapRemover")
-        if self.n_features_in_ != other.n_features_in_:
-            raise ValueError(
-                f"Cannot merge means of {other.n_features_in_} features into means of "
-                f"{self.n_features_in_}: they belong to different models."
-            )
-        with self._fitting() as copy:
-            questions = dict(self._questions)
-            for name, rows in other._questions.items():
-                questions[name] = merge_questions([questions.get(name, rows[:0]), rows])
-            pooled = pool_means(self.counts_, self.means_, other.counts_, other.means_)
-            copy._set_means(*pooled, questions)
-            copy._origin = self._origin or other._origin
-        return self
-
-    def transform(self, X, *, modality=None):
-        """Subtract from each row the center of its modality.
-
-        Parameters
-        ----------
-        X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            The rows.
-        modality : str or sequence of str of shape (n_rows,), default=None
-            The modality of each row; not needed for an EmbeddingArray.
-
-        Returns
-        -------
-        EmbeddingArray or array of shape (n_rows, n_features)
-            The centered rows: the same kind of array as `X`, on the same device and in the
-            same dtype. Integers become float64 (float32 in tensors).
-
-        Raises
-        ------
-        ValueError
-            If a modality has neither a center nor a fallback, rows hold NaN or infinity, come
-            from another encoder than the fitted ones or were transformed before, or a
-            parameter but `copy` was changed since the fit.
-
-        Warns
-        -----
-        UserWarning
-            If rows have length zero (they stay zero), or the center of a query modality comes
-            from the prior alone.
-        """
-        self._refuse_changed_parameters()
-        known = getattr(self, "counts_", ())
-        rows = check_rows(self, X, modality, known=known, origin=self._origin)
-        centered, n_zero = self._subtract(rows)
-        _warn_of_zero_rows(n_zero)
-        return _like(X, centered, rows.tags)
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None, *, modality=None):
-        """Compute the mean of each modality and subtract it.
-
-        Parameters
-        ----------
-        X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            Documents and, if there are any, queries.
-        y : object, default=None
-            Ignored.
-        modality : str or sequence of str of shape (n_rows,), default=None
-            The modality of each row; not needed for an EmbeddingArray.
-
-        Returns
-        -------
-        EmbeddingArray or array of shape (n_rows, n_features)
-            As from `transform`.
-
-        Raises
-        ------
-        ValueError
-            As in `fit` and `transform`.
-        """
-        rows, lengths = self._learn(X, modality)
-        self._warn_of_few_rows()
-        return _like(X, self._subtract(rows, lengths)[0], rows.tags)
-
-    @property
-    def encoder_(self):
-        """The encoder of the fitted rows, or None."""
-        return getattr(self._origin, "encoder", None)
-
-    def _learn(self, X, modality, counts=(), means=(), questions=()):
-        """Compute the means, pooled with earlier ones; return the rows and their lengths."""
-        with self._fitting() as copy:
-            origin = self._origin if counts else None
-            rows = check_rows(copy, X, modality, reset=not counts, known=counts, origin=origin)
-            if counts:
-                self._refuse_changed_parameters()
-            else:
-                copy._fix_parameters()
-            copy._origin, tags = origin or rows.tags.origin, rows.tags
-            scaled = [len(parts_of(name)) == 1 for name in tags.names]
-            new_counts, new_means, lengths = unit_moments(rows.values, tags.codes, scaled)
-            _warn_of_zero_rows(len(tags) - int(new_counts.sum()))
-            at = {name: tags.names.index(name) for name in tags.counts()}
-            new_counts = {name: int(new_counts[i]) for name, i in at.items()}
-            new_means = {name: new_means[i] for name, i in at.items()}
-            questions = dict(questions)
-            for name in filter(is_query, at):
-                of_name = np.flatnonzero(tags.codes == at[name])
-                questions[name] = sample_questions(
-                    rows.values, of_name, not scaled[at[name]], questions.get(name)
-                )
-            copy._set_means(*pool_means(counts, means, new_counts, new_means), questions)
-        return rows, lengths
-
-    def _set_means(self, counts, means, questions):
-        prior = self._checked_prior()
-        centers = shrunken_centers(counts, means, prior, self.shrinkage, questions)
-        self.centers_, self._from_prior = centers
-        self.counts_, self.means_, self._questions = counts, means, questions
-
-    def _subtract(self, rows, lengths=None):
-        """The centered rows, and the number of rows of length zero."""
+    def _map_rows(self, rows, lengths=None):
         values, tags = rows.values, rows.tags
         xp, place = namespace_and_device(values)
         dtype = compute_dtype(values)
@@ -525,62 +236,3 @@ class ModalityGapRemover(OneToOneFeatureMixin, GapEstimator):
                     "centers_ of another remover."
                 )
         return prior
-
-    def _center(self, name):
-        """The center of a modality, fitted or by its fallback."""
-        names = fallback_modalities(name, self.centers_)
-        if not names:
-            fitted = f"{', '.join(map(repr, self.counts_))}.{meant_modality(name, self.counts_)}"
-            if is_query(name):
-                raise ValueError(
-                    f"{name!r} has no center and no fallback: neither such queries nor documents "
-                    f"of {' and '.join(map(repr, parts_of(name)))} were fitted, only {fitted} Add "
-                    f"typical questions to the fitted rows, tagged {name!r} with y None, or give "
-                    f"a prior for {name!r}."
-                )
-            raise ValueError(
-                f"Modality {name!r} was not fitted; fitted were {fitted} Fit on rows of {name!r} "
-                "too, or give a prior for it."
-            )
-        if is_query(name) and not self._from_prior.isdisjoint(names):
-            warn(
-                f"The center of {name!r} comes from the prior alone. A prior from another domain "
-                "ruins the search: add typical questions to the fitted rows, tagged "
-                f"{name!r} with y None.",
-            )
-        return np.mean([self.centers_[k] for k in names], axis=0)
-
-    def _warn_of_few_rows(self):
-        few = {
-            name: n
-            for name, n in self.counts_.items()
-            if n < FEW_ROWS and not is_query(name) and name not in {UNTAGGED, *(self.prior or ())}
-        }
-        if few:
-            shown = ", ".join(f"{n} of {name!r}" for name, n in few.items())
-            warn(
-                f"Few rows to take a mean from: {shown}. With fewer than {FEW_ROWS} rows the "
-                "center is mostly noise (a single row is centered to zero and never found, two "
-                "rows become opposites): give more rows, or a prior.",
-            )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32", "float16"]
-        return tags
-
-
-def _like(X, values, tags):
-    """Centered rows as an EmbeddingArray if `X` is one, else as a bare array."""
-    if not isinstance(X, EmbeddingArray):
-        return values
-    origin = tags.origin and tags.origin._replace(is_centered=True)
-    return EmbeddingArray(values, tags.of_origin(origin))
-
-
-def _warn_of_zero_rows(n_zero):
-    if n_zero:
-        warn(
-            f"{n_zero} row{'s have' if n_zero > 1 else ' has'} length zero: left out of the "
-            "means, and zero after the correction. The usual cause is a failed encoding.",
-        )

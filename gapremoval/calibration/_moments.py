@@ -1,7 +1,10 @@
 """Streaming, mergeable statistics of each modality, from which calibrators are fitted."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from array_api_compat import is_numpy_array
+from scipy.linalg import qr
 from scipy.sparse import csc_array
 
 from .._array_api import (
@@ -13,13 +16,86 @@ from .._array_api import (
     to_numpy,
     unit_rows,
 )
+from .._modality import is_query, parts_of
 from .._threads import threaded_map
 from .._validation import check_lengths, checked_lengths, compute_dtype
+from ._centers import residual
+from ._question_means import merge_questions, sample_questions, unit_blocks
 
 # Rows of a numpy array are summed in groups of this size in their own precision, and the sums
 # of groups in float64. Groups begin at fixed rows, so the result does not depend on blocks or
 # threads.
 GROUP = 64
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What calibrators keep of the rows of each modality; two of them pool to a third.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        Number of unit rows, without rows of length zero.
+    means : dict of str to ndarray of float64 of shape (n_features,)
+        Their means.
+    questions : dict of str to ndarray of float64 of shape (n_questions, n_features)
+        A sample of the questions of each query modality.
+    roots : dict of str to ndarray of float64 of shape (n, n_features)
+        Matrices ``R`` such that ``R.T @ R`` is the scatter of the rows about their mean. Empty
+        if no second moments were asked for.
+    """
+
+    counts: dict = field(default_factory=dict)
+    means: dict = field(default_factory=dict)
+    questions: dict = field(default_factory=dict)
+    roots: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows, *, with_roots=False):
+        """The moments of `Rows`, and the lengths of these as from `unit_moments`."""
+        values, tags = rows.values, rows.tags
+        scaled = [len(parts_of(name)) == 1 for name in tags.names]
+        counts, means, lengths = unit_moments(values, tags.codes, scaled)
+        moments = cls()
+        for name in tags.counts():
+            code = tags.names.index(name)
+            moments.counts[name] = int(counts[code])
+            moments.means[name] = means[code]
+            at, keeps_length = np.flatnonzero(tags.codes == code), not scaled[code]
+            if is_query(name):
+                moments.questions[name] = sample_questions(values, at, keeps_length)
+            if with_roots:
+                moments.roots[name] = _scatter_root(values, at, keeps_length, means[code])
+        return moments, lengths
+
+    def pooled(self, other):
+        """The moments of the rows of both."""
+        questions, roots = dict(self.questions), dict(self.roots)
+        for name, rows in other.questions.items():
+            questions[name] = merge_questions([questions.get(name, rows[:0]), rows])
+        for name, root in other.roots.items():
+            if name in roots:
+                n, more = self.counts[name], other.counts[name]
+                shift = np.sqrt(n * more / max(n + more, 1))
+                shift = shift * (self.means[name] - other.means[name])
+                root = _short_root(np.concatenate([roots[name], root, shift[None]]))
+            roots[name] = root
+        pooled = pool_means(self.counts, self.means, other.counts, other.means)
+        return Moments(*pooled, questions, roots)
+
+
+def _scatter_root(values, at, keeps_length, mean):
+    """A root of the scatter of some rows about their mean."""
+    root = np.empty((0, values.shape[1]))
+    for rows in unit_blocks(values, at, keeps_length):
+        root = _short_root(np.concatenate([root, residual(rows, mean)]))
+    return root
+
+
+def _short_root(root):
+    """A root of the same scatter, with at most twice as many rows as features."""
+    n_features = root.shape[1]
+    return root if len(root) <= 2 * n_features else qr(root, mode="r")[0][:n_features]
 
 
 def unit_moments(values, codes, scaled):

@@ -9,7 +9,7 @@ from .._repetitions import group_rows, question_weights
 MOST_QUESTIONS = 1024
 
 
-def sample_questions(values, at, keeps_length, questions=None):
+def sample_questions(values, at, keeps_length):
     """A sample of the questions among some rows, each question once.
 
     Parameters
@@ -19,8 +19,6 @@ def sample_questions(values, at, keeps_length, questions=None):
         The rows that are queries of one modality.
     keeps_length : bool
         Whether rows keep their length; by default they are scaled to unit length.
-    questions : ndarray of shape (n_questions, n_features), default=None
-        A sample of earlier rows.
 
     Returns
     -------
@@ -28,12 +26,31 @@ def sample_questions(values, at, keeps_length, questions=None):
         At most `MOST_QUESTIONS`. It does not depend on the order of the rows, on how they came
         in batches, or on how often each was repeated.
     """
+    questions = np.empty((0, values.shape[1]))
+    for rows in unit_blocks(values, at, keeps_length):
+        questions = merge_questions([questions, rows])
+    return questions
+
+
+def unit_blocks(values, at, keeps_length):
+    """Some rows in float64 on the host, block by block, without rows of length zero.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows, n_features)
+    at : ndarray of int
+        The rows.
+    keeps_length : bool
+        Whether rows keep their length; by default they are scaled to unit length.
+
+    Yields
+    ------
+    ndarray of float64 of shape (n, n_features)
+    """
     for block in row_blocks(np.empty((len(at), values.shape[1]), dtype=np.uint8)):
         rows = to_double(take_rows(values, at[block]), values)
         unit, lengths = unit_rows(rows)
-        rows = to_numpy(rows if keeps_length else unit)[to_numpy(lengths) > 0]
-        questions = merge_questions([rows] if questions is None else [questions, rows])
-    return questions
+        yield to_numpy(rows if keeps_length else unit)[to_numpy(lengths) > 0]
 
 
 def merge_questions(samples):

@@ -13,14 +13,17 @@ from ._experiments import (
     sweep_query_noise,
     sweep_teaching_size,
 )
+from ._mteb import MtebSearch, mixbench_task
 from ._noise import noisy_queries
 
 __all__ = [
     "ComparisonDisplay",
     "Corpus",
+    "MtebSearch",
     "compare",
     "compare_calibrations",
     "compare_mixes",
+    "mixbench_task",
     "mixed_corpus",
     "noisy_queries",
     "pair_corpus",

@@ -208,7 +208,9 @@ def mixed_corpus(
     questions : array of shape (n_items, n_features) or (n_items, k, n_features), or list
         One question or `k` questions about each item. They are ``query:text`` rows, or those
         of an EmbeddingArray of n_items rows with other query modalities. Of raw items, a list
-        of questions or of lists of them.
+        of questions or of lists of them. Where some items have no question, or questions several
+        answers: a tuple of an EmbeddingArray of questions and their relevance, in numbers of
+        items.
     proportions : dict of str to float or sequence of str of length n_items, default=None
         Proportions of ``"text"``, ``"image"`` and ``"image+text"`` documents, or the modality
         of each item's document. By default equal proportions. Numbers are rounded such that
@@ -239,7 +241,8 @@ def mixed_corpus(
     Corpus(10 documents, 10 queries: 8 answered by image, 2 answered by text)
     """
     n_items = len(text)
-    if not len(image) == len(questions) == n_items:
+    queries, relevance, item = _questions(questions)
+    if len(image) != n_items or (item is not None and len(questions) != n_items):
         raise ValueError(
             f"text, image and questions must have one entry an item; got {n_items}, {len(image)} "
             f"and {len(questions)}."
@@ -252,8 +255,7 @@ def mixed_corpus(
     if extra_images is not None:
         parts.append(_rows(extra_images, "image", np.arange(len(extra_images))))
         ids += range(n_items, n_items + len(extra_images))
-    queries, item = _questions(questions)
-    return Corpus(stack(parts), ids, queries, item.tolist(), groups=item)
+    return Corpus(stack(parts), ids, queries, relevance, groups=item)
 
 
 def _document_modalities(proportions, n_items, random_state):
@@ -282,17 +284,22 @@ def _document_modalities(proportions, n_items, random_state):
 
 
 def _questions(questions):
-    """The queries, and the item of each."""
+    """The queries, the relevance of each, and its item unless the relevance was given."""
+    if isinstance(questions, tuple) and isinstance(questions[0], EmbeddingArray):
+        return *questions, None
     if isinstance(questions, EmbeddingArray):
-        return questions, np.arange(len(questions))
-    if not _is_items(questions):
+        queries, item = questions, np.arange(len(questions))
+    elif not _is_items(questions):
         questions = np.asarray(questions)
         k = questions.shape[1] if questions.ndim == 3 else 1
         rows = questions.reshape(len(questions) * k, questions.shape[-1])
-        return EmbeddingArray(rows, "query:text"), np.repeat(np.arange(len(questions)), k)
-    several = [list(x) if isinstance(x, list | tuple) else [x] for x in questions]
-    queries = [x if isinstance(x, Query) else Query(x) for some in several for x in some]
-    return queries, np.repeat(np.arange(len(several)), [len(some) for some in several])
+        queries = EmbeddingArray(rows, "query:text")
+        item = np.repeat(np.arange(len(questions)), k)
+    else:
+        several = [list(x) if isinstance(x, list | tuple) else [x] for x in questions]
+        queries = [x if isinstance(x, Query) else Query(x) for some in several for x in some]
+        item = np.repeat(np.arange(len(several)), [len(some) for some in several])
+    return queries, item.tolist(), item
 
 
 def pair_corpus(text, image, *, max_items=None, random_state=None):

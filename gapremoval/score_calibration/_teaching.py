@@ -330,7 +330,7 @@ class TeachingScores:
 
 
 def _merged_best(best, scores):
-    """The best of each column, where some scores, but few, are better than the best so far.
+    """The best of each column, of those so far and of more scores.
 
     Parameters
     ----------
@@ -343,7 +343,13 @@ def _merged_best(best, scores):
     ndarray of shape (k, n_columns)
     """
     k, n_columns = best.shape
-    row, column = np.nonzero(scores > best[-1].astype(scores.dtype))
+    least = best[-1].astype(scores.dtype)
+    if len(scores) > k:
+        # Of the maxima of at least k groups of rows, the k-th is no better than the k-th score.
+        starts = np.linspace(0, len(scores), min(4 * k, len(scores)), endpoint=False).astype(int)
+        maxima = np.maximum.reduceat(scores, starts, axis=0)
+        least = np.maximum(least, np.partition(maxima, -k, axis=0)[-k])
+    row, column = np.nonzero(scores >= least)
     found = scores[row, column]
     order = np.lexsort((-found, column))
     column, found = column[order], found[order]

@@ -23,7 +23,7 @@ from strategies import (
 )
 
 from gapremoval import EmbeddingArray, ModalityGapRemover
-from gapremoval.calibration import _gap_remover
+from gapremoval.calibration import _moments
 from gapremoval.calibration._gap_remover import subtract_means
 
 pytestmark = pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
@@ -368,14 +368,14 @@ def test_a_call_that_fails_takes_nothing_back_of_another(monkeypatch):
     X = EmbeddingArray(np.random.default_rng(0).normal(size=(60, 4)), "image")
     broken = EmbeddingArray(np.full((20, 4), np.nan), "image")
     remover = ModalityGapRemover().fit(X[:20])
-    take = _gap_remover.unit_moments
+    take = _moments.unit_moments
 
     def take_while_another_adds(*rows):
-        monkeypatch.setattr(_gap_remover, "unit_moments", take)
+        monkeypatch.setattr(_moments, "unit_moments", take)
         remover.partial_fit(X[20:])
         return take(*rows)
 
-    monkeypatch.setattr(_gap_remover, "unit_moments", take_while_another_adds)
+    monkeypatch.setattr(_moments, "unit_moments", take_while_another_adds)
     with pytest.raises(ValueError, match="NaN"):
         remover.partial_fit(broken)
     assert_same_means(remover, ModalityGapRemover().fit(X))

@@ -165,3 +165,16 @@ def test_rows_without_a_judged_query_are_no_corpus():
         Corpus.from_rows(X, ["a", None])
     with pytest.raises(ValueError, match="no query among the rows"):
         Corpus.from_rows(X[:1], ["a"])
+
+
+def test_questions_may_come_with_their_relevance():
+    text, image = np.random.default_rng(0).normal(size=(2, 6, 4))
+    questions = EmbeddingArray(text[:2], "query:image+text"), [4, {0: 2, 5: 1}]
+    corpus = mixed_corpus(text, image, questions=questions, random_state=0)
+    assert corpus.relevance == [4, {0: 2, 5: 1}]
+    assert len(set(corpus.ids)) == 6
+    assert corpus.queries.modality.tolist() == ["query:image+text"] * 2
+    with pytest.raises(
+        ValueError, match="1 documents that answer queries are not in the corpus: 6"
+    ):
+        mixed_corpus(text, image, questions=(questions[0], [4, 6]))
