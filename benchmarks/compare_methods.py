@@ -7,7 +7,7 @@ import argparse
 
 import numpy as np
 from corpora import SETTINGS, pairs, settings, told
-from methods import GR, METHODS
+from methods import GR, METHODS, NEED_PAIRS
 from tables import interval, print_table, quiet, row_of
 
 from gapremoval.evaluation import compare
@@ -67,12 +67,13 @@ def way_to_ceiling(comparison, ceiling):
 def print_pairs(**options):
     """Half of the items are texts, half are images, and each item asks with its other part."""
     corpora = pairs()
-    comparison = compare(METHODS, corpora, **options)
+    methods = {name: method for name, method in METHODS.items() if name not in NEED_PAIRS}
+    comparison = compare(methods, corpora, **options)
     ceiling = compare({GR: METHODS[GR]}, told(corpora), **options)
     ways = way_to_ceiling(comparison, ceiling)
     named = [(c, m) for c in corpora for m in DIRECTIONS.values()]
     rows = []
-    for name, table in [*((name, comparison) for name in METHODS), (GR, ceiling)]:
+    for name, table in [*((name, comparison) for name in methods), (GR, ceiling)]:
         cells = [
             interval(row_of(table, pipeline=name, corpus=c, answer_modality=m)) for c, m in named
         ]

@@ -71,6 +71,9 @@ METHODS = {
     OURS: make_search_pipeline(),
 }
 
+# They learn from documents with a text and an image, and cannot do without.
+NEED_PAIRS = ["orthogonal aligner"]
+
 
 def fitted(method, documents, ids, queries=None, answers=None):
     """A method fitted on documents, and on queries without their answers or with some."""
