@@ -50,14 +50,14 @@ def settings(names=SETTINGS, step=1):
 def flickr8k(patterns, extra=False):
     """A corpus for each caption as the document's and each pattern of modalities."""
     data = load_real(FLICKR8K)
-    text, image = data["text"].astype(float), data["image"].astype(float)
+    text, image = data["text"], data["image"]
     return [
         mixed_corpus(
             text[:, caption],
             image,
             questions=np.delete(text, caption, axis=1),
             proportions=np.resize(np.array(pattern, dtype=object), len(text)),
-            extra_images=data["extra"].astype(float) if extra else None,
+            extra_images=data["extra"] if extra else None,
         )
         for caption in range(text.shape[1])
         for pattern in patterns
@@ -78,7 +78,7 @@ def pairs(n_draws=6, names=tuple(PAIR_FILES), max_items=600):
     corpora = {}
     for name in names:
         data = load_real(PAIR_FILES[name])
-        text, image = data["text"].astype(float), data["image"].astype(float)
+        text, image = data["text"], data["image"]
         text = text[:, 0] if text.ndim == 3 else text
         corpora[name] = [
             pair_corpus(text, image, max_items=max_items, random_state=seed)

@@ -7,9 +7,9 @@ from corpora import SETTINGS, one_modality, pairs, settings
 from methods import GR, METHODS, OURS
 from tables import interval, print_table, quiet, row_of
 
-from gapremoval.evaluation import compare
+from gapremoval.evaluation import Comparison, compare, sweep_teaching_size
 
-SIZES = [200, 64, 32, 16, 8, 0]
+SIZES = [np.inf, 64, 32, 16, 8, 0]  # infinity is all, of 200
 BOTH = {name: METHODS[name] for name in (GR, OURS)}
 JUDGED = [0, 8, 16, 64]
 
@@ -19,16 +19,6 @@ def gains(corpora, **options):
     quiet()
     gain = compare(BOTH, corpora, **options).difference_to(GR)
     return gain[gain["pipeline"] == OURS]
-
-
-def taught_by(draws, size, n_draws):
-    """Corpora with so many of their queries to learn from; all and none once a corpus."""
-    if size in (0, len(draws[0].queries)):
-        return [replace(x, teaching=x.queries[:size]) for x in draws]
-    random = np.random.default_rng(size)
-    turns = random.permutation(len(draws))[np.arange(n_draws) % len(draws)]
-    at = [random.permutation(len(draws[i].queries))[:size] for i in turns]
-    return [replace(draws[i], teaching=draws[i].queries[rows]) for i, rows in zip(turns, at)]
 
 
 def halves(draws, n_halves=4):
@@ -56,24 +46,36 @@ def split(corpus, teaches):
 
 def measure_teaching(sizes=SIZES, n_draws=100, step=1, **options):
     """By number of queries, the gains in the six settings."""
-    corpora = settings(step=step)
-    return {
-        size: gains({k: taught_by(x, size, n_draws) for k, x in corpora.items()}, **options)
-        for size in sizes
-    }
+    return taught(settings(step=step), sizes, n_draws, **options)
+
+
+def taught(corpora, sizes, n_draws, **options):
+    """By number of queries, PosteriorOdds minus GR, a Comparison without that column."""
+    quiet()
+    options |= {"sizes": sizes, "n_draws": n_draws}
+    every = sweep_teaching_size(BOTH, corpora, **options).difference_to(GR).by_query
+    measured = {}
+    for size in sizes:
+        some = every[(every["n_teaching"] == size) & (every["pipeline"] == OURS)]
+        measured[size] = Comparison.from_queries(some.drop(columns="n_teaching"))
+    return measured
 
 
 def print_teaching(**options):
     """The queries that teach are a sample of those tested, unlabeled."""
     measured = measure_teaching(**options)
     others = {name: halves(draws) for name, draws in settings().items()}
-    measured[f"{max(SIZES) // 2} of other items"] = gains(others, **options)
+    measured["100 of other items"] = gains(others, **options)
     rows = []
     for size, gain in measured.items():
         some = [row_of(gain, corpus=c, answer_modality="all") for c in SETTINGS]
-        mean = row_of(gain.over_corpora(), pipeline=OURS, answer_modality="all")
+        mean = row_of(gain.over_corpora(same_items=True), pipeline=OURS, answer_modality="all")
         worst = gain.by_query.query("pipeline == @OURS").groupby(["corpus", "draw"])["value"]
-        row = [size, *(interval(x, 4, True) for x in some), interval(mean, 4, True)]
+        row = [
+            200 if size == np.inf else size,
+            *(interval(x, 4, True) for x in some),
+            interval(mean, 4, True),
+        ]
         row += [f"{min(x['mean'] for x in some):+.4f}", f"{worst.mean().min():+.3f}"]
         rows.append(row)
     print_table(
@@ -96,7 +98,9 @@ def judged(corpus, n_judged, seed):
     return replace(some, teaching=corpus.queries, teaching_relevance=answers)
 
 
-def measure_judged(n_draws=60, n_pair_draws=12, numbers=JUDGED, names=("COCO", "products")):
+def measure_judged(
+    n_draws=60, n_pair_draws=12, numbers=JUDGED, names=("COCO", "products"), **options
+):
     """NDCG@10 by number of judged queries, which is the name of the pipeline."""
     corpora = pairs(n_pair_draws, names) if names else {}
     for name, draws in settings().items():
@@ -107,13 +111,13 @@ def measure_judged(n_draws=60, n_pair_draws=12, numbers=JUDGED, names=("COCO", "
     for n in numbers:
         some = {k: [judged(c, n, i) for i, c in enumerate(x)] for k, x in corpora.items()}
         quiet()
-        measured[n] = compare({OURS: METHODS[OURS]}, some)
+        measured[n] = compare({OURS: METHODS[OURS]}, some, **options)
     return measured
 
 
 def print_judged(**options):
     """All queries teach; so many of them are judged, and the others tested."""
-    measured = measure_judged()
+    measured = measure_judged(**options)
     rows = []
     for name in measured[0]["corpus"].unique():
         for answers in ("image", "text") if name in ("COCO", "products") else ("all",):
@@ -130,25 +134,22 @@ def print_judged(**options):
     )
 
 
-def measure_one_modality(sizes=(200, 16, 8, 0), n_draws=50, **options):
+def measure_one_modality(sizes=(np.inf, 16, 8, 0), n_draws=50, **options):
     """By number of queries, the gains where all documents are of one modality.
 
     Images alone cannot do without queries: no text says what a query's mean is.
     """
     corpora = one_modality()
-    measured = {}
-    for size in sizes:
-        possible = {k: x for k, x in corpora.items() if size or not k.startswith("image +")}
-        possible = {k: x for k, x in possible.items() if size or k != "image"}
-        taught = {k: taught_by(x, size, n_draws) for k, x in possible.items()}
-        measured[size] = gains(taught, **options)
-    return measured
+    asked = {k: x for k, x in corpora.items() if k not in ("image", "image + extra")}
+    some = taught(corpora, [size for size in sizes if size], n_draws, **options)
+    none = taught(asked, [0], n_draws, **options) if 0 in sizes else {}
+    return some | none
 
 
 def print_one_modality(**options):
     """Flickr8k with documents of one modality, with and without the extra images."""
     measured, rows = measure_one_modality(**options), []
-    for name in measured[200]["corpus"].unique():
+    for name in measured[np.inf]["corpus"].unique():
         cells = []
         for gain in measured.values():
             some = gain[(gain["corpus"] == name) & (gain["answer_modality"] == "all")]
@@ -156,6 +157,6 @@ def print_one_modality(**options):
         rows.append([name, *cells])
     print_table(
         "PosteriorOdds minus GR where all documents are of one modality, by queries that teach",
-        ["documents", *(f"{size} queries" for size in measured)],
+        ["documents", *(f"{200 if n == np.inf else n} queries" for n in measured)],
         rows,
     )

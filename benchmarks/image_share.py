@@ -17,7 +17,7 @@ def measure_image_share(n_draws=10, **options):
     """One caption is the document, the other four ask."""
     quiet()
     data = load_real(FLICKR8K)
-    text, image = data["text"].astype(float), data["image"].astype(float)
+    text, image = data["text"], data["image"]
     pipelines = {name: METHODS[name] for name in ("raw", GR, OURS)}
     questions = {"questions": text[:, 1:], "n_draws": n_draws}
     return sweep_image_share(pipelines, text[:, 0], image, **questions, **options)

@@ -6,11 +6,10 @@ usage: python benchmarks/mixbench.py [--model MODEL ...] [--subset SUBSET ...] [
 
 For each subset it prints the figures of raw embeddings, of the paper's method (GR) and of the
 recommended pipeline, or of other --methods of methods.py, beside those that the paper printed,
-and draws them. Without --data the
-subsets are downloaded. What was encoded and measured is kept below --out, so that the same
-command goes on where it stopped. --screenshots takes a collection in BEIR's files, draws its
-texts, and measures setting 1 on them. --miniature needs neither a network nor a GPU: it runs all
-of it on small data sets of drawn scenes, with the pocket model.
+and draws them. Without --data the subsets are downloaded. What was encoded and measured is kept
+below --out, so that the same command goes on where it stopped. --screenshots takes a collection
+in BEIR's files, draws its texts, and measures setting 1 on them. --miniature needs neither a
+network nor a GPU: it runs all of it on small data sets of drawn scenes, with the pocket model.
 
 GR and the recommended pipeline learn from the corpus itself and from its queries, unlabeled. The
 paper took its means from about 10,000 rows of the training sets, which are not published.

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device, unit_rows
+from .._modality import parts_of
 from .._validation import Rows
 from ._calibrator import map_rows
 from ._centers import clouds, residual, shrunken_centers, target_cloud
@@ -106,11 +107,14 @@ class AnchorAndScale(MomentCalibrator):
 
     def _solve(self):
         super()._solve()
-        names = clouds(self.counts_)
+        # The formula is that of unit rows, which queries of several parts are not.
+        self.scales_ = dict.fromkeys(clouds(self.counts_), 1.0)
+        names = [name for name in self.scales_ if len(parts_of(name)) == 1]
         variances = {name: 1 - self.means_[name] @ self.means_[name] for name in names}
-        target = target_cloud(self.target, self.counts_) if names else self.target
+        target = target_cloud(self.target, names) if names else self.target
         self.anchor_ = self.means_.get(target, np.zeros(self.n_features_in_))
-        self.scales_ = {name: matching_scale(variances[name], variances[target]) for name in names}
+        for name in names:
+            self.scales_[name] = matching_scale(variances[name], variances[target])
 
     def _anchored(self, rows, name):
         xp, place = namespace_and_device(rows)

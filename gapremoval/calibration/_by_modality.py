@@ -3,6 +3,7 @@
 from copy import deepcopy
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -18,15 +19,17 @@ from ._question_means import unit_blocks
 class ByModality(Calibrator):
     """Fit a clone of a transformer for each modality, and transform its rows with it.
 
-    Whatever a transformer of scikit-learn does to rows, this does to those of each modality
-    apart. What centers the rows removes the gap.
+    Each modality gets its own fitted clone. A transformer that centers, such as
+    ``StandardScaler``, removes the gap.
 
     Parameters
     ----------
     transformer : transformer
-        An unfitted estimator that returns as many features as it takes: ``StandardScaler()``
-        standardizes each modality (DrML, I0T), `ShrunkWhitener` whitens it,
-        `TopComponentsRemover` takes its first principal components away.
+        An unfitted estimator that returns as many features as it takes, with the same meaning
+        in each modality (a rotation of its own, as by ``PCA``, would make rows of different
+        modalities incomparable). ``StandardScaler()`` standardizes each modality (DrML, I0T),
+        `ShrunkWhitener` whitens it, `TopComponentsRemover` takes its first principal components
+        away.
     norm : {"l2", None}, default="l2"
         Whether to scale rows to unit length afterwards.
 
@@ -52,8 +55,7 @@ class ByModality(Calibrator):
     of them were fitted; fewer are transformed like the documents of the modality, if there are
     any. Without either, queries of several parts get the mean of what their parts would.
 
-    There is a `partial_fit` if the transformer has one. It goes on with clones that `fit` or it
-    made.
+    `partial_fit` exists if the transformer has one, and updates the fitted clones.
 
     References
     ----------
@@ -94,7 +96,7 @@ class ByModality(Calibrator):
         warn_of_zero_rows(int((lengths == 0).sum()))
         states = (self.counts_, self.transformers_, self._waiting) if again else ({}, {}, {})
         self.counts_, self.transformers_, self._waiting = map(dict, states)
-        # Documents first, since queries may do with their transformers.
+        # Documents first, since few queries use their transformers.
         for name in sorted(tags.counts(), key=is_query):
             at = np.flatnonzero(tags.codes == tags.names.index(name))
             unit = np.concatenate([*unit_blocks(rows.values, at, len(parts_of(name)) > 1)])
@@ -114,7 +116,8 @@ class ByModality(Calibrator):
             # A copy, since this fit may fail yet.
             self.transformers_[name] = deepcopy(earlier).partial_fit(unit)
         elif len(unit):
-            self.transformers_[name] = clone(self.transformer).fit(unit)
+            with config_context(skip_parameter_validation=False):
+                self.transformers_[name] = clone(self.transformer).fit(unit)
 
     def _map(self, rows, name):
         enough = [k for k in self.transformers_ if not is_query(k) or self.counts_[k] >= FEW_ROWS]
@@ -127,4 +130,6 @@ class ByModality(Calibrator):
                 "Rows of different modalities are compared, so they keep their features: a "
                 "common PCA, for example, is a step of the pipeline before this one."
             )
+        if not np.isfinite(mapped).all():
+            raise ValueError(f"{self.transformer} turned rows of {name!r} into NaN or infinity.")
         return beside(np.mean(mapped, axis=0), rows, rows.dtype)

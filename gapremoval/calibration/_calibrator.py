@@ -161,7 +161,7 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
         or_prior = ", or give a prior for {}" * hasattr(self, "prior")
         if is_query(name):
             raise ValueError(
-                f"{name!r} has no center and no fallback: neither such queries nor documents "
+                f"{name!r} was not fitted and has no fallback: neither such queries nor documents "
                 f"of {' and '.join(map(repr, parts_of(name)))} were fitted, only {known} Add "
                 f"typical questions to the fitted rows, tagged {name!r} with y None"
                 f"{or_prior.format(repr(name))}."

@@ -110,15 +110,21 @@ def clouds(counts):
     ]
 
 
-def target_cloud(target, counts):
+def target_cloud(target, found):
     """The cloud that the others are moved to, which is the only one or that of `target`.
+
+    Parameters
+    ----------
+    target : str
+        A document modality.
+    found : list of str
+        The clouds.
 
     Raises
     ------
     ValueError
         If there are several, and `target` is not among them.
     """
-    found = clouds(counts)
     for name in (target, QUERY + target):
         if name in found:
             return name
@@ -127,7 +133,7 @@ def target_cloud(target, counts):
     raise ValueError(
         f"target={target!r} names no fitted modality; fitted were "
         f"{', '.join(map(repr, found))}. Set target to one of them, or fit on rows of {target!r} "
-        "too (in partial_fit, before those of a second modality)."
+        "too."
     )
 
 

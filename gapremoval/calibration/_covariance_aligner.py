@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device
+from .._modality import parts_of
 from ._centers import clouds, residual, target_cloud
 from ._covariance import power_of_unit_rows
 from ._moment_calibrator import Mergeable, MomentCalibrator
@@ -16,14 +17,15 @@ class CovarianceAligner(Mergeable, MomentCalibrator):
 
     Equal means leave the second moments different: images and texts spread along different
     directions. Here each modality is whitened by its own covariance and colored by that of the
-    target, so that both moments are equal. Both covariances are shrunk (Ledoit-Wolf), since a
-    corpus often has fewer rows than features.
+    target, so that the second moments nearly agree. They do not become equal, since both
+    covariances are shrunk (Ledoit-Wolf): a corpus often has fewer rows than features.
 
     Parameters
     ----------
     target : str, default="text"
         The modality whose covariance all take. It is needed only if several modalities are
-        fitted; in batches, as soon as a second one comes.
+        fitted. With `partial_fit`, rows of the target must come before those of a second
+        modality.
     norm : {"l2", None}, default="l2"
         Whether to scale rows to unit length afterwards.
     shrinkage : float, default=16.0
@@ -52,8 +54,8 @@ class CovarianceAligner(Mergeable, MomentCalibrator):
     Notes
     -----
     Queries have a mean of their own, and the map of their fallback modality: ``query:text``
-    that of ``text``, a query of several parts the mean of their maps. Questions are few and
-    much alike, so that their own covariance would say more about which were asked.
+    that of ``text``, a query of several parts the mean of their maps. Few queries estimate a
+    covariance poorly.
 
     The moments of batches are pooled exactly, the shrinkage included: for unit rows it follows
     from the first two moments.
@@ -95,11 +97,13 @@ class CovarianceAligner(Mergeable, MomentCalibrator):
     def _solve(self):
         super()._solve()
         identity = np.eye(self.n_features_in_)
-        self.maps_ = dict.fromkeys(names := clouds(self.counts_), identity)
+        self.maps_ = dict.fromkeys(clouds(self.counts_), identity)
+        # A query of several parts whose documents were not fitted is centered only.
+        names = [name for name in self.maps_ if len(parts_of(name)) == 1]
         if len(names) > 1:
-            target = target_cloud(self.target, self.counts_)
+            target = target_cloud(self.target, names)
             color = self._covariance(target, 0.5)
-            for name in set(names) - {target}:
+            for name in (name for name in names if name != target):
                 self.maps_[name] = self._covariance(name, -0.5) @ color
 
     def _covariance(self, name, power):

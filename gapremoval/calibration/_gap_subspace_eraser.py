@@ -24,8 +24,8 @@ class GapSubspaceEraser(Mergeable, MomentCalibrator):
     Parameters
     ----------
     center : bool, default=False
-        Whether to subtract the mean of all rows as well. The paper keeps it; a search is better
-        without it, because what all rows have in common crowds their cosines.
+        Whether to subtract the mean of all rows as well. The paper keeps this mean. Subtracting
+        it improves search, because cosines with a common part hardly differ.
     norm : {"l2", None}, default="l2"
         Whether to scale rows to unit length afterwards; this brings a little of the gap back.
     shrinkage : float, default=16.0

@@ -1,4 +1,4 @@
-"""add_noise: rows to train on, with which a network learns to bear the rest of the gap (C3)."""
+"""add_noise: noisy rows for training, which make a network robust to the remaining gap (C3)."""
 
 from numbers import Real
 
@@ -49,7 +49,8 @@ def add_noise(X, scale, *, random_state=None, modality=None):
 
     Notes
     -----
-    A function, since ``fit_transform`` and ``transform`` of a transformer give the same rows.
+    This is a function because a transformer must return the same rows from ``fit_transform``
+    and ``transform``.
 
     References
     ----------

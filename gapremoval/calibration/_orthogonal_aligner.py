@@ -7,7 +7,7 @@ from scipy.linalg import qr, svd
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device, to_double, to_numpy, unit_rows
-from .._modality import is_query
+from .._modality import is_query, parts_of
 from .._relevance import check_ids, check_y, group_ids
 from ._centers import clouds, residual, target_cloud
 from ._moment_calibrator import MomentCalibrator
@@ -103,13 +103,14 @@ class OrthogonalAligner(MomentCalibrator):
 
     def _take(self, rows, y, again):
         lengths = super()._take(rows, y, again)
-        names = clouds(self.counts_)
         self.n_pairs_ = {}
-        self.rotations_ = dict.fromkeys(names, np.eye(self.n_features_in_))
+        self.rotations_ = dict.fromkeys(clouds(self.counts_), np.eye(self.n_features_in_))
+        # A query of several parts whose documents were not fitted is centered only.
+        names = [name for name in self.rotations_ if len(parts_of(name)) == 1]
         if len(names) > 1:
-            target = target_cloud(self.target, self.counts_)
+            target = target_cloud(self.target, names)
             centered = self._centered_documents(rows, y)
-            for name in set(names) - {target}:
+            for name in (name for name in names if name != target):
                 pairs = _pairs(centered.get(name, {}), centered.get(target, {}))
                 if not len(pairs[0]):
                     raise ValueError(
@@ -144,6 +145,9 @@ class OrthogonalAligner(MomentCalibrator):
     def _map(self, rows, name):
         xp, place = namespace_and_device(rows)
         rotation = self._mean_of(self.rotations_, name)
+        if len(parts_of(name)) > 1:  # the mean of rotations is none
+            left, _, right = svd(rotation)
+            rotation = left @ right
         rotation = xp.asarray(rotation, dtype=rows.dtype, device=place)
         return residual(rows, self._center(name)) @ rotation
 

@@ -1,7 +1,7 @@
 """Comparison of pipelines: corpora, the harness, and the experiments of the paper."""
 
 from ._compare import compare
-from ._corpora import Corpus, mixed_corpus, pair_corpus
+from ._corpus import Corpus
 from ._display import ComparisonDisplay
 from ._experiments import (
     compare_calibrations,
@@ -13,10 +13,12 @@ from ._experiments import (
     sweep_query_noise,
     sweep_teaching_size,
 )
+from ._mixed_corpora import mixed_corpus, pair_corpus
 from ._mteb import MtebSearch, mixbench_task
-from ._noise import noisy_queries
+from ._query_noise import noisy_queries
 
 __all__ = [
+    "Comparison",
     "ComparisonDisplay",
     "Corpus",
     "MtebSearch",
@@ -34,3 +36,12 @@ __all__ = [
     "sweep_query_noise",
     "sweep_teaching_size",
 ]
+
+
+def __getattr__(name):
+    # pandas, which is an extra, is imported with it.
+    if name == "Comparison":
+        from ._comparison import Comparison
+
+        return Comparison
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

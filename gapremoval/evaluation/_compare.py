@@ -3,24 +3,42 @@
 import re
 import warnings
 from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
+from joblib import effective_n_jobs
 from joblib import hash as content_hash
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import validate_params
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._embeddings import EmbeddingArray
 from .._files import replacing
-from .._items import Query
 from .._optional import import_optional
 from .._search import search, split_steps, transform_steps
-from .._version import __version__
 from .._warnings import warn
 from ..metrics._ranking import gains_of, get_ranking_metric
-from ._corpora import Corpus, take
+from ._corpus import Corpus, states_of, take
 
 
+@validate_params(
+    {
+        "pipelines": [Mapping],
+        "corpora": [Mapping],
+        "metric": [str],
+        "fusion_weights": ["array-like", None],
+        "n_jobs": [Integral, None],
+        "cache": [str, Path, None],
+        "random_state": [Integral],
+        "verbose": ["verbose"],
+    },
+    prefer_skip_nested_validation=False,
+)
 def compare(
     pipelines,
     corpora,
@@ -34,9 +52,11 @@ def compare(
 ):
     """Compare pipelines on corpora, with paired intervals.
 
-    Each pipeline is fitted on each corpus, unlabeled, and asked all its queries. Intervals are
-    95 % bootstrap intervals over the queries. All pipelines see the same resamples, so their
-    differences have intervals too: see `Comparison.difference_to`.
+    Each pipeline is fitted on the documents and the queries without their relevance, and then
+    searched with every query. Methods that learn from queries thus learn from those that are
+    scored; `Corpus` takes others as `teaching`. Intervals are 95 % bootstrap intervals over the
+    queries. All pipelines see the same resamples, so their differences have intervals too: see
+    `Comparison.difference_to`.
 
     Parameters
     ----------
@@ -50,11 +70,12 @@ def compare(
     fusion_weights : sequence, default=None
         Values of the retriever's `fusion_weight`, each of which is tried.
     n_jobs : int, default=None
-        Number of processes, as in joblib; each takes one draw of a corpus at a time.
+        Number of processes, as in joblib.
     cache : str or Path, default=None
-        A folder that keeps results by content. A later or interrupted comparison does not
-        repeat what is there. The code of your own estimators is not part of their content, nor
-        are the weights in an encoder's checkpoint: empty the folder when those change.
+        Folder of results, one file for each pipeline and draw of a corpus. A file is read if the
+        parameters, rows, relevance and metric are the same, without repeating its warnings. The
+        code of your own estimators and the weights in an encoder's checkpoint are not compared:
+        empty the folder when they change.
     random_state : int, default=0
         Seed of the bootstrap.
     verbose : int, default=0
@@ -69,7 +90,8 @@ def compare(
     Raises
     ------
     ValueError
-        If the metric is unknown, there is no pipeline or corpus, or a fit fails.
+        If the metric is unknown, there is no pipeline or corpus, or a key is no string or
+        number. An error of a fit says in which pipeline and corpus it was raised.
     ImportError
         If pandas is not installed.
 
@@ -90,17 +112,10 @@ def compare(
     1      raw  drawn           image        100   0.0  0.00  0.00
     5     ours  drawn           image        100   0.8  0.74  0.85
     """
-    cases = [({"corpus": name}, draws_of(given)) for name, given in corpora.items()]
-    return run(
-        pipelines,
-        cases,
-        metric=metric,
-        fusion_weights=fusion_weights,
-        n_jobs=n_jobs,
-        cache=cache,
-        random_state=random_state,
-        verbose=verbose,
-    )
+    options = {"metric": metric, "fusion_weights": fusion_weights, "n_jobs": n_jobs}
+    options |= {"cache": cache, "random_state": random_state, "verbose": verbose}
+    cases = [({"corpus": name}, draws_of(name, given)) for name, given in corpora.items()]
+    return run(pipelines, cases, **options)
 
 
 def run(
@@ -119,7 +134,8 @@ def run(
     Parameters
     ----------
     cases : list of (dict, list of Corpus)
-        The labels of a case, which become columns, and its draws. All have the same labels.
+        The labels of a case, which become columns, and its draws. All cases have the same label
+        names.
     pipelines, metric, fusion_weights, n_jobs, cache, random_state, verbose : object
         As in `compare`.
 
@@ -131,71 +147,91 @@ def run(
     from ._comparison import Comparison
 
     get_ranking_metric(metric)
-    if not pipelines or not cases:
-        raise ValueError("A comparison needs at least one pipeline and one corpus.")
+    candidates = _candidates(pipelines, fusion_weights)
+    if not candidates or not cases:
+        raise ValueError("A comparison needs at least one pipeline, fusion weight and corpus.")
+    for key in {x for labels, _ in [*candidates, *cases] for x in labels.values()}:
+        if not isinstance(key, str | Real) or key != key:
+            raise ValueError(f"{key!r} is no name: use strings or numbers as keys.")
     folder = None if cache is None else Path(cache)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    candidates = [
-        ({"pipeline": name} | ({} if weight is None else {"fusion_weight": weight}), estimator)
-        for name, pipeline in pipelines.items()
-        for weight, estimator in _with_weights(pipeline, fusion_weights)
-    ]
     draws = [(labels, i, corpus) for labels, some in cases for i, corpus in enumerate(some)]
+    # A corpus is sent to a process once, unless there are too few to keep all processes busy.
+    n_parts = int(np.clip(4 * effective_n_jobs(n_jobs) // len(draws), 1, len(candidates)))
+    parts = np.array_split(np.arange(len(candidates)), n_parts)
     results = Parallel(n_jobs=n_jobs, verbose=verbose)(
-        delayed(_score)([estimator for _, estimator in candidates], corpus, metric, folder)
-        for _, _, corpus in draws
+        delayed(_score)([candidates[i] for i in part], labels, corpus, metric, folder)
+        for labels, _, corpus in draws
+        for part in parts
     )
     _warn_once(message for _, caught in results for message in caught)
+    values = iter([x for some, _ in results for x in some])
     tables = []
-    for (labels, draw, corpus), (values, _) in zip(draws, results):
+    for labels, draw, corpus in draws:
         n = len(corpus.queries)
-        groups = np.arange(n) if corpus.groups is None else np.asarray(corpus.groups)
+        groups = np.arange(n) if corpus.groups is None else corpus.groups
         queries = {"draw": np.full(n, draw), "query": np.arange(n), "group": groups}
         queries["answer_modality"] = corpus.answer_modality
-        for (named, _), value in zip(candidates, values):
+        for named, _ in candidates:
             keys = {key: np.full(n, x, dtype=object) for key, x in (named | labels).items()}
-            tables.append(keys | queries | {"value": value})
+            tables.append(keys | queries | {"value": next(values)})
     columns = {key: np.concatenate([x[key] for x in tables]) for key in tables[0]}
-    return Comparison.from_queries(columns, random_state)
+    return Comparison.from_queries(columns, metric, random_state)
 
 
-def draws_of(given):
+def draws_of(name, given):
     """The draws of a corpus, a list of Corpus."""
-    draws = given if isinstance(given, list) else [given]
+    is_draws = isinstance(given, list | tuple) and all(isinstance(x, Corpus) for x in given)
+    draws = list(given) if isinstance(given, list) or is_draws else [given]
+    if not draws or not all(isinstance(x, Corpus | tuple) and len_of(x) == 2 for x in draws):
+        raise ValueError(
+            f"Corpus {name!r} must be a Corpus, a tuple (X, y), or a list of draws, one at least."
+        )
     return [x if isinstance(x, Corpus) else Corpus.from_rows(*x) for x in draws]
 
 
-def single_corpora(corpora):
-    """Corpora of one draw each, a dict of Corpus."""
-    for name, given in corpora.items():
-        if isinstance(given, list) and len(given) != 1:
-            raise ValueError(f"Corpus {name!r} has {len(given)} draws: give one.")
-    return {name: draws_of(given)[0] for name, given in corpora.items()}
+def len_of(given):
+    return 2 if isinstance(given, Corpus) else len(given)
 
 
-def _with_weights(pipeline, fusion_weights):
-    """Pairs of a fusion weight and the pipeline with it."""
+def _candidates(pipelines, fusion_weights):
+    """The labels and the estimator of each pipeline with each weight."""
     if fusion_weights is None:
-        return [(None, pipeline)]
-    last = f"{pipeline.steps[-1][0]}__" if isinstance(pipeline, Pipeline) else ""
-    name = f"{last}fusion_weight"
-    return [(weight, clone(pipeline).set_params(**{name: weight})) for weight in fusion_weights]
+        return [({"pipeline": name}, pipeline) for name, pipeline in pipelines.items()]
+    candidates, labels = [], {_weight_label(weight): weight for weight in fusion_weights}
+    for name, pipeline in pipelines.items():
+        last = f"{pipeline.steps[-1][0]}__" if isinstance(pipeline, Pipeline) else ""
+        if f"{last}fusion_weight" not in pipeline.get_params():
+            raise ValueError(
+                f"fusion_weights are for pipelines that end in a retriever; {name!r} is a "
+                f"{type(pipeline).__name__}."
+            )
+        for label, weight in labels.items():
+            weighted = clone(pipeline).set_params(**{f"{last}fusion_weight": weight})
+            candidates.append(({"pipeline": name, "fusion_weight": label}, weighted))
+    return candidates
 
 
-def _score(estimators, corpus, metric, folder):
+def _weight_label(weight):
+    return str(dict(weight)) if isinstance(weight, Mapping) else weight
+
+
+def _score(candidates, labels, corpus, metric, folder):
     """The metric of each query by each estimator, and the warnings on the way."""
     values, caught = [], []
-    for estimator in estimators:
-        path = None
-        if folder is not None:
-            key = content_hash([__version__, metric, estimator, _content(corpus)])
-            path = folder / f"{key}.npy"
+    content = None if folder is None else content_hash([_code(), metric, _content(corpus)])
+    for named, estimator in candidates:
+        path = None if folder is None else folder / f"{content}-{_key(estimator)}.npy"
         kept = _read(path, len(corpus.queries))
         if kept is None:
             with warnings.catch_warnings(record=True) as some:
                 warnings.simplefilter("always")
-                kept = evaluate(estimator, corpus, metric)
+                try:
+                    kept = evaluate(estimator, corpus, metric)
+                except Exception as error:
+                    error.add_note(f"It was raised for {named | labels}.")
+                    raise
             caught += [str(x.message) for x in some]
             if path is not None:
                 with replacing(path) as file:
@@ -221,19 +257,38 @@ def evaluate(estimator, corpus, metric):
     """
     metric, k = get_ranking_metric(metric)
     (X, y), estimator = corpus.fitted_rows, clone(estimator)
-    has_steps = isinstance(estimator, Pipeline) and len(estimator) > 1
-    if corpus.calibration is None or not has_steps:
-        estimator.fit(X, y)
+    if corpus.calibration is None or _is_retriever(estimator):
+        estimator.fit(X, y, **_modality_of(X))
     else:
-        calibrator = estimator[:-1].fit(*corpus.calibration)
-        estimator[-1].fit(calibrator.transform(X), y)
+        rows, ids = corpus.calibration
+        calibrator = estimator[:-1].fit(rows, ids, **_modality_of(rows))
+        steps, last = split_steps(calibrator)
+        X, tags = transform_steps([*steps, last], X)
+        estimator[-1].fit(X, y, modality=tags)
     ids = np.full((len(corpus.queries), k), None, dtype=object)
-    for name, at in _told(corpus).items():
+    for name, at in _told(corpus):
         found = _found(estimator, take(corpus.queries, at), k, name)
         ids[at, : found.shape[1]] = found
     ranking = [[x for x in row if x is not None] for row in ids.tolist()]
-    gains = gains_of(list(corpus.relevance), ranking, k)
-    return metric(gains, k)
+    return metric(gains_of(corpus.relevance, ranking, k), k)
+
+
+def _is_retriever(estimator):
+    """Whether an estimator has no steps that could be fitted on other rows."""
+    if isinstance(estimator, Pipeline):
+        return len(estimator) == 1
+    if hasattr(estimator, "estimator"):
+        raise ValueError(
+            f"Rows to calibrate on are for pipelines, not for a {type(estimator).__name__}: fit "
+            "it, and compare its best_estimator_."
+        )
+    return True
+
+
+def _modality_of(X):
+    """The modality for steps that return bare arrays, where metadata is routed."""
+    is_routed = get_config()["enable_metadata_routing"] and isinstance(X, EmbeddingArray)
+    return {"modality": X.modality} if is_routed else {}
 
 
 def _found(estimator, queries, k, document_modality):
@@ -248,24 +303,39 @@ def _found(estimator, queries, k, document_modality):
 
 
 def _told(corpus):
-    """The queries by the modality of documents that they are searched among."""
+    """Pairs of the modality of documents that are searched, and the queries that search them."""
     if not corpus.told:
-        return {None: np.arange(len(corpus.queries))}
+        return [(None, np.arange(len(corpus.queries)))]
     modality = corpus.answer_modality
-    names = {name: None if name in ("", "several") else name for name in np.unique(modality)}
-    return {told: np.flatnonzero(modality == name) for name, told in names.items()}
+    return [
+        (None if name in ("none", "several") else name, np.flatnonzero(modality == name))
+        for name in np.unique(modality)
+    ]
 
 
 def _content(corpus):
     """What a corpus is made of, with files by their state and not only by name."""
     rows = [corpus.documents, corpus.queries, corpus.teaching, *(corpus.calibration or ())]
-    files = []
-    for item in (x for some in rows if isinstance(some, list) for x in some):
-        parts = (item.item, item.image) if isinstance(item, Query) else (item,)
-        states = [x.stat() for x in parts if isinstance(x, Path)]
-        files += [(state.st_size, state.st_mtime_ns) for state in states]
-    answers = [list(corpus.ids), list(corpus.relevance), corpus.teaching_relevance, corpus.told]
+    files = [states_of(some) for some in rows if isinstance(some, list)]
+    answers = [corpus.ids, corpus._gains, corpus.teaching_relevance, corpus.told]
     return [rows, files, answers]
+
+
+@cache
+def _code():
+    """A checksum of the code of this library, whose changes may change results."""
+    files = sorted(Path(__file__).parent.parent.rglob("*.py"))
+    return content_hash([file.read_bytes() for file in files])
+
+
+def _key(estimator):
+    """A checksum of an estimator and its parameters."""
+    try:
+        return content_hash(estimator)
+    except Exception as error:
+        raise ValueError(
+            f"cache= needs pipelines that can be pickled, which {estimator!r} cannot: {error}"
+        ) from error
 
 
 def _read(path, n_queries):

@@ -1,5 +1,7 @@
 """Comparison: the table that `compare` returns."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 
@@ -15,24 +17,31 @@ class Comparison(pd.DataFrame):
 
     A DataFrame with one row for each pipeline, corpus, fusion weight (if there are any) and
     modality of the answer. Its columns are those keys, then ``answer_modality`` (``"all"`` for
-    all queries), ``n_queries``, ``mean``, ``low`` and ``high``: the mean over the queries of all
-    draws, and a 95 % bootstrap interval.
+    all queries), ``n_queries`` (over all draws), ``mean``, ``low`` and ``high``: the mean over
+    these queries, and a 95 % bootstrap interval. Rows can be selected as in any DataFrame.
 
     Attributes
     ----------
     by_query : DataFrame
         The value of each query: the keys, ``draw``, ``query`` (its number), ``group``,
         ``answer_modality`` and ``value``.
+    metric : str
+        The metric, such as ``"ndcg@10"``.
+
+    See Also
+    --------
+    compare : Makes it; has an example.
+    ComparisonDisplay : Draws it.
 
     Notes
     -----
-    The bootstrap resamples groups of queries, by default single queries. The draws of a corpus
-    and all pipelines share the resamples, and so do corpora with the same groups.
-
-    `compare` makes it; see there for an example.
+    The bootstrap resamples groups of queries, by default single queries, in 2,000 resamples
+    that all pipelines and all draws of a corpus share. It tells what other questions would
+    change. What other draws of a corpus would change is not in the intervals. With a single
+    group they are NaN.
     """
 
-    _metadata = ["by_query", "random_state"]
+    _metadata = ["by_query", "metric", "random_state"]
 
     # What pandas makes of it by selecting rows is one too.
     @property
@@ -40,13 +49,15 @@ class Comparison(pd.DataFrame):
         return Comparison
 
     @classmethod
-    def from_queries(cls, by_query, random_state=0):
+    def from_queries(cls, by_query, metric="ndcg@10", random_state=0):
         """Summarize values by query.
 
         Parameters
         ----------
         by_query : DataFrame or dict of arrays
             The columns of the attribute `by_query`; all before ``draw`` are keys.
+        metric : str, default="ndcg@10"
+            The name of the metric.
         random_state : int, default=0
             Seed of the bootstrap.
 
@@ -61,7 +72,7 @@ class Comparison(pd.DataFrame):
             for name, values, n_queries in _resampled(some, random_state):
                 rows.append([*key, name, n_queries, *_summary(values)])
         table = cls(rows, columns=[*keys, "answer_modality", "n_queries", "mean", "low", "high"])
-        table.by_query, table.random_state = by_query, random_state
+        table.by_query, table.metric, table.random_state = by_query, metric, random_state
         return table
 
     def difference_to(self, baseline):
@@ -83,33 +94,65 @@ class Comparison(pd.DataFrame):
         ValueError
             If there is no such pipeline.
         """
-        by_query = self.by_query
-        names = by_query["pipeline"].unique().tolist()
+        names = self.by_query["pipeline"].unique().tolist()
         if baseline not in names:
             raise ValueError(
                 f"There is no pipeline {baseline!r} in this comparison; there are "
                 f"{', '.join(map(repr, names))}.{did_you_mean(baseline, names)}"
             )
-        same = [*(key for key in _keys(by_query) if key != "pipeline"), "draw", "query"]
-        of_baseline = by_query.loc[by_query["pipeline"] == baseline, [*same, "value"]]
-        both = by_query.merge(of_baseline, on=same, how="left", suffixes=("", "_of_baseline"))
-        difference = (both["value"] - both["value_of_baseline"]).to_numpy()
-        return self.from_queries(by_query.assign(value=difference), self.random_state)
+        same = [*(key for key in _keys(self.by_query) if key != "pipeline"), "draw", "query"]
+        is_baseline = self.by_query["pipeline"] == baseline
+        of_baseline = self.by_query.loc[is_baseline, [*same, "value"]]
+        both = self._selected.merge(of_baseline, on=same, how="left", suffixes=("", "_baseline"))
+        difference = both["value"] - both.pop("value_baseline")
+        return self.from_queries(both.assign(value=difference), self.metric, self.random_state)
 
-    def over_corpora(self):
+    def __finalize__(self, other, method=None, **kwargs):
+        parts = [x for x in getattr(other, "objs", ()) if isinstance(x, Comparison)]
+        if method == "concat" and parts:
+            super().__finalize__(parts[0])
+            self.by_query = pd.concat([x.by_query for x in parts]).drop_duplicates()
+            return self
+        return super().__finalize__(other, method, **kwargs)
+
+    @property
+    def _selected(self):
+        """The values by query of the pipelines and corpora that are in this table."""
+        keys = [key for key in _keys(self.by_query) if key in self]
+        kept = pd.DataFrame(self)[keys].drop_duplicates()
+        return self.by_query.merge(kept, on=keys)
+
+    def over_corpora(self, *, same_items=False):
         """The mean over the corpora, each with the same weight.
+
+        Parameters
+        ----------
+        same_items : bool, default=False
+            Whether equal groups in several corpora are the same items, which are then
+            resampled together. By default corpora are taken as independent.
 
         Returns
         -------
         DataFrame
             Columns as here, without ``corpus``.
+
+        Raises
+        ------
+        ValueError
+            If there is no column ``corpus``.
         """
-        keys = [key for key in _keys(self.by_query) if key != "corpus"]
+        by_query = self._selected
+        if "corpus" not in by_query:
+            raise ValueError("This comparison has no column 'corpus' to take a mean over.")
+        keys = [key for key in _keys(by_query) if key != "corpus"]
+        seeds = {name: (self.random_state, i) for i, name in enumerate(by_query["corpus"].unique())}
+        groups = by_query["group"].unique() if same_items else None
         rows = []
-        for key, some in self.by_query.groupby(keys, sort=False, observed=True):
+        for key, some in by_query.groupby(keys, sort=False, observed=True):
             values, counts = {}, {}
-            for _, of_corpus in some.groupby("corpus", sort=False, observed=True):
-                for name, mean, n_queries in _resampled(of_corpus, self.random_state):
+            for corpus, of_corpus in some.groupby("corpus", sort=False, observed=True):
+                seed = self.random_state if same_items else seeds[corpus]
+                for name, mean, n_queries in _resampled(of_corpus, seed, groups):
                     values.setdefault(name, []).append(mean)
                     counts[name] = counts.get(name, 0) + n_queries
             for name, means in values.items():
@@ -123,8 +166,16 @@ def _keys(by_query):
     return by_query.columns[: by_query.columns.get_loc("draw")].tolist()
 
 
-def _resampled(some, random_state):
+def _resampled(some, seed, groups=None):
     """By modality of the answer its name, the mean and its resamples, and the queries.
+
+    Parameters
+    ----------
+    some : DataFrame
+        Values by query of one pipeline and corpus.
+    seed : int or tuple of int
+    groups : array, default=None
+        The groups that are resampled; by default those of these queries.
 
     Yields
     ------
@@ -135,8 +186,9 @@ def _resampled(some, random_state):
     n_queries : int
     """
     value, modality = some["value"].to_numpy(), some["answer_modality"].to_numpy()
-    group, _ = pd.factorize(some["group"])
-    n_groups = group.max(initial=-1) + 1
+    # Sorted, so that the resamples do not depend on the order of the queries.
+    groups = np.unique(some["group"] if groups is None else groups)
+    group, n_groups = np.searchsorted(groups, some["group"]), len(groups)
     names = ["all", *sorted(set(modality))]
     chosen = [np.full(len(value), True), *(modality == name for name in names[1:])]
     # By group, the sum of the values of each modality and their number.
@@ -145,7 +197,7 @@ def _resampled(some, random_state):
         for at in chosen
         for weights in (value[at], np.ones(at.sum()))
     ]
-    sums, random = np.stack(sums, axis=1), np.random.default_rng(random_state)
+    sums, random = np.stack(sums, axis=1), np.random.default_rng(seed)
     resampled = [sums.sum(axis=0, keepdims=True)]
     n_block = max(1, MOST_WEIGHTS // n_groups)
     for start in range(0, N_RESAMPLES, n_block):
@@ -155,9 +207,13 @@ def _resampled(some, random_state):
     total, count = np.concatenate(resampled).T.reshape(len(names), 2, -1).swapaxes(0, 1)
     with np.errstate(invalid="ignore"):  # a resample may hold no query of a rare modality
         means = total / count
+    if n_groups < 2:
+        means[:, 1:] = np.nan
     for name, mean, at in zip(names, means, chosen):
         yield name, mean, int(at.sum())
 
 
 def _summary(values):
-    return values[0], *np.nanquantile(values[1:], QUANTILES)
+    with warnings.catch_warnings():  # of one group all resamples are NaN
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return values[0], *np.nanquantile(values[1:], QUANTILES)

@@ -91,7 +91,7 @@ class ComparisonDisplay:
             (line,) = ax.plot(some[x], some["mean"], marker=".", label=name)
             band = (some[key].astype(float) for key in ("low", "high"))
             ax.fill_between(some[x], *band, color=line.get_color(), alpha=0.15, linewidth=0)
-        ax.set(xlabel=x.replace("_", " "), ylabel="mean over the queries")
+        ax.set(xlabel=x.replace("_", " "), ylabel=self.comparison.metric)
 
     def _dots(self, ax, shown, y):
         corpora = list(dict.fromkeys(shown[y])) if y in shown else [""]
@@ -104,4 +104,4 @@ class ComparisonDisplay:
             ax.errorbar(some["mean"], places, xerr=spread, fmt="o", markersize=4, label=name)
         ax.set_yticks(range(len(corpora)), [str(x) for x in corpora])
         ax.invert_yaxis()
-        ax.set_xlabel("mean over the queries")
+        ax.set_xlabel(self.comparison.metric)

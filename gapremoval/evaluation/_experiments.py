@@ -1,14 +1,19 @@
 """The experiments of the paper, and those that it leaves out, on any data."""
 
+from collections import Counter
 from dataclasses import replace
+from numbers import Integral
 
 import numpy as np
 
-from ._compare import compare, run, single_corpora
-from ._corpora import mixed_corpus, sample_rows, take
-from ._noise import noisy_queries
+from .._relevance import check_y
+from ._compare import compare, draws_of, run
+from ._corpus import modalities_of, take
+from ._mixed_corpora import mixed_corpus, sample_rows
+from ._query_noise import noisy_queries
 
 SHARES = tuple(np.linspace(0, 1, 11).round(2).tolist())
+NO_QUERIES = "own, without queries"
 SIZES = (8, 16, 32, 64, 128, 256)
 
 
@@ -63,11 +68,11 @@ def sweep_image_share(
     0      raw            0             all         40  1.00  1.00  1.00
     2      raw            1             all         40  0.12  0.06  0.19
     """
-    orders = [
-        np.random.default_rng(random_state + i).permutation(len(text)) for i in range(n_draws)
-    ]
+    orders = [random.permutation(len(text)) for random in _randoms(n_draws, random_state)]
     cases = []
-    for share in shares:
+    for share in dict.fromkeys(shares):
+        if not 0 <= share <= 1:
+            raise ValueError(f"A share of images is between 0 and 1; got {share!r}.")
         n_images = round(share * len(text))
         kinds = [np.where(np.argsort(order) < n_images, "image", "text") for order in orders]
         draws = [mixed_corpus(text, image, questions=questions, proportions=kind) for kind in kinds]
@@ -87,7 +92,14 @@ def sag(comparison):
     -------
     Series of float
         By pipeline, 1 - lowest point / mean of both ends; 0 for a curve without a sag.
+
+    Raises
+    ------
+    ValueError
+        If the comparison has no such curve, or several of a pipeline.
     """
+    if "image_share" not in comparison or "fusion_weight" in comparison:
+        raise ValueError("sag takes the result of sweep_image_share, with one fusion weight.")
     every = comparison[comparison["answer_modality"] == "all"]
     curves = every.pivot(index="image_share", columns="pipeline", values="mean").sort_index()
     ends = (curves.iloc[0] + curves.iloc[-1]) / 2
@@ -195,21 +207,55 @@ def compare_mixes(
     """
     if mixes is None or not hasattr(mixes, "items"):
         mixes = {mix: proportions_of(mix) for mix in (["1:1:1"] if mixes is None else mixes)}
+    seeds = [random_state + draw for draw, _ in enumerate(_randoms(n_draws, random_state))]
+    asked = {"questions": questions, "extra_images": extra_images}
     corpora = {
-        name: [
-            mixed_corpus(
-                text,
-                image,
-                questions=questions,
-                proportions=proportions,
-                extra_images=extra_images,
-                random_state=random_state + draw,
-            )
-            for draw in range(n_draws)
-        ]
-        for name, proportions in mixes.items()
+        name: [mixed_corpus(text, image, proportions=x, random_state=i, **asked) for i in seeds]
+        for name, x in mixes.items()
     }
     return compare(pipelines, corpora, random_state=random_state, **options)
+
+
+def _randoms(n_draws, random_state):
+    """A generator of random numbers for each draw."""
+    for name, value, least in (("n_draws", n_draws, 1), ("random_state", random_state, 0)):
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}.")
+    return [np.random.default_rng(random_state + draw) for draw in range(n_draws)]
+
+
+def _varied(corpora, column, values, variant, n_draws=1, random_state=0, certain=()):
+    """Cases in which corpora vary in one column.
+
+    Parameters
+    ----------
+    corpora : dict
+        As in `compare`.
+    column : str
+        The name of the column.
+    values : sequence
+        What it holds.
+    variant : callable
+        ``variant(corpus, value, random)`` makes a corpus, with a generator of random numbers.
+    n_draws, random_state : int
+        At least so many variants of each corpus, in turn of its draws, and the seed.
+    certain : collection
+        The values for which nothing is random: each draw of the corpus has one variant.
+
+    Returns
+    -------
+    list of (dict, list of Corpus)
+    """
+    _randoms(n_draws, random_state)
+    cases = []
+    for name, given in corpora.items():
+        draws = draws_of(name, given)
+        for value in dict.fromkeys(values):
+            n = len(draws) if value in certain else max(n_draws, len(draws))
+            randoms = enumerate(_randoms(n, random_state))
+            some = [variant(draws[i % len(draws)], value, random) for i, random in randoms]
+            cases.append(({"corpus": name, column: value}, some))
+    return cases
 
 
 def proportions_of(mix):
@@ -232,11 +278,13 @@ def sweep_calibration_size(
     Parameters
     ----------
     pipelines, corpora : dict
-        As in `compare`; one draw of each corpus.
+        As in `compare`.
     sizes : sequence of int, default=(8, 16, 32, 64, 128, 256)
-        Numbers of rows of each modality, at most. All rows follow as the last.
+        Numbers of rows of each modality, at most. The parts of a document are drawn together.
+        All rows follow as the last.
     calibration : tuple of (X, y), default=None
-        The rows to draw from, such as those of another domain. By default each corpus's own.
+        The rows to draw from, such as those of another domain, and their ids. By default each
+        corpus's own.
     n_draws : int, default=3
         The number of random samples of each size.
     random_state : int, default=0
@@ -247,7 +295,7 @@ def sweep_calibration_size(
     Returns
     -------
     Comparison
-        With the column ``n_rows``; infinity stands for all rows.
+        With the column ``n_rows``; the last is the number of rows of the largest modality.
 
     Examples
     --------
@@ -259,23 +307,27 @@ def sweep_calibration_size(
     >>> result = sweep_calibration_size(ours, corpora, sizes=[16], n_draws=1)
     >>> result.loc[result.answer_modality == "all", ["n_rows", "mean"]].round(2)
        n_rows  mean
-    0    16.0  0.89
-    4     inf  0.89
+    0      16  0.89
+    4     200  0.89
     """
 
-    def calibrated(corpus, size, seed):
-        X, y = corpus.fitted_rows if calibration is None else calibration
-        at = sample_rows(X, size, seed)
+    for size in sizes:
+        if not isinstance(size, Integral) or size < 1:
+            raise ValueError(f"Sizes are integers of at least 1; got {size!r}.")
+
+    def rows_of(corpus):
+        X, y = calibration or corpus.calibration or corpus.fitted_rows
+        return X, [None] * len(X) if y is None else check_y(y, len(X)).tolist()
+
+    def calibrated(corpus, size, random):
+        X, y = rows_of(corpus)
+        at = sample_rows(X, y, size, random)
         return replace(corpus, calibration=(take(X, at), [y[i] for i in at]))
 
-    seeds = range(random_state, random_state + n_draws)
-    cases = []
-    for name, corpus in single_corpora(corpora).items():
-        for size in sizes:
-            draws = [calibrated(corpus, size, seed) for seed in seeds]
-            cases.append(({"corpus": name, "n_rows": float(size)}, draws))
-        everything = replace(corpus, calibration=calibration)
-        cases.append(({"corpus": name, "n_rows": np.inf}, [everything]))
+    first = [draws_of(name, given)[0] for name, given in corpora.items()]
+    most = max(max(Counter(modalities_of(rows_of(corpus)[0])).values()) for corpus in first)
+    values = [*(size for size in sizes if size < most), most]
+    cases = _varied(corpora, "n_rows", values, calibrated, n_draws, random_state, certain=[most])
     return run(pipelines, cases, random_state=random_state, **options)
 
 
@@ -287,7 +339,7 @@ def compare_calibrations(pipelines, corpora, *, others=None, random_state=0, **o
     Parameters
     ----------
     pipelines, corpora : dict
-        As in `compare`; one draw of each corpus.
+        As in `compare`.
     others : dict of str to (X, y), default=None
         Rows and ids by name, such as those of another domain.
     random_state : int, default=0
@@ -313,12 +365,14 @@ def compare_calibrations(pipelines, corpora, *, others=None, random_state=0, **o
     0                   own  0.89
     4  own, without queries  0.89
     """
-    cases = []
-    for name, corpus in single_corpora(corpora).items():
-        rows = {"own": None, "own, without queries": (corpus.documents, corpus.ids)}
-        for kind, calibration in (rows | dict(others or {})).items():
-            labels = {"corpus": name, "calibration": kind}
-            cases.append((labels, [replace(corpus, calibration=calibration)]))
+    others = dict(others or {})
+
+    def calibrated(corpus, name, random):
+        own = {"own": corpus.calibration, NO_QUERIES: (corpus.documents, corpus.ids)}
+        return replace(corpus, calibration=(own | others)[name])
+
+    names = ["own", NO_QUERIES, *others]
+    cases = _varied(corpora, "calibration", names, calibrated, certain=names)
     return run(pipelines, cases, random_state=random_state, **options)
 
 
@@ -330,9 +384,9 @@ def sweep_teaching_size(
     Parameters
     ----------
     pipelines, corpora : dict
-        As in `compare`; one draw of each corpus.
+        As in `compare`.
     sizes : sequence of int, default=(0, 8, 16, 32, 64, 128, 256)
-        Numbers of queries, at most.
+        Numbers of queries, at most; ``np.inf`` takes all.
     n_draws : int, default=3
         The number of random samples of each size.
     random_state : int, default=0
@@ -358,15 +412,16 @@ def sweep_teaching_size(
     0           0  0.89
     4          16  0.87
     """
-    cases = []
-    for name, corpus in single_corpora(corpora).items():
-        for size in sizes:
-            draws = []
-            for draw in range(n_draws):
-                random = np.random.default_rng(random_state + draw)
-                at = random.permutation(len(corpus.taught))[:size]
-                draws.append(replace(corpus, teaching=take(corpus.taught, at)))
-            cases.append(({"corpus": name, "n_teaching": size}, draws))
+    for size in sizes:
+        if not size >= 0:
+            raise ValueError(f"Sizes are numbers of queries, at least 0; got {size!r}.")
+
+    def taught(corpus, size, random):
+        n = len(corpus.taught)
+        at = random.permutation(n)[: int(min(size, n))] if 0 < size < n else np.arange(min(size, n))
+        return replace(corpus, teaching=take(corpus.taught, at), teaching_relevance=None)
+
+    cases = _varied(corpora, "n_teaching", sizes, taught, n_draws, random_state, (0, np.inf))
     return run(pipelines, cases, random_state=random_state, **options)
 
 
@@ -378,7 +433,7 @@ def sweep_query_noise(
     Parameters
     ----------
     pipelines, corpora : dict
-        As in `compare`; one draw of each corpus.
+        As in `compare`.
     amounts : sequence of float, default=(0, 0.2, 0.4, 0.6, 0.8)
         The amounts of noise; see `noisy_queries`.
     n_draws : int, default=3
@@ -404,14 +459,14 @@ def sweep_query_noise(
     >>> result.loc[result.answer_modality == "all", ["noise", "mean"]].round(2)
        noise  mean
     0      0  0.89
-    4      2  0.56
+    4      2  0.57
     """
-    cases = []
-    for name, corpus in single_corpora(corpora).items():
-        for amount in amounts:
-            draws = []
-            for seed in range(random_state, random_state + n_draws):
-                noisy = noisy_queries(corpus.queries, amount, random_state=seed)
-                draws.append(replace(corpus, queries=noisy, teaching=corpus.taught))
-            cases.append(({"corpus": name, "noise": amount}, draws))
+
+    def noisy(corpus, amount, random):
+        seed = int(random.integers(2**31))
+        queries = noisy_queries(corpus.queries, amount, random_state=seed)
+        # By default the clean queries would be replaced in the fit too.
+        return replace(corpus, queries=queries, teaching=corpus.taught)
+
+    cases = _varied(corpora, "noise", amounts, noisy, n_draws, random_state, certain=[0])
     return run(pipelines, cases, random_state=random_state, **options)

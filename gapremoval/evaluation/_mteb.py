@@ -1,5 +1,6 @@
 """Pipelines as models of mteb, and MixBench as one of its tasks."""
 
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from sklearn.pipeline import Pipeline
 from .._items import Query, is_missing
 from .._optional import import_optional, import_pillow
 from .._search import search
+from .._version import __version__
 from .._warnings import shown, warn
 from ..datasets import explode_documents, load_mixbench
 
 MODALITIES = ("text", "image")
+# Parameters that belong to a machine.
+LOCAL = {"batch_size", "device", "memory", "n_jobs", "transform_input", "verbose"}
 
 
 class MtebSearch:
@@ -24,9 +28,8 @@ class MtebSearch:
     searches the corpus as it is, before its own batches, which need a text and an image in every
     document. So tasks whose documents are texts, images or both can be evaluated.
 
-    The pipeline is fitted on the corpus of each task, without its queries: mteb's figures are
-    those of a search that nobody has asked yet. Queries that are typical may be given as
-    `teaching`.
+    The pipeline is fitted on the corpus of each task, without its queries. Typical queries may be
+    given as `teaching`.
 
     Needs mteb: ``pip install 'gapremoval[mteb]'``.
 
@@ -92,7 +95,7 @@ class MtebSearch:
         taught = [(query.item, query.text, query.image) for query in self.teaching]
         fields = {
             "name": self.name,
-            "revision": content_hash([clone(self.estimator), taught]),
+            "revision": content_hash([__version__, _identity(self.estimator), taught]),
             "modalities": [*MODALITIES],
             "use_instructions": False,
         }
@@ -222,8 +225,9 @@ def mixbench_task(path, *, qrels=None):
     -------
     mteb.abstasks.AbsTaskRetrieval
         A task for ``mteb.evaluate``. Its main score is NDCG@10, which mteb rounds to five
-        digits. Further scores ``ndcg_at_10_text``, ``ndcg_at_10_image`` and
-        ``ndcg_at_10_image+text`` are those of the queries whose answer has that modality.
+        digits. Further scores are not rounded: ``ndcg_at_10_all``, and ``ndcg_at_10_text``,
+        ``ndcg_at_10_image`` and ``ndcg_at_10_image+text`` of the queries whose answer has that
+        modality.
 
     Raises
     ------
@@ -290,7 +294,8 @@ def mixbench_task(path, *, qrels=None):
             values = {}
             for query, answers in qrels.items():
                 parts = {x for id_ in answers for x in _parts(corpus[id_])}
-                values.setdefault("+".join(sorted(parts)), []).append(scores[query]["ndcg_cut_10"])
+                for key in ("all", "+".join(sorted(parts))):
+                    values.setdefault(key, []).append(scores[query]["ndcg_cut_10"])
             return {f"ndcg_at_10_{key}": float(np.mean(x)) for key, x in values.items()}
 
     return MixBench()
@@ -307,11 +312,25 @@ def _parts(record):
 
 
 def _content(records):
-    """What records hold, with the names of images."""
+    """What records hold, with a checksum of each image."""
     return [
-        {key: str(getattr(x, "name", x)) for key, x in record.items() if isinstance(x, str | Path)}
+        {key: _checksum(x) if key == "image" and x is not None else x for key, x in record.items()}
         for record in records
     ]
+
+
+def _checksum(image):
+    content = image.read_bytes() if isinstance(image, Path) else image.fp.getvalue()
+    return sha256(content).hexdigest()
+
+
+def _identity(estimator):
+    """The classes and parameters of an estimator, but for those that change no result."""
+    return {
+        name: type(value).__qualname__ if hasattr(value, "get_params") else value
+        for name, value in estimator.get_params().items()
+        if name != "steps" and name.rpartition("__")[2] not in LOCAL
+    }
 
 
 def _dataset(records, modalities):

@@ -64,8 +64,8 @@ class DistributionBasedScoreFusion(_ScoreFusion):
     -----
     As in Qdrant, the standard deviation is that of a sample (``ddof=1``), a list of one
     document or of equal scores gets .5, and a score more than three standard deviations above
-    the mean is above 1. A score further below the mean than that is 0. So are those of
-    documents beyond the list, which Qdrant does not return; they are ordered by cosine. Equal
+    the mean is above 1. A score further below the mean than that is 0. Documents
+    beyond the list, which Qdrant does not return, also score 0 and are ordered by cosine. Equal
     scores are ordered by cosine, then by the order in which the documents were added.
 
     A score depends on the other documents, so `MixedModalityRetriever.fold` raises. Nothing is

@@ -6,11 +6,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import QuantileTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, StandardScaler
 from strategies import DOCUMENTS, tagged_rows
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover, QueryKFold
-from gapremoval.calibration import ByModality, ShrunkWhitener
+from gapremoval.calibration import ByModality, ShrunkWhitener, TopComponentsRemover
 from gapremoval.datasets import make_mixed_modality
 
 pytestmark = pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
@@ -122,3 +122,15 @@ def test_a_grid_over_the_transformer_and_its_parameters_works():
     search = GridSearchCV(pipe, grid, cv=QueryKFold(2), error_score="raise").fit(X, y)
     assert len(search.cv_results_["params"]) == 3
     assert search.cv_results_["mean_test_score"].min() > 0.5
+
+
+def test_parameters_of_the_transformer_are_checked():
+    for wrong in (TopComponentsRemover(-1), StandardScaler(with_mean="no")):
+        with pytest.raises(ValueError, match="parameter of"):
+            ByModality(wrong).fit(corpus(0))
+
+
+def test_rows_that_become_nan_are_refused():
+    spoiler = FunctionTransformer(lambda rows: np.full(rows.shape, np.nan))
+    with pytest.raises(ValueError, match="into NaN or infinity"):
+        ByModality(spoiler).fit_transform(corpus(0))

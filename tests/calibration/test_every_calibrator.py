@@ -229,7 +229,7 @@ def test_queries_that_were_not_fitted_have_a_fallback(calibrator):
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     both = calibrator.transform(unit, modality="query:image+text")
     assert np.isfinite(both).all()
-    with pytest.raises(ValueError, match="'query:audio' has no center and no fallback"):
+    with pytest.raises(ValueError, match="'query:audio' was not fitted and has no fallback"):
         calibrator.transform(X, modality="query:audio")
 
 
@@ -282,3 +282,31 @@ def test_distribution_normalization_is_a_quarter_of_the_mean_without_scaling():
     want = (image - image.mean(axis=0) / 4) @ (text - text.mean(axis=0) / 4).T
     got = Z.values[X.modality == "image"] @ Z.values[X.modality == "text"].T
     np.testing.assert_allclose(got, want, atol=1e-14)
+
+
+@pytest.mark.parametrize("calibrator", [AnchorAndScale(), CovarianceAligner(), OrthogonalAligner()])
+def test_queries_of_several_parts_without_documents_of_theirs_are_only_centered(calibrator):
+    rng = np.random.default_rng(0)
+    text, asked = rng.normal(size=(2, 60, 5)) + 1
+    asked = EmbeddingArray(asked / 9, "query:image+text")  # they keep their length
+    X = EmbeddingArray.concatenate([EmbeddingArray(text, "text"), asked])
+    Z = calibrator.set_params(shrinkage=0).fit_transform(X)
+    want = ModalityGapRemover(shrinkage=0).fit_transform(X)
+    if not isinstance(calibrator, AnchorAndScale):  # which passes by the sphere
+        np.testing.assert_allclose(Z.values[60:], want.values[60:], atol=1e-12)
+    assert getattr(calibrator, "scales_", {"query:image+text": 1})["query:image+text"] == 1
+    images = EmbeddingArray(text, "image")
+    both = EmbeddingArray.concatenate([images, asked])
+    assert calibrator.fit_transform(both).shape == both.shape
+
+
+def test_a_query_of_several_parts_is_rotated_by_a_rotation():
+    rng = np.random.default_rng(0)
+    text = rng.normal(size=(100, 4))
+    rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    X = EmbeddingArray.concatenate({"text": text, "image": text @ rotation})
+    aligner = OrthogonalAligner(prior_count=0, norm=None, shrinkage=0).fit(X, [*range(100)] * 2)
+    asked = EmbeddingArray(0.5 * np.eye(4), "query:image+text")
+    lengths = np.linalg.norm(asked.values - np.mean([*aligner.centers_.values()], axis=0), axis=1)
+    got = np.linalg.norm(aligner.transform(asked).values, axis=1)
+    np.testing.assert_allclose(got, lengths)

@@ -4,20 +4,25 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from mixed_corpora import SETTINGS, mixed_corpora
 from real_data import load_real
 from scipy import stats
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from gapremoval import (
     CLIPEncoder,
+    FusionWeightSearchCV,
     MixedModalityRetriever,
     ModalityGapRemover,
     make_search_pipeline,
     search,
 )
+from gapremoval.calibration import AnchorAndScale
 from gapremoval.datasets import make_mixed_modality, make_scenes
 from gapremoval.evaluation import Corpus, compare, mixed_corpus
 from gapremoval.metrics import ndcg_at_k, recall_at_k
@@ -266,6 +271,150 @@ def test_a_file_that_changed_is_another_content(tmp_path):
     second = compare({"raw": pipe}, {"x": corpus}, cache=cache)
     assert (first.by_query["value"] != second.by_query["value"]).any()
     assert len(list(cache.iterdir())) == 2
+
+
+def test_intervals_over_unrelated_corpora_do_not_depend_on_the_order_of_queries(corpora):
+    corpus = corpora["one"]
+    order = np.argsort(by_hand(RAW, corpus))
+    pairs = []
+    for some in (order, order[::-1]):
+        other = replace(
+            corpus,
+            queries=corpus.queries[some],
+            relevance=[corpus.relevance[i] for i in some],
+            teaching=corpus.queries,
+        )
+        first = replace(other, queries=corpus.queries[order])
+        first = replace(first, relevance=[corpus.relevance[i] for i in order])
+        table = compare({"raw": RAW}, {"a": first, "b": other}).over_corpora()
+        pairs.append((table["high"] - table["low"])[0])
+    assert pairs[0] == pytest.approx(pairs[1], rel=0.1)
+
+
+def test_the_same_items_in_several_corpora_are_resampled_together(corpora):
+    corpus = corpora["one"]
+    table = compare({"raw": RAW}, {"a": corpus, "b": corpus})
+    columns = ["mean", "low", "high"]
+    both = table.over_corpora(same_items=True)[columns]
+    np.testing.assert_allclose(both, table.loc[table.corpus == "a", columns])
+    apart = table.over_corpora()
+    assert (apart["high"] - apart["low"])[0] < 0.8 * (both["high"] - both["low"])[0]
+
+
+def test_methods_of_a_selection_are_of_the_selection(result):
+    one = result[result.corpus == "one"]
+    pd.testing.assert_frame_equal(
+        one.over_corpora()[["pipeline", "answer_modality", "mean"]],
+        pd.DataFrame(one)[["pipeline", "answer_modality", "mean"]].reset_index(drop=True),
+    )
+    gain = one[one.pipeline == "GR"].difference_to("raw")
+    assert gain["pipeline"].unique().tolist() == ["GR"]
+    assert gain["corpus"].unique().tolist() == ["one"]
+    assert gain["mean"].iloc[0] > 0
+    assert one.metric == "ndcg@10"
+
+
+def test_comparisons_can_be_joined(corpora, result):
+    raw, gr = (compare({name: PIPELINES[name]}, corpora) for name in ("raw", "GR"))
+    both = pd.concat([raw, gr], ignore_index=True)
+    got, want = (x.difference_to("raw").sort_values(["pipeline", "corpus"]) for x in (both, result))
+    np.testing.assert_allclose(got["mean"], want["mean"])
+
+
+def test_one_group_has_no_interval(corpora):
+    corpus = corpora["one"]
+    one = replace(corpus, groups=np.zeros(len(corpus.queries)))
+    assert compare({"raw": RAW}, {"one": one})[["low", "high"]].isna().all(axis=None)
+
+
+def test_an_error_says_where_it_was_raised(corpora):
+    wrong = make_pipeline(AnchorAndScale(target="texts"), MixedModalityRetriever())
+    with pytest.raises(ValueError, match="texts") as raised:
+        compare({"raw": RAW, "wrong": wrong}, corpora)
+    assert "'wrong'" in raised.value.__notes__[0]
+    assert "'one'" in raised.value.__notes__[0]
+
+
+def test_stock_steps_get_the_modality_where_metadata_is_routed(corpora):
+    pipe = make_pipeline(PCA(20, random_state=0), ModalityGapRemover(), MixedModalityRetriever())
+    corpus = corpora["one"]
+    X, y = corpus.fitted_rows
+    with sklearn.config_context(enable_metadata_routing=True):
+        result = compare({"pca": pipe}, {"one": corpus})
+        fitted = clone(pipe).fit(X, y, modality=X.modality)
+    found = search(fitted, corpus.queries, 10)
+    want = ndcg_at_k(corpus.relevance, found.ids).mean()
+    assert result["mean"].iloc[0] == pytest.approx(want)
+
+
+def test_searches_cannot_be_calibrated_elsewhere_in_silence(corpora):
+    corpus = replace(corpora["one"], calibration=corpora["two"][0].fitted_rows)
+    with pytest.raises(ValueError, match="for pipelines, not for a FusionWeightSearchCV"):
+        compare({"tuned": FusionWeightSearchCV(GR, [0.5])}, {"one": corpus})
+    with pytest.raises(ValueError, match="end in a retriever; 'tuned' is a Fusion"):
+        compare({"tuned": FusionWeightSearchCV(GR, [0.5])}, {"one": corpus}, fusion_weights=[1])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"a": []}, "'a' must be a Corpus"),
+        ({"a": np.eye(2)}, "'a' must be a Corpus"),
+        ({"a": (1, 2, 3)}, "'a' must be a Corpus"),
+        ({None: "one"}, "None is no name"),
+        ({("a", 1): "one"}, "is no name"),
+    ],
+)
+def test_what_is_no_corpus_is_refused(corpora, wrong, message):
+    wrong = {key: corpora["one"] if isinstance(x, str) else x for key, x in wrong.items()}
+    with pytest.raises(ValueError, match=message):
+        compare({"raw": RAW}, wrong)
+
+
+def test_parameters_are_checked(corpora):
+    for wrong in ({"random_state": None}, {"metric": 3}, {"n_jobs": "two"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            compare({"raw": RAW}, corpora, **wrong)
+    with pytest.raises(ValueError, match="pipelines"):
+        compare([RAW], corpora)
+
+
+def test_weights_may_be_dicts(corpora):
+    weights = [{"text": 1, "image": 2}, 0.5, 0.5]
+    result = compare({"raw": RAW}, {"one": corpora["one"]}, fusion_weights=weights)
+    assert result["fusion_weight"].unique().tolist() == ["{'text': 1, 'image': 2}", 0.5]
+
+
+def test_what_cannot_be_pickled_cannot_be_kept(corpora, tmp_path):
+    pipe = make_pipeline(FunctionTransformer(lambda X: X), MixedModalityRetriever())
+    with pytest.raises(ValueError, match="cache= needs pipelines that can be pickled"):
+        compare({"a": pipe}, {"one": corpora["one"]}, cache=tmp_path)
+
+
+class Searching:
+    """A retriever that can search and nothing else."""
+
+    def __init__(self, retriever):
+        self.retriever = retriever
+
+    def get_params(self, deep=True):
+        return {"retriever": self.retriever}
+
+    def fit(self, X, y):
+        self.retriever_ = clone(self.retriever).fit(X, y)
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "retriever_")
+
+    def search(self, *args, **options):
+        return self.retriever_.search(*args, **options)
+
+
+def test_a_retriever_needs_a_search_only(corpora, result):
+    own = compare({"raw": Searching(MixedModalityRetriever())}, {"one": corpora["one"]})
+    want = result[(result.pipeline == "raw") & (result.corpus == "one")]
+    np.testing.assert_allclose(own["mean"], want["mean"])
 
 
 def test_nothing_to_compare_is_refused(corpora):

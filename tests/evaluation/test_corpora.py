@@ -1,12 +1,15 @@
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, Query
+from gapremoval.datasets import make_mixed_modality
 from gapremoval.evaluation import Corpus, mixed_corpus, pair_corpus
 
 proportions = st.fixed_dictionaries(
@@ -128,6 +131,10 @@ def test_the_queries_of_a_fit_become_those_that_are_scored():
     [
         ({"ids": ["a"]}, "ids has 1 entries for 2 rows"),
         ({"relevance": ["a", "b"]}, "relevance has 2 entries for 1 rows"),
+        ({"documents": np.eye(2)}, "documents must be an EmbeddingArray, or a list of items"),
+        ({"queries": EmbeddingArray(np.eye(2)[:1], "text")}, "Row 0 of queries is a document"),
+        ({"documents": EmbeddingArray(np.eye(2), "query:text")}, "Row 0 of documents is a query"),
+        ({"ids": ["a", None]}, "None"),
         ({"relevance": ["z"]}, "1 documents that answer queries are not in the corpus: 'z'"),
         ({"relevance": [None]}, "query 0 is unknown.*teaching="),
         ({"groups": [1, 2]}, "groups has 2"),
@@ -149,6 +156,37 @@ def test_proportions_that_make_no_sense_are_refused(wrong):
     text, image, questions = items(3)
     with pytest.raises(ValueError, match=r"proportions must.*'image\+text'"):
         mixed_corpus(text, image, questions=questions, proportions=wrong)
+
+
+def test_rows_keep_their_encoder_and_are_what_they_are_taken_for():
+    text, image, questions = items(3)
+    a, b = (EmbeddingArray(x, m, "a @ 1") for x, m in ((text, "text"), (image, "image")))
+    corpus = mixed_corpus(a, b, questions=questions)
+    assert corpus.documents.encoder == "a @ 1"
+    other = EmbeddingArray(image, "image", "b @ 2")
+    with pytest.raises(ValueError, match="encode"):
+        mixed_corpus(a, other, questions=questions, random_state=0)
+    with pytest.raises(ValueError, match="taken as 'text' are tagged 'image'"):
+        mixed_corpus(b, a, questions=questions)
+
+
+def test_the_target_is_read_by_position_as_in_a_fit():
+    X, y = make_mixed_modality(20, random_state=0)
+    shuffled = pd.Series(list(y), index=range(len(y))[::-1])
+    assert Corpus.from_rows(X, shuffled).ids == Corpus.from_rows(X, list(y)).ids
+    with pytest.raises(ValueError, match="entries for"):
+        Corpus.from_rows(X, list(y)[:-1])
+
+
+def test_raw_questions_come_in_arrays_lists_and_with_their_relevance():
+    text, image = ["a cat", "a dog"], ["cat.png", "dog.png"]
+    arrays = mixed_corpus(text, image, questions=np.array(["cats?", "dogs?"]))
+    assert [query.item for query in arrays.queries] == ["cats?", "dogs?"]
+    some = mixed_corpus(text, image, questions=[[], ["dogs?"]], proportions=["image", "text"])
+    assert some.documents == ["a dog", Path("cat.png")]
+    assert some.relevance == [1]
+    pets = mixed_corpus(text, image, questions=(["pets?"], [[0, 1]]), proportions={"text": 1})
+    assert pets.answer_modality.tolist() == ["text"]
 
 
 def test_unequal_numbers_of_parts_are_refused():

@@ -38,7 +38,7 @@ def test_queries_of_two_parts_keep_their_image(seed):
     assert noisy[1] is queries[1]
 
 
-@given(st.floats(0, 3), st.integers(0, 99))
+@given(st.floats(0.01, 3), st.integers(0, 99))
 def test_noise_on_rows_has_the_length_that_was_asked_for(amount, seed):
     rows = np.zeros((50, 400))
     rows[:, 0] = 7
@@ -56,13 +56,28 @@ def test_rows_of_zeros_stay_zero_and_types_stay():
     noisy = noisy_queries(X, 1, random_state=0)
     assert noisy.dtype == np.float32
     assert not noisy.values[1].any()
-    np.testing.assert_array_equal(noisy_queries(X, 0).values, X.values)
+    assert noisy_queries(X, 0) is X
 
 
 def test_the_same_seed_gives_the_same_noise():
     queries = [Query("a red bicycle in deep snow")]
     first, second = (noisy_queries(queries, 0.9, random_state=3)[0].item for _ in range(2))
     assert first == second
+
+
+def test_queries_of_two_parts_keep_their_length():
+    X = EmbeddingArray(np.array([[0.3, 0.4], [3, 4]]), ["query:image+text", "query:text"])
+    np.testing.assert_array_equal(noisy_queries(X, 0).values, X.values)
+    noisy = noisy_queries(X, 1, random_state=0)
+    np.testing.assert_allclose(np.linalg.norm(noisy.values, axis=1), [0.5, 1])
+    whole = EmbeddingArray(np.eye(2, dtype=int), "query:text")
+    assert noisy_queries(whole, 1, random_state=0).dtype.kind == "f"
+
+
+@pytest.mark.parametrize("queries", [["a"], np.eye(2)])
+def test_what_is_no_query_is_refused(queries):
+    with pytest.raises(ValueError, match="EmbeddingArray, or a list of Query"):
+        noisy_queries(queries, 0.1)
 
 
 @pytest.mark.parametrize("amount", [-0.1, 1.1, np.nan])

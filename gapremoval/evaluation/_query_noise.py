@@ -1,28 +1,29 @@
-"""Noise in queries: typing errors and dropped words, or noise on vectors."""
+"""noisy_queries: typing errors and dropped words in texts, noise on vectors."""
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .._array_api import to_numpy
+from .._array_api import to_numpy, unit_rows
 from .._embeddings import EmbeddingArray
 from .._items import Query
+from .._validation import compute_dtype
 
 
 def noisy_queries(queries, amount, *, random_state=None):
-    """Disturb queries, as hurried people type them.
+    """Add typing errors to texts, or noise to rows.
 
     Of raw text queries each word is dropped with probability `amount` / 2 or gets a typing
     error with the same probability: two neighboring letters change places, or a letter is
     left out, typed twice or replaced. At least one word remains. Rows get normal noise instead:
     a vector of expected length `amount` is added to the unit row, which is scaled to unit length
-    again.
+    again. Rows of queries of several parts keep their length, and get noise in proportion to it.
 
     Parameters
     ----------
     queries : EmbeddingArray of shape (n_queries, n_features) or list of Query
         The queries. Images stay as they are.
     amount : float of at least 0
-        The amount of noise, for texts at most 1.
+        The amount of noise, for texts at most 1. With 0 queries are returned as they are.
     random_state : int, RandomState instance or None, default=None
         Determines the noise.
 
@@ -34,7 +35,7 @@ def noisy_queries(queries, amount, *, random_state=None):
     Raises
     ------
     ValueError
-        If `amount` is out of range.
+        If `amount` is out of range, or `queries` are no queries.
 
     Examples
     --------
@@ -44,17 +45,22 @@ def noisy_queries(queries, amount, *, random_state=None):
     [Query('h red ig')]
     """
     random, is_rows = check_random_state(random_state), isinstance(queries, EmbeddingArray)
+    if not is_rows and not all(isinstance(query, Query) for query in queries):
+        raise ValueError("queries must be an EmbeddingArray, or a list of Query.")
     if not 0 <= amount <= (np.inf if is_rows else 1):
         raise ValueError(f"amount must be at least 0, and at most 1 for texts; got {amount!r}.")
     if not is_rows:
         return [_disturbed(query, amount, random) for query in queries]
+    if amount == 0:
+        return queries
     values = to_numpy(queries.values)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    unit = np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
+    values = values.astype(compute_dtype(values))
+    unit, lengths = unit_rows(values)
     noise = random.normal(scale=amount / np.sqrt(values.shape[1]), size=values.shape)
-    noisy = unit + noise.astype(values.dtype) * (lengths > 0)
-    noisy /= np.maximum(np.linalg.norm(noisy, axis=1, keepdims=True), np.finfo(noisy.dtype).tiny)
-    return EmbeddingArray(noisy, queries.modality, queries.encoder)
+    noisy, _ = unit_rows(unit + noise.astype(values.dtype) * (lengths > 0)[:, None])
+    # Only a query of several parts is more than its direction.
+    lengths[np.char.find(queries.modality.astype(str), "+") < 0] = 1
+    return EmbeddingArray(noisy * lengths[:, None], queries.modality, queries.encoder)
 
 
 def _disturbed(query, amount, random):
