@@ -50,7 +50,7 @@ def measure_probability(step=1, n_halves=4):
 
 
 def print_probability():
-    """Taught by the queries of other documents, unlabelled."""
+    """Taught by the queries of other documents, unlabeled."""
     rows = []
     for name, (fixed, drawn) in measure_probability().items():
         fixed = ("", "", "") if fixed is drawn else (f"{x:.3f}" for x in fixed)

@@ -25,7 +25,7 @@ def asked(documents, ids, queries, present, teaches, unanswered=()):
     Parameters
     ----------
     present, teaches : ndarray of bool of shape (n_queries,)
-        Whether the corpus answers a question; whether it teaches, unlabelled. The others are
+        Whether the corpus answers a question; whether it teaches, unlabeled. The others are
         asked.
     unanswered : collection of int
         The numbers of questions that teach, and say that nothing answers them.

@@ -194,7 +194,7 @@ def main():
         arguments.scale,
     )
     weights = {name: values.half() for name, values in network.state_dict().items()}
-    weights["token_embedding.weight"][~is_seen] = 0  # nothing was learnt for these
+    weights["token_embedding.weight"][~is_seen] = 0  # nothing was learned for these
     save_file(weights, folder / "open_clip_model.safetensors")
     written = {"model_cfg": config, "preprocess_cfg": PREPROCESS}
     (folder / "open_clip_config.json").write_text(json.dumps(written, indent=2) + "\n")
