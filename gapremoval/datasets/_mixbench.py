@@ -10,7 +10,14 @@ from .._items import Query
 from .._optional import import_optional, import_pillow
 from .._warnings import shown, warn
 from ._records import explode_documents
-from ._retrieval_files import Record, check_id, check_unique, read_jsonl, read_qrels
+from ._retrieval_files import (
+    Record,
+    check_id,
+    check_unique,
+    is_pointer,
+    read_jsonl,
+    read_qrels,
+)
 
 # What the authors published: queries, documents, and documents of each modality in the mix.
 PUBLISHED = {
@@ -116,6 +123,9 @@ def load_mixbench(path, *, qrels=None):
     suffix = _suffix(path)
     queries = _read(path / f"queries{suffix}", "query_id")
     corpus = _read(path / f"mixed_corpus{suffix}", "corpus_id")
+    for name, records in (("queries", queries), ("mixed_corpus", corpus)):
+        if not records:
+            raise ValueError(f"{path / name}{suffix} is empty.")
     _compare(path.name, queries, corpus)
     relevance = read_qrels(
         _qrels_file(path, qrels), [query.id for query in queries], [doc.id for doc in corpus]
@@ -177,6 +187,8 @@ def _read(path, id_field):
         if not isinstance(text, str | None):
             raise ValueError(f"{record.place}: the text must be a string or null; got {text!r}")
         text, image = (text if text and text.strip() else None), image or None
+        if isinstance(image, dict) and not any(image.values()):  # an empty cell of Parquet
+            image = None
         if text is None and image is None:
             raise ValueError(f"{record.place} has neither a text nor an image.")
         if image is not None:
@@ -198,11 +210,20 @@ def _read(path, id_field):
 
 def _read_parquet(path):
     parquet = import_optional("pyarrow.parquet", extra="parquet", purpose="MixBench of 2026")
+    try:
+        file = parquet.ParquetFile(path)
+        absent = {"id", "text", "image"} - set(file.schema_arrow.names)
+        rows = [] if absent else file.read(columns=["id", "text", "image"]).to_pylist()
+    except (OSError, ValueError) as error:  # those of pyarrow are among them
+        raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
+    if absent:
+        raise ValueError(
+            f"{path} has no column {shown(sorted(absent))}; it has {shown(file.schema_arrow.names)}."
+        )
     records = []
-    for batch in parquet.ParquetFile(path).iter_batches(columns=["id", "text", "image"]):
-        for fields in batch.to_pylist():
-            place = f"{path}, row {len(records)}"
-            records.append(Record(check_id(fields, "id", place), fields, place))
+    for fields in rows:
+        place = f"{path}, row {len(records)}"
+        records.append(Record(check_id(fields, "id", place), fields, place))
     return check_unique(records)
 
 
@@ -212,13 +233,13 @@ def _image_file(name, place, folder):
         raise ValueError(f"{place}: the image must be the name of a file or null; got {name!r}")
     # Names are those below images/; copies with names from the subset on are about, too.
     files = (folder / "images" / name, folder / name, folder.parent / name)
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if file.is_file() and not is_pointer(file)), None)
 
 
 def _opened(image, place, folder):
     """The image in a cell of a Parquet file, not decoded yet."""
     Image = import_pillow()
-    content = image.get("bytes")
+    content = image.get("bytes") if isinstance(image, dict) else image
     if not content:
         raise ValueError(f"{place}: the image has no bytes.")
     try:

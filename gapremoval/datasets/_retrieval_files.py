@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from .._warnings import shown, warn
 
+POINTER = b"version https://git-lfs"
+
 
 class Record(NamedTuple):
     """A query or a document as it stands in a file.
@@ -53,8 +55,14 @@ def read_jsonl(path, id_field):
     return check_unique(records)
 
 
+def is_pointer(file):
+    """Whether a file is a Git LFS pointer in place of its content."""
+    with open(file, "rb") as stream:
+        return stream.read(len(POINTER)) == POINTER
+
+
 def _parse(line, place):
-    if line.startswith(b"version https://git-lfs"):
+    if line.startswith(POINTER):
         raise ValueError(f"{place}: this is a Git LFS pointer. `git lfs pull` gets the file.")
     try:
         fields = json.loads(line)
@@ -133,7 +141,7 @@ def read_qrels(path, query_ids, document_ids):
                 )
             query, document, gain = cells
             if not gain.strip().removeprefix("-").isdecimal():
-                if number == 1:  # the names of the columns
+                if number == 1 and query not in query_ids:  # the names of the columns
                     continue
                 raise ValueError(f"{place}: the gain must be an integer; got {gain!r}")
             n_lines += 1

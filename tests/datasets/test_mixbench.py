@@ -167,3 +167,52 @@ def test_a_folder_that_is_no_subset_is_an_error_that_says_what_is_there(tmp_path
 def test_a_miniature_has_at_most_one_query_a_document(tmp_path):
     with pytest.raises(ValueError, match="n_queries=4 is more than one a document"):
         make_mixbench(tmp_path, 3, n_queries=4)
+
+
+def test_pointers_in_place_of_images_are_missing_images(folder):
+    image = next((folder / "images").iterdir())
+    image.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(FileNotFoundError, match=rf"1 images.*{image.name}.*git lfs pull"):
+        load_mixbench(folder)
+
+
+def test_parquet_files_that_are_cut_off_are_named(folder, tmp_path):
+    later = write_parquet(folder, tmp_path / "later")
+    file = later / "mixed_corpus.parquet"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"mixed_corpus.parquet cannot be read as Parquet"):
+        load_mixbench(later, qrels=folder)
+
+
+def test_parquet_files_without_a_column_say_which(folder, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    later = write_parquet(folder, tmp_path / "later")
+    file = later / "queries.parquet"
+    parquet.write_table(parquet.read_table(file).rename_columns(["qid", "text", "image"]), file)
+    with pytest.raises(ValueError, match=r"queries.parquet has no column 'id'; it has 'qid'"):
+        load_mixbench(later, qrels=folder)
+
+
+def test_empty_cells_of_images_are_none(folder, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    later = write_parquet(folder, tmp_path / "later")
+    file = later / "queries.parquet"
+    table = parquet.read_table(file)
+    rows = [row | {"image": {"bytes": None, "path": None}} for row in table.to_pylist()]
+    parquet.write_table(pyarrow.Table.from_pylist(rows, table.schema), file)
+    assert [query.item for query in load_mixbench(later, qrels=folder).queries]
+
+
+def test_an_empty_file_is_said_to_be_empty(folder):
+    (folder / "queries.jsonl").write_text("\n")
+    with pytest.raises(ValueError, match=r"queries.jsonl is empty"):
+        load_mixbench(folder)
+
+
+def test_a_broken_gain_in_the_first_line_is_no_header(folder):
+    query = records_of(folder, "queries.jsonl")[0]["query_id"]
+    document = records_of(folder, "mixed_corpus.jsonl")[0]["corpus_id"]
+    (folder / "qrels" / "qrels.tsv").write_text(f"{query}\t{document}\tyes\n")
+    with pytest.raises(ValueError, match="line 1: the gain must be an integer; got 'yes'"):
+        load_mixbench(folder)
