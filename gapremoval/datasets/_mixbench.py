@@ -217,9 +217,8 @@ def _read_parquet(path):
     except (OSError, ValueError) as error:  # those of pyarrow are among them
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
     if absent:
-        raise ValueError(
-            f"{path} has no column {shown(sorted(absent))}; it has {shown(file.schema_arrow.names)}."
-        )
+        names = shown(file.schema_arrow.names)
+        raise ValueError(f"{path} has no column {shown(sorted(absent))}; it has {names}.")
     records = []
     for fields in rows:
         place = f"{path}, row {len(records)}"

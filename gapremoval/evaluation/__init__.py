@@ -3,19 +3,16 @@
 from ._compare import compare
 from ._corpus import Corpus
 from ._display import ComparisonDisplay
-from ._experiments import (
-    compare_calibrations,
-    compare_mixes,
-    sag,
-    sweep_calibration_size,
-    sweep_fusion_weight,
-    sweep_image_share,
-    sweep_query_noise,
-    sweep_teaching_size,
-)
 from ._mixed_corpora import mixed_corpus, pair_corpus
 from ._mteb import MtebSearch, mixbench_task
 from ._query_noise import noisy_queries
+from ._settings import compare_mixes, sag, sweep_fusion_weight, sweep_image_share
+from ._sweeps import (
+    compare_calibrations,
+    sweep_calibration_size,
+    sweep_query_noise,
+    sweep_teaching_size,
+)
 
 __all__ = [
     "Comparison",

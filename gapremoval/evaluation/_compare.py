@@ -184,15 +184,20 @@ def draws_of(name, given):
     """The draws of a corpus, a list of Corpus."""
     is_draws = isinstance(given, list | tuple) and all(isinstance(x, Corpus) for x in given)
     draws = list(given) if isinstance(given, list) or is_draws else [given]
-    if not draws or not all(isinstance(x, Corpus | tuple) and len_of(x) == 2 for x in draws):
+    is_pair = [isinstance(x, tuple) and len(x) == 2 for x in draws]
+    if not draws or not all(pair or isinstance(x, Corpus) for x, pair in zip(draws, is_pair)):
         raise ValueError(
             f"Corpus {name!r} must be a Corpus, a tuple (X, y), or a list of draws, one at least."
         )
-    return [x if isinstance(x, Corpus) else Corpus.from_rows(*x) for x in draws]
+    return [Corpus.from_rows(*x) if pair else x for x, pair in zip(draws, is_pair)]
 
 
-def len_of(given):
-    return 2 if isinstance(given, Corpus) else len(given)
+def draw_generators(n_draws, random_state):
+    """A generator of random numbers for each draw."""
+    for name, value, least in (("n_draws", n_draws, 1), ("random_state", random_state, 0)):
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}.")
+    return [np.random.default_rng(random_state + draw) for draw in range(n_draws)]
 
 
 def _candidates(pipelines, fusion_weights):
