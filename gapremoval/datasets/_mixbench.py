@@ -12,6 +12,7 @@ from .._warnings import shown, warn
 from ._records import explode_documents
 from ._retrieval_files import (
     Record,
+    check_content,
     check_id,
     check_unique,
     is_pointer,
@@ -210,6 +211,7 @@ def _read(path, id_field):
 
 def _read_parquet(path):
     parquet = import_optional("pyarrow.parquet", extra="parquet", purpose="MixBench of 2026")
+    check_content(path)
     try:
         file = parquet.ParquetFile(path)
         absent = {"id", "text", "image"} - set(file.schema_arrow.names)
@@ -239,7 +241,7 @@ def _opened(image, place, folder):
     """The image in a cell of a Parquet file, not decoded yet."""
     Image = import_pillow()
     content = image.get("bytes") if isinstance(image, dict) else image
-    if not content:
+    if not isinstance(content, bytes) or not content:
         raise ValueError(f"{place}: the image has no bytes.")
     try:
         return Image.open(BytesIO(content))

@@ -61,6 +61,12 @@ def is_pointer(file):
         return stream.read(len(POINTER)) == POINTER
 
 
+def check_content(file):
+    """Raise if a file is absent, or a pointer in place of its content."""
+    if is_pointer(file):
+        raise ValueError(f"{file} is a Git LFS pointer. `git lfs pull` gets the file.")
+
+
 def _parse(line, place):
     if line.startswith(POINTER):
         raise ValueError(f"{place}: this is a Git LFS pointer. `git lfs pull` gets the file.")
@@ -127,6 +133,7 @@ def read_qrels(path, query_ids, document_ids):
     UserWarning
         If lines were dropped, because their query or document does not exist.
     """
+    check_content(path)
     query_ids, document_ids = set(query_ids), set(document_ids)
     relevance, absent, n_lines = {}, [], 0
     with open(path, encoding="utf-8-sig") as file:
@@ -156,7 +163,7 @@ def read_qrels(path, query_ids, document_ids):
     if not relevance:
         raise ValueError(
             f"None of the {n_lines} lines of {path} names a query and a document that exist: these "
-            f"qrels are empty or belong to other files. Absent are {shown(absent)}."
+            f"qrels are empty or belong to other files. Absent are: {shown(absent) or 'none'}."
         )
     if absent:
         warn(

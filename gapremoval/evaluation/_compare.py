@@ -13,8 +13,9 @@ from joblib import effective_n_jobs
 from joblib import hash as content_hash
 from sklearn import get_config
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils._param_validation import validate_params
+from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._embeddings import EmbeddingArray
@@ -34,7 +35,7 @@ from ._corpus import Corpus, states_of, take
         "fusion_weights": ["array-like", None],
         "n_jobs": [Integral, None],
         "cache": [str, Path, None],
-        "random_state": [Integral],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
     },
     prefer_skip_nested_validation=False,
@@ -268,8 +269,9 @@ def evaluate(estimator, corpus, metric):
         rows, ids = corpus.calibration
         calibrator = estimator[:-1].fit(rows, ids, **_modality_of(rows))
         steps, last = split_steps(calibrator)
-        X, tags = transform_steps([*steps, last], X)
-        estimator[-1].fit(X, y, modality=tags)
+        steps = [step for step in (*steps, last) if step not in (None, "passthrough")]
+        X, tags = transform_steps(steps, X)
+        estimator[-1].fit(X, y, **({} if tags is None else {"modality": tags}))
     ids = np.full((len(corpus.queries), k), None, dtype=object)
     for name, at in _told(corpus):
         found = _found(estimator, take(corpus.queries, at), k, name)
@@ -282,7 +284,7 @@ def _is_retriever(estimator):
     """Whether an estimator has no steps that could be fitted on other rows."""
     if isinstance(estimator, Pipeline):
         return len(estimator) == 1
-    if hasattr(estimator, "estimator"):
+    if hasattr(estimator, "estimator") and not isinstance(estimator, FrozenEstimator):
         raise ValueError(
             f"Rows to calibrate on are for pipelines, not for a {type(estimator).__name__}: fit "
             "it, and compare its best_estimator_."

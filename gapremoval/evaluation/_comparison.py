@@ -18,7 +18,8 @@ class Comparison(pd.DataFrame):
     A DataFrame with one row for each pipeline, corpus, fusion weight (if there are any) and
     modality of the answer. Its columns are those keys, then ``answer_modality`` (``"all"`` for
     all queries), ``n_queries`` (over all draws), ``mean``, ``low`` and ``high``: the mean over
-    these queries, and a 95 % bootstrap interval. Rows can be selected as in any DataFrame.
+    these queries, and a 95 % bootstrap interval. Pipelines and corpora can be selected as in any
+    DataFrame, before a method is called.
 
     Attributes
     ----------
@@ -42,6 +43,8 @@ class Comparison(pd.DataFrame):
     """
 
     _metadata = ["by_query", "metric", "random_state"]
+    # Of a table that was joined from others.
+    by_query, metric, random_state = None, "", 0
 
     # What pandas makes of it by selecting rows is one too.
     @property
@@ -66,6 +69,8 @@ class Comparison(pd.DataFrame):
         Comparison
         """
         by_query = pd.DataFrame(by_query).infer_objects()
+        if by_query["group"].dtype == object:  # of several types, which have no order
+            by_query["group"] = by_query["group"].astype(str)
         keys = _keys(by_query)
         rows = []
         for key, some in by_query.groupby(keys, sort=False, observed=True):
@@ -92,35 +97,42 @@ class Comparison(pd.DataFrame):
         Raises
         ------
         ValueError
-            If there is no such pipeline.
+            If there is no such pipeline, names were changed, or the table was joined from others.
         """
-        names = self.by_query["pipeline"].unique().tolist()
+        by_query = self._known_queries
+        names = by_query["pipeline"].unique().tolist()
         if baseline not in names:
             raise ValueError(
                 f"There is no pipeline {baseline!r} in this comparison; there are "
                 f"{', '.join(map(repr, names))}.{did_you_mean(baseline, names)}"
             )
-        same = [*(key for key in _keys(self.by_query) if key != "pipeline"), "draw", "query"]
-        is_baseline = self.by_query["pipeline"] == baseline
-        of_baseline = self.by_query.loc[is_baseline, [*same, "value"]]
+        same = [*(key for key in _keys(by_query) if key != "pipeline"), "draw", "query"]
+        of_baseline = by_query.loc[by_query["pipeline"] == baseline, [*same, "value"]]
         both = self._selected.merge(of_baseline, on=same, how="left", suffixes=("", "_baseline"))
         difference = both["value"] - both.pop("value_baseline")
         return self.from_queries(both.assign(value=difference), self.metric, self.random_state)
 
-    def __finalize__(self, other, method=None, **kwargs):
-        parts = [x for x in getattr(other, "objs", ()) if isinstance(x, Comparison)]
-        if method == "concat" and parts:
-            super().__finalize__(parts[0])
-            self.by_query = pd.concat([x.by_query for x in parts]).drop_duplicates()
-            return self
-        return super().__finalize__(other, method, **kwargs)
-
     @property
     def _selected(self):
         """The values by query of the pipelines and corpora that are in this table."""
-        keys = [key for key in _keys(self.by_query) if key in self]
+        by_query = self._known_queries
+        keys = [key for key in _keys(by_query) if key in self]
         kept = pd.DataFrame(self)[keys].drop_duplicates()
-        return self.by_query.merge(kept, on=keys)
+        if not keys or not kept.isin(by_query[keys].to_dict("list")).all(axis=None):
+            raise ValueError(
+                "The names of pipelines and corpora were changed or dropped: take differences and "
+                "means before."
+            )
+        return by_query.merge(kept, on=keys)
+
+    @property
+    def _known_queries(self):
+        if self.by_query is None:
+            raise ValueError(
+                "This table was joined from others, and does not know the values by query. Compare "
+                "all pipelines at once: with cache= nothing is computed twice."
+            )
+        return self.by_query
 
     def over_corpora(self, *, same_items=False):
         """The mean over the corpora, each with the same weight.
@@ -139,7 +151,7 @@ class Comparison(pd.DataFrame):
         Raises
         ------
         ValueError
-            If there is no column ``corpus``.
+            If there is no column ``corpus``, or as in `difference_to`.
         """
         by_query = self._selected
         if "corpus" not in by_query:

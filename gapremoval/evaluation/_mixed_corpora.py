@@ -135,7 +135,10 @@ def _questions(questions):
         queries = EmbeddingArray(rows, "query:text")
         item = np.repeat(np.arange(len(questions)), k)
     else:
-        several = [list(x) if isinstance(x, list | tuple) else [x] for x in questions]
+        several = [
+            list(x) if isinstance(x, list | tuple | np.ndarray) and not is_picture(x) else [x]
+            for x in questions
+        ]
         queries = [x if isinstance(x, Query) else Query(x) for some in several for x in some]
         item = np.repeat(np.arange(len(several)), [len(some) for some in several])
     return queries, item.tolist(), item
@@ -164,7 +167,7 @@ def pair_corpus(text, image, *, max_items=None, random_state=None):
     Raises
     ------
     ValueError
-        If the numbers of texts and images differ.
+        If the numbers of texts and images differ, or `max_items` is below 2.
 
     Examples
     --------
@@ -176,6 +179,8 @@ def pair_corpus(text, image, *, max_items=None, random_state=None):
     """
     if len(text) != len(image):
         raise ValueError(f"There are {len(text)} texts and {len(image)} images: give pairs.")
+    if max_items is not None and max_items < 2:
+        raise ValueError(f"max_items must be at least 2; got {max_items!r}.")
     items = check_random_state(random_state).permutation(len(text))[:max_items]
     told, shown = items[: len(items) // 2], items[len(items) // 2 :]
     return Corpus(
@@ -190,11 +195,13 @@ def pair_corpus(text, image, *, max_items=None, random_state=None):
 def _rows(values, modality, at):
     """Some rows with a tag, or some raw items; of ``"query"``, with the tags that they have."""
     if is_items(values):
+        values = list(values)
         some = [values[i] for i in at]
+        if modality.endswith("image"):  # as in explode_documents, a string is a path there
+            some = [Path(x) if isinstance(x, str) else x for x in some]
         if modality.startswith("query"):
-            return [x if isinstance(x, Query) else Query(x) for x in some]
-        # As in explode_documents, a string is a text, or the path of an image.
-        return [Path(x) if modality == "image" and isinstance(x, str) else x for x in some]
+            some = [x if isinstance(x, Query) else Query(x) for x in some]
+        return some
     if isinstance(values, EmbeddingArray):
         given = set(values.modality.tolist())
         if modality == "query":
@@ -217,7 +224,7 @@ def is_items(values):
     if isinstance(values, EmbeddingArray) or (is_array and values.ndim < 4):
         return False
     first = next((x for x in values if not isinstance(x, list | tuple) or len(x)), None)
-    while isinstance(first, list | tuple) and len(first):
+    while isinstance(first, list | tuple | np.ndarray) and len(first) and not is_picture(first):
         first = first[0]
     return isinstance(first, str | Query) or is_picture(first)
 
@@ -229,7 +236,9 @@ def sample_rows(X, y, size, random):
     """
     names, lots = np.array(modalities_of(X), dtype=object), {}
     lot = [
-        random.uniform() if is_query(name) else lots.setdefault(id_, random.uniform())
+        random.uniform()
+        if is_query(name) or id_ is None
+        else lots.setdefault(id_, random.uniform())
         for name, id_ in zip(names, y)
     ]
     by_lot = np.argsort(lot, kind="stable")

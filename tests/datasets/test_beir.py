@@ -92,7 +92,7 @@ def test_lines_that_name_what_does_not_exist_are_dropped_and_counted(write):
         ({"qrels": [("q1", "d1")]}, "test.tsv, line 2 must have three columns"),
         ({"qrels": [("q1", "d1", "x")]}, "line 2: the gain must be an integer; got 'x'"),
         ({"qrels": [("q1", "d1", 1), ("q1", "d1", 2)]}, "line 3: the document 'd1' has another"),
-        ({"qrels": [("q7", "d7", 1)]}, "None of the 1 lines of .* Absent are 'q7'"),
+        ({"qrels": [("q7", "d7", 1)]}, "None of the 1 lines of .* Absent are: 'q7'"),
         ({"qrels": []}, "None of the 0 lines"),
     ],
 )

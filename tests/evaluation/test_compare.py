@@ -218,6 +218,30 @@ def test_steps_are_fitted_on_the_calibration_rows(corpora):
     )
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["passthrough", RAW],
+        [ModalityGapRemover(), "passthrough", RAW],
+        [ModalityGapRemover(), make_pipeline("passthrough", RAW)],
+    ],
+    ids=str,
+)
+def test_steps_that_do_nothing_can_be_calibrated(corpora, steps):
+    corpus = replace(corpora["one"], calibration=corpora["one"].fitted_rows)
+    got = compare({"a": make_pipeline(*steps)}, {"one": corpus})
+    want = compare({"a": RAW if steps[0] == "passthrough" else GR}, {"one": corpora["one"]})
+    np.testing.assert_allclose(got["mean"], want["mean"])
+
+
+def test_what_is_frozen_is_compared_as_it_is(corpora):
+    corpus = corpora["one"]
+    frozen = FrozenEstimator(clone(GR).fit(*corpus.fitted_rows))
+    other = replace(corpus, calibration=corpora["two"][0].fitted_rows)
+    got, want = (compare({"a": x}, {"one": y}) for x, y in ((frozen, other), (GR, corpus)))
+    np.testing.assert_allclose(got["mean"], want["mean"])
+
+
 def test_a_search_that_is_told_the_modality_is_the_ceiling(corpora):
     told = compare({"GR": GR}, {"one": replace(corpora["one"], told=True)})
     fitted = clone(GR).fit(*corpora["one"].fitted_rows)
@@ -314,11 +338,15 @@ def test_methods_of_a_selection_are_of_the_selection(result):
     assert one.metric == "ndcg@10"
 
 
-def test_comparisons_can_be_joined(corpora, result):
-    raw, gr = (compare({name: PIPELINES[name]}, corpora) for name in ("raw", "GR"))
-    both = pd.concat([raw, gr], ignore_index=True)
-    got, want = (x.difference_to("raw").sort_values(["pipeline", "corpus"]) for x in (both, result))
-    np.testing.assert_allclose(got["mean"], want["mean"])
+def test_tables_that_were_joined_or_renamed_have_no_differences(corpora, result):
+    for joined in (pd.concat([result, result]), result.merge(result, on="pipeline")):
+        with pytest.raises(ValueError, match="joined from others"):
+            joined.difference_to("raw")
+        with pytest.raises(ValueError, match="joined from others"):
+            joined.over_corpora()
+    for changed in (result.replace({"GR": "gap removed"}), result[["mean"]]):
+        with pytest.raises(ValueError, match="changed or dropped"):
+            changed.difference_to("raw")
 
 
 def test_one_group_has_no_interval(corpora):
@@ -443,3 +471,10 @@ def test_the_reference_numbers_of_the_mixed_settings():
     assert mean.loc["text", "GR"] == pytest.approx(0.9445, abs=0.002)
     assert mean.loc["image", "GR"] == pytest.approx(0.7762, abs=0.002)
     assert mean.loc["image+text", "GR"] == pytest.approx(0.9654, abs=0.002)
+
+
+def test_groups_of_any_type_are_resampled(corpora):
+    corpus = corpora["one"]
+    groups = [f"g{i}" if i % 2 else i for i in range(len(corpus.queries))]
+    mixed = {"a": replace(corpus, groups=groups), "b": corpus}
+    assert compare({"raw": RAW}, mixed).over_corpora(same_items=True)["low"].notna().all()

@@ -185,6 +185,14 @@ def test_raw_questions_come_in_arrays_lists_and_with_their_relevance():
     some = mixed_corpus(text, image, questions=[[], ["dogs?"]], proportions=["image", "text"])
     assert some.documents == ["a dog", Path("cat.png")]
     assert some.relevance == [1]
+    table = np.array([["cats?", "kitten"], ["dogs?", "puppy"]])
+    assert mixed_corpus(text, image, questions=table).relevance == [0, 0, 1, 1]
+    series = pd.Series(text, index=[1, 0])
+    ordered = mixed_corpus(series, image, questions=table, proportions={"text": 1})
+    assert ordered.documents == text
+    pairs = pair_corpus(text, image, random_state=0)
+    assert sorted(str(query.item) for query in pairs.queries)[-1].endswith(".png")
+    assert any(isinstance(query.item, Path) for query in pairs.queries)
     pets = mixed_corpus(text, image, questions=(["pets?"], [[0, 1]]), proportions={"text": 1})
     assert pets.answer_modality.tolist() == ["text"]
 

@@ -139,6 +139,13 @@ def test_few_rows_calibrate_and_all_rows_are_the_last(corpora):
     assert mean.loc[16, "GR"] != own["GR"]
 
 
+def test_rows_without_ids_are_drawn_at_random(corpora):
+    corpus = replace(corpora["drawn"], calibration=(corpora["drawn"].documents, None))
+    result = sweep_calibration_size({"GR": GR}, {"x": corpus}, sizes=[8], n_draws=2)
+    means = result.by_query.query("n_rows == 8").groupby("draw")["value"].mean()
+    assert means.nunique() == 2
+
+
 def test_few_rows_hold_whole_documents(corpora):
     aligner = make_pipeline(OrthogonalAligner(), MixedModalityRetriever())
     result = every(sweep_calibration_size({"aligned": aligner}, corpora, sizes=[8], n_draws=2))
