@@ -55,7 +55,7 @@ numpydoc_validation_checks = {
 }
 numpydoc_validation_exclude = {
     # Made by the library, never by hand: attributes are described, and not again as parameters.
-    r"\.(EncodingError|SearchResult)$",
+    r"\.(Comparison|EncodingError|SearchResult)$",
     r"\.QBNorm\.nearest$",  # inherits its docstring
 }
 
@@ -113,7 +113,9 @@ def link_to_pages(app, docname, source):
 
 
 def skip_foreign_members(app, what, name, member, skip, options):
-    """Leave out what comes from scikit-learn and the standard library."""
+    """Leave out what comes from scikit-learn, pandas and the standard library."""
+    if type(member).__module__.startswith("pandas"):
+        return True
     member = getattr(member, "fget", member)
     if what == "class" and inspect.isroutine(member):
         return skip or not getattr(member, "__module__", "").startswith("gapremoval")

@@ -30,7 +30,7 @@ class AnchorAndScale(MomentCalibrator):
         Whether to scale rows to unit length at the end.
     shrinkage : float, default=16.0
         Pseudo-count of the prior mean of queries, from 0 to ``np.inf``, as in
-        `ModalityGapRemover`; for both means of queries.
+        `gapremoval.ModalityGapRemover`; for both means of queries.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class AnchorAndScale(MomentCalibrator):
 
     See Also
     --------
-    ModalityGapRemover : Centers once, and scales nothing.
+    gapremoval.ModalityGapRemover : Centers once, and scales nothing.
 
     Notes
     -----

@@ -46,7 +46,7 @@ class ByModality(Calibrator):
 
     See Also
     --------
-    ModalityGapRemover : Centers, and needs few rows for it.
+    gapremoval.ModalityGapRemover : Centers, and needs few rows for it.
     CovarianceAligner : Whitens each modality, and gives it the covariance of another one.
 
     Notes

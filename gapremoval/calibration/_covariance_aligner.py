@@ -30,7 +30,7 @@ class CovarianceAligner(Mergeable, MomentCalibrator):
         Whether to scale rows to unit length afterwards.
     shrinkage : float, default=16.0
         Pseudo-count of the prior mean of queries, from 0 to ``np.inf``, as in
-        `ModalityGapRemover`.
+        `gapremoval.ModalityGapRemover`.
 
     Attributes
     ----------

@@ -14,7 +14,8 @@ class GapShift(Mergeable, MomentCalibrator):
 
     Liang et al. found the modality gap, and moved two clouds along the difference of their
     means to see what the gap does. Here all document modalities move towards the midpoint of
-    their means. Unlike `ModalityGapRemover`, this leaves what the modalities have in common.
+    their means. Unlike `gapremoval.ModalityGapRemover`, this leaves what the modalities have in
+    common.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class GapShift(Mergeable, MomentCalibrator):
 
     See Also
     --------
-    ModalityGapRemover : Removes the whole mean of each modality, which searches better.
+    gapremoval.ModalityGapRemover : Removes the whole mean of each modality, which searches better.
 
     Notes
     -----

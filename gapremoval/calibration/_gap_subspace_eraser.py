@@ -30,7 +30,7 @@ class GapSubspaceEraser(Mergeable, MomentCalibrator):
         Whether to scale rows to unit length afterwards; this brings a little of the gap back.
     shrinkage : float, default=16.0
         Pseudo-count of the prior mean of queries, from 0 to ``np.inf``, as in
-        `ModalityGapRemover`. With 0 fitted queries cannot be told apart either.
+        `gapremoval.ModalityGapRemover`. With 0 fitted queries cannot be told apart either.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class GapSubspaceEraser(Mergeable, MomentCalibrator):
 
     See Also
     --------
-    ModalityGapRemover : Erases as exactly, if the modality of each row is known.
+    gapremoval.ModalityGapRemover : Erases as exactly, if the modality of each row is known.
 
     Notes
     -----

@@ -41,11 +41,11 @@ def add_noise(X, scale, *, random_state=None, modality=None):
     Raises
     ------
     ValueError
-        If `scale` is negative or not a number, or as in `ModalityGapRemover.fit`.
+        If `scale` is negative or not a number, or as in `gapremoval.ModalityGapRemover.fit`.
 
     See Also
     --------
-    ModalityGapRemover : Centers rows as here (with ``shrinkage=0``), without noise.
+    gapremoval.ModalityGapRemover : Centers rows as here (with ``shrinkage=0``), without noise.
 
     Notes
     -----

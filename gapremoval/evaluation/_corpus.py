@@ -22,7 +22,7 @@ class Corpus:
     documents and the queries in `teaching`, without their relevance, and scores the `queries`.
     ``dataclasses.replace(corpus, teaching=...)`` makes a variant.
 
-    Attributes
+    Parameters
     ----------
     documents : EmbeddingArray of shape (n_rows, n_features) or list of items
         The parts of the documents, one a row.
