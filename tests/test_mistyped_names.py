@@ -55,7 +55,7 @@ def test_what_is_like_no_name_gets_no_offer(pipe):
 
 def test_a_picture_that_asks_among_texts_is_not_told_that_it_meant_a_text():
     remover = ModalityGapRemover().fit(X[X.modality != "image"])
-    with pytest.raises(ValueError, match="'query:image' has no center((?!Did you mean).)*$"):
+    with pytest.raises(ValueError, match="'query:image' was not fitted((?!Did you mean).)*$"):
         remover.transform(X.values[:2], modality="query:image")
 
 

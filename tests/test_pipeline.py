@@ -437,7 +437,7 @@ def test_wrong_tags_are_an_error(pipe, queries):
         ("Query:text", "Query:text"),
         ("text+text", "names a part twice"),
         (["text"] * 3, "3 tags for 60 rows"),
-        ("audio", "'query:audio' has no center"),
+        ("audio", "'query:audio' was not fitted"),
     ):
         with pytest.raises(ValueError, match=message):
             search(pipe, queries.values, modality=modality)

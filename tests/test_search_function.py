@@ -72,7 +72,7 @@ def test_one_vector_may_be_a_column_of_numbers(corpus, pipe, column):
 
 def test_a_modality_with_a_typing_error_is_told_the_nearest_name(corpus, pipe):
     row = corpus[0].values[-1]
-    with pytest.raises(ValueError, match="'query:txt' has no center.*Did you mean 'query:text'"):
+    with pytest.raises(ValueError, match="'query:txt' was not fitted.*Did you mean 'query:text'"):
         search(pipe, row, modality="txt")
 
 
