@@ -344,7 +344,7 @@ def _merged_best(best, scores):
     """
     k, n_columns = best.shape
     least = best[-1].astype(scores.dtype)
-    if len(scores) > k:
+    if len(scores) > k and np.isneginf(least).any():  # nothing is known yet to be better than
         # Of the maxima of at least k groups of rows, the k-th is no better than the k-th score.
         starts = np.linspace(0, len(scores), min(4 * k, len(scores)), endpoint=False).astype(int)
         maxima = np.maximum.reduceat(scores, starts, axis=0)
