@@ -6,10 +6,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device, unit_rows
-from .._modality import parts_of
 from .._validation import Rows
 from ._calibrator import map_rows
-from ._centers import clouds, residual, shrunken_centers, target_cloud
+from ._centers import aligned, clouds, residual, shrunken_centers, target_cloud
 from ._moment_calibrator import MomentCalibrator
 from ._moments import Moments
 
@@ -107,9 +106,8 @@ class AnchorAndScale(MomentCalibrator):
 
     def _solve(self):
         super()._solve()
-        # The formula is that of unit rows, which queries of several parts are not.
         self.scales_ = dict.fromkeys(clouds(self.counts_), 1.0)
-        names = [name for name in self.scales_ if len(parts_of(name)) == 1]
+        names = aligned(self.scales_)
         variances = {name: 1 - self.means_[name] @ self.means_[name] for name in names}
         target = target_cloud(self.target, names) if names else self.target
         self.anchor_ = self.means_.get(target, np.zeros(self.n_features_in_))

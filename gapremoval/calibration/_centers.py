@@ -110,6 +110,15 @@ def clouds(counts):
     ]
 
 
+def aligned(found):
+    """Those of some clouds that are aligned with each other.
+
+    A query of several parts whose documents were not fitted has no unit rows, and is centered
+    only.
+    """
+    return [name for name in found if len(parts_of(name)) == 1]
+
+
 def target_cloud(target, found):
     """The cloud that the others are moved to, which is the only one or that of `target`.
 

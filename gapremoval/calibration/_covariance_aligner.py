@@ -6,8 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._array_api import namespace_and_device
-from .._modality import parts_of
-from ._centers import clouds, residual, target_cloud
+from ._centers import aligned, clouds, residual, target_cloud
 from ._covariance import power_of_unit_rows
 from ._moment_calibrator import Mergeable, MomentCalibrator
 
@@ -98,8 +97,7 @@ class CovarianceAligner(Mergeable, MomentCalibrator):
         super()._solve()
         identity = np.eye(self.n_features_in_)
         self.maps_ = dict.fromkeys(clouds(self.counts_), identity)
-        # A query of several parts whose documents were not fitted is centered only.
-        names = [name for name in self.maps_ if len(parts_of(name)) == 1]
+        names = aligned(self.maps_)
         if len(names) > 1:
             target = target_cloud(self.target, names)
             color = self._covariance(target, 0.5)

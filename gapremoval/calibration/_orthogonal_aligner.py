@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._array_api import namespace_and_device, to_double, to_numpy, unit_rows
 from .._modality import is_query, parts_of
 from .._relevance import check_ids, check_y, group_ids
-from ._centers import clouds, residual, target_cloud
+from ._centers import aligned, clouds, residual, target_cloud
 from ._moment_calibrator import MomentCalibrator
 
 
@@ -105,8 +105,7 @@ class OrthogonalAligner(MomentCalibrator):
         lengths = super()._take(rows, y, again)
         self.n_pairs_ = {}
         self.rotations_ = dict.fromkeys(clouds(self.counts_), np.eye(self.n_features_in_))
-        # A query of several parts whose documents were not fitted is centered only.
-        names = [name for name in self.rotations_ if len(parts_of(name)) == 1]
+        names = aligned(self.rotations_)
         if len(names) > 1:
             target = target_cloud(self.target, names)
             centered = self._centered_documents(rows, y)
