@@ -12,7 +12,7 @@ from . import (
     score_calibration,
 )
 from ._embeddings import EmbeddingArray
-from ._items import Query
+from ._items import Joint, Query, Tagged
 from ._search import add_documents, make_search_pipeline, remove_documents, search, teach
 from ._version import __version__
 from .calibration import (
@@ -39,12 +39,14 @@ __all__ = [
     "FusionWeightSearchCV",
     "GapShift",
     "GapSubspaceEraser",
+    "Joint",
     "MixedModalityRetriever",
     "ModalityGapRemover",
     "OrthogonalAligner",
     "PosteriorOdds",
     "Query",
     "QueryKFold",
+    "Tagged",
     "__version__",
     "add_documents",
     "calibration",

@@ -1,4 +1,4 @@
-"""Raw items: texts, pictures, and the mark of queries."""
+"""Raw items: texts, pictures, both together, and the marks of modalities and queries."""
 
 import numbers
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ._modality import QUERY, check_tag, is_query
 from ._optional import import_pillow
 
 # Pillow recognizes these formats and cannot decode them, or not without another program.
@@ -31,6 +32,38 @@ def is_picture(item):
     )
 
 
+def is_item(item):
+    """Whether this is one raw item, not a vector and not several items."""
+    return isinstance(item, str | Joint | Tagged | Query) or is_picture(item)
+
+
+def item_modality(item):
+    """The tag that an encoder gives to the row of a raw item."""
+    if isinstance(item, Tagged):
+        return item.modality
+    if isinstance(item, Joint):
+        return "joint"
+    if not isinstance(item, Query):
+        return "text" if isinstance(item, str) else "image"
+    if item.item is not None:
+        return QUERY + item_modality(item.item)
+    return QUERY + "+".join(name for name in ("image", "text") if getattr(item, name) is not None)
+
+
+def contents_of(item):
+    """The texts and pictures of a raw item, in a list."""
+    if isinstance(item, Tagged):
+        return contents_of(item.item)
+    if isinstance(item, Joint):
+        return [item.text, *item.image]
+    if not isinstance(item, Query):
+        return [item]
+    if item.item is not None:
+        return contents_of(item.item)
+    image = Path(item.image) if isinstance(item.image, str) else item.image
+    return [content for content in (item.text, image) if content is not None]
+
+
 def picture_suffixes():
     """File name suffixes of the pictures that can be opened here.
 
@@ -54,6 +87,100 @@ def picture_suffixes():
     )
 
 
+class Tagged:
+    """Mark a raw item as one of a modality of its own.
+
+    An encoder encodes the item as any other, and tags its row with `modality`. Texts that a
+    machine wrote, or in another language, then have a mean, an answer share and a fusion weight
+    of their own.
+
+    Parameters
+    ----------
+    item : str, picture or Joint
+        A text, a picture (a ``Path``, a PIL image or a uint8 array of shape (height, width, 3)),
+        or a text and pictures together.
+    modality : str
+        A non-empty string without ``:`` and ``+``, such as ``"caption"``.
+
+    Raises
+    ------
+    TypeError
+        If the item is missing, or marked already (`Query`, `Tagged`). `Query(Tagged(...))` is
+        the right order.
+    ValueError
+        If `modality` is not the name of a modality.
+
+    See Also
+    --------
+    gapremoval.add_texts : Texts read from the images of records, tagged so.
+
+    Examples
+    --------
+    >>> from gapremoval import Tagged
+    >>> Tagged("a dog on a beach", "caption")
+    Tagged('a dog on a beach', 'caption')
+    """
+
+    __slots__ = ("item", "modality")
+
+    def __init__(self, item, modality):
+        if is_missing(item) or isinstance(item, Tagged | Query):
+            raise TypeError(f"Tagged marks a text, a picture or a Joint; got {item!r}.")
+        if is_query(check_tag(modality)):
+            raise ValueError(f"A query is marked Query(Tagged(item, {modality[6:]!r})).")
+        self.item, self.modality = item, modality
+
+    def __repr__(self):
+        return f"Tagged({self.item!r}, {self.modality!r})"
+
+
+class Joint:
+    """A text and pictures that an encoder reads together, as one item.
+
+    Its row is tagged ``joint``, a modality with a mean of its own. It is not a document with a
+    text and an image (``image+text``), whose two rows are encoded apart and fused.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    image : picture or list of pictures
+        A ``Path`` (or a str that is a path), a PIL image, a uint8 array of shape (height, width,
+        3), or a list of these.
+
+    Raises
+    ------
+    TypeError
+        If the text or the picture is missing.
+
+    See Also
+    --------
+    explode_documents : With ``joint=True``, one such item a record.
+    gapremoval.encoders.SentenceTransformerEncoder : Reads such items with a generative model.
+
+    Examples
+    --------
+    >>> from gapremoval import Joint
+    >>> Joint(text="red shoe", image="shoe.jpg").image
+    [PosixPath('shoe.jpg')]
+    """
+
+    __slots__ = ("image", "text")
+
+    def __init__(self, *, text, image):
+        images = list(image) if isinstance(image, list | tuple) else [image]
+        images = [Path(x) if isinstance(x, str) else x for x in images]
+        if not isinstance(text, str) or not images or not all(map(is_picture, images)):
+            raise TypeError(
+                "A Joint has a text (str) and one or more pictures (a path, a PIL image or a uint8 "
+                f"array of shape (H, W, 3)); got text={text!r:.60} and image={image!r:.60}."
+            )
+        self.text, self.image = text, images
+
+    def __repr__(self):
+        return f"Joint(text={self.text!r}, image={self.image!r})"
+
+
 class Query:
     """Mark a raw item as a query.
 
@@ -62,9 +189,9 @@ class Query:
 
     Parameters
     ----------
-    item : str or picture, default=None
-        A text, or a picture: a ``Path``, a PIL image or a uint8 array of shape
-        (height, width, 3).
+    item : str, picture, Joint or Tagged, default=None
+        A text, a picture (a ``Path``, a PIL image or a uint8 array of shape (height, width, 3)),
+        a text and pictures together, or one of these with a modality of its own.
     text, image : str and picture, default=None
         A text, a picture or both, in place of `item`.
 

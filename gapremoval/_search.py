@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import GapEstimator
 from ._embeddings import EmbeddingArray
-from ._items import Query, is_picture
-from ._modality import QUERY, Tags, as_query, is_query
+from ._items import Query, is_item, item_modality
+from ._modality import Tags, as_query, is_query
 from ._relevance import check_y
 from ._validation import UNTAGGED
 from .calibration import ModalityGapRemover
@@ -295,7 +295,7 @@ def teach(estimator, queries, relevance=None, *, modality=None):
             "learn from queries. make_search_pipeline() has one: "
             "MixedModalityRetriever(score_calibration=PosteriorOdds())."
         )
-    queries = queries if _is_item(queries) else _listed(queries)
+    queries = queries if is_item(queries) else _listed(queries)
     if _is_one(queries):
         relevance = [relevance]
     X, tags = _as_queries(queries, modality, [*steps, retriever])
@@ -380,8 +380,8 @@ def _as_queries(queries, modality, steps):
         return EmbeddingArray(queries.values, queries._tags.as_queries()), None
     retriever = steps[-1]
     check_is_fitted(retriever)
-    queries = [queries] if _is_item(queries) else _listed(queries)
-    if isinstance(queries, list) and any(map(_is_item, queries)):
+    queries = [queries] if is_item(queries) else _listed(queries)
+    if isinstance(queries, list) and any(map(is_item, queries)):
         if modality is not None:
             raise ValueError(
                 "modality= is for vectors only. The modality of texts, images and Query objects is "
@@ -426,12 +426,7 @@ def _is_one(queries):
     """Whether this is one query: a raw item, or the numbers of one vector."""
     if isinstance(queries, list):
         return bool(queries) and isinstance(queries[0], Real)
-    return _is_item(queries) or len(queries.shape) == 1
-
-
-def _is_item(query):
-    """Whether this is one raw item, not a vector and not several."""
-    return isinstance(query, str | Query) or is_picture(query)
+    return is_item(queries) or len(queries.shape) == 1
 
 
 def _tags_of_items(items):
@@ -439,16 +434,9 @@ def _tags_of_items(items):
 
     They are needed where the rows of several encoders are joined, as by a FeatureUnion.
     """
-    if not all(map(_is_item, items)):
+    if not all(map(is_item, items)):
         return None
-    names = []
-    for item in items:
-        asked = item if isinstance(item, Query) else Query(item)
-        parts = {"image": asked.image, "text": asked.text}
-        if asked.item is not None:
-            parts["text" if isinstance(asked.item, str) else "image"] = asked.item
-        name = "+".join(part for part, content in parts.items() if content is not None)
-        names.append(QUERY + name if isinstance(item, Query) else name)
+    names = [item_modality(item) for item in items]
     return Tags.encode(names, len(names))
 
 

@@ -23,7 +23,7 @@ from ._array_api import (
 )
 from ._columns import as_rows
 from ._embeddings import EmbeddingArray
-from ._items import Query
+from ._items import Joint, Query, Tagged
 from ._modality import Tags
 from ._origin import check_origin
 from ._warnings import shown, warn
@@ -153,7 +153,7 @@ def _is_plainly_right(estimator, values):
 
 def _refuse_items(estimator, values):
     """Raise for raw texts and pictures, which an encoder turns into rows."""
-    raw, first = str | bytes | Path | Query, values
+    raw, first = str | bytes | Path | Query | Joint | Tagged, values
     if isinstance(values, list | tuple) or getattr(values, "shape", ()):
         first = next(iter(np.asarray(values[:1], dtype=object).ravel()), None)
     if isinstance(first, raw):

@@ -6,8 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from .._items import Query, is_missing, is_picture, picture_suffixes
-from .._modality import as_query
+from .._items import (
+    Joint,
+    Query,
+    Tagged,
+    contents_of,
+    is_item,
+    is_missing,
+    is_picture,
+    item_modality,
+    picture_suffixes,
+)
 from .._warnings import warn
 
 PICTURE = "a picture is a Path, a PIL image or a uint8 array of shape (H, W, 3)"
@@ -15,8 +24,11 @@ PICTURE = "a picture is a Path, a PIL image or a uint8 array of shape (H, W, 3)"
 
 @dataclass(frozen=True)
 class Row:
-    """Modality of a row and its parts, one or two pairs ``("text", text)`` or ``("image",
-    picture)``."""
+    """The modality of a row, and its parts.
+
+    A part is a pair ``("text", str)``, ``("image", picture)`` or ``("joint", Joint)``. A row has
+    two if it is a query with a text and a picture that are encoded apart.
+    """
 
     modality: str
     parts: list
@@ -28,8 +40,8 @@ def read_rows(items, *, taker, warn_of_names=True):
     Parameters
     ----------
     items : sequence
-        Texts (str), pictures, and `Query` objects around them. Arrays and columns of pandas,
-        polars and pyarrow are sequences too.
+        Texts (str), pictures, `Joint` and `Tagged` items, and `Query` objects around them. Arrays
+        and columns of pandas, polars and pyarrow are sequences too.
     taker : str
         Name of the estimator, for the messages.
     warn_of_names : bool, default=True
@@ -52,8 +64,8 @@ def read_rows(items, *, taker, warn_of_names=True):
         If some rows are neither texts nor pictures, or a text is the name of a picture file
         that exists. The message names all of them by row.
     """
-    if isinstance(items, str | bytes | Query) or is_picture(items):
-        shown = repr(items)[:40] if isinstance(items, str | Query | Path) else "picture"
+    if isinstance(items, bytes) or is_item(items):
+        shown = "picture" if is_picture(items) and not isinstance(items, Path) else repr(items)[:40]
         raise TypeError(
             f"{taker} takes a list of items and got a single {type(items).__name__}: write "
             f"[{shown}]. To search, call gapremoval.search(pipeline, {shown})."
@@ -70,11 +82,11 @@ def read_rows(items, *, taker, warn_of_names=True):
     for number, item in enumerate(items):
         try:
             row = _read_row(item)
-            text = dict(row.parts).get("text", "")
-            if Path(text).suffix.lower() in suffixes:
-                like_files.append(text)
-                if is_file(text):
-                    raise ValueError(f"the text {text!r} names a picture file: wrap it in Path")
+            for text in (content for content in contents_of(item) if isinstance(content, str)):
+                if Path(text).suffix.lower() in suffixes:
+                    like_files.append(text)
+                    if is_file(text):
+                        raise ValueError(f"the text {text!r} names a picture file: wrap it in Path")
             rows.append(row)
         except ValueError as error:
             wrong.append(f"row {number}: {error}")
@@ -92,26 +104,28 @@ def read_rows(items, *, taker, warn_of_names=True):
 
 def _read_row(item):
     """Row of an item, or a ValueError that says why it has none."""
-    if not isinstance(item, Query):
-        part = _part(item)
-        return Row(part[0], [part])
-    if item.item is not None:
-        parts = [_part(item.item)]
-    else:
-        image = Path(item.image) if isinstance(item.image, str) else item.image
-        given = {"text": item.text, "image": image}
-        given = {kind: content for kind, content in given.items() if content is not None}
-        parts = [_part(content) for content in given.values()]
-        for (kind, content), (found, _) in zip(given.items(), parts):
-            if kind != found:
-                raise ValueError(f"the {kind} of {item!r} is a {type(content).__name__}")
-    return Row(as_query("+".join(sorted(kind for kind, _ in parts))), parts)
+    content = item
+    while isinstance(content, Query | Tagged) and content.item is not None:
+        content = content.item
+    if not isinstance(content, Query):
+        part = _part(content)
+        return Row(item_modality(item), [part])
+    image = Path(item.image) if isinstance(item.image, str) else item.image
+    given = {"text": item.text, "image": image}
+    given = {kind: content for kind, content in given.items() if content is not None}
+    parts = [_part(content) for content in given.values()]
+    for (kind, content), (found, _) in zip(given.items(), parts):
+        if kind != found:
+            raise ValueError(f"the {kind} of {item!r} is a {type(content).__name__}")
+    return Row(item_modality(item), parts)
 
 
 def _part(content):
-    """Kind of a text or picture, and the text or picture itself."""
+    """Kind of a text, a picture or both together, and the content itself."""
     if is_picture(content):
         return "image", content
+    if isinstance(content, Joint):
+        return "joint", content
     if isinstance(content, str):
         return "text", str.__str__(content)
     if content is np.ma.masked or is_missing(content):

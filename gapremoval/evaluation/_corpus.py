@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._embeddings import EmbeddingArray
-from .._items import Query, is_picture
+from .._items import contents_of, item_modality
 from .._modality import is_query
 from .._relevance import check_ids, check_relevance, check_y
 from .._validation import read_modality
@@ -218,12 +218,8 @@ def _checked_items(items, name):
 
 
 def modalities_of(rows):
-    """The modality of each row; of raw items ``"query:item"``, ``"image"`` or ``"text"``."""
-    if isinstance(rows, EmbeddingArray):
-        return rows.modality.tolist()
-    is_asked = [isinstance(x, Query) for x in rows]
-    names = ("image" if is_picture(x) else "text" for x in rows)
-    return ["query:item" if asks else name for asks, name in zip(is_asked, names)]
+    """The modality of each row or raw item."""
+    return rows.modality.tolist() if hasattr(rows, "modality") else [*map(item_modality, rows)]
 
 
 def take(rows, at):
@@ -241,9 +237,6 @@ def stack(parts):
 
 def states_of(items):
     """The size and the time of change of each item that is a file."""
-    states = []
-    for item in items:
-        parts = (item.item, item.image) if isinstance(item, Query) else (item,)
-        found = [x.stat() for x in parts if isinstance(x, Path)]
-        states += [(state.st_size, state.st_mtime_ns) for state in found]
-    return states
+    contents = [content for item in items for content in contents_of(item)]
+    states = [content.stat() for content in contents if isinstance(content, Path)]
+    return [(state.st_size, state.st_mtime_ns) for state in states]

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .._embeddings import EmbeddingArray
-from .._items import Query, is_picture
+from .._items import Query, is_item, is_picture
 from .._modality import is_query
 from .._warnings import shown
 from ._corpus import Corpus, modalities_of, stack
@@ -226,7 +226,7 @@ def is_items(values):
     first = next((x for x in values if not isinstance(x, list | tuple) or len(x)), None)
     while isinstance(first, list | tuple | np.ndarray) and len(first) and not is_picture(first):
         first = first[0]
-    return isinstance(first, str | Query) or is_picture(first)
+    return is_item(first)
 
 
 def sample_rows(X, y, size, random):

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache, partial
-from pathlib import Path
 
 from .._html import html_templates
-from .._items import Query, is_picture
+from .._items import contents_of, is_item
 from .._relevance import check_relevance
 from ..encoders._pictures import quiet_pillow
 from ..retrieval._results import SearchResult
@@ -33,9 +32,9 @@ def results_page(
         What `search` returned for the queries. The keys of a dict are the titles of the
         columns.
     contents : mapping
-        The parts of each document by its id: a text, a picture, or a list of these. Long texts
-        are shortened, and at most four parts are shown. Of a document that is missing here,
-        only the id is shown.
+        The parts of each document by its id: an item, or a list of items. Long texts are
+        shortened, and at most four parts are shown. Of a document that is missing here, only
+        the id is shown.
     answers : sequence of length n_queries, default=None
         Relevance of each query: the id of the right answer, a collection of ids, or a dict
         id -> gain; None where it is unknown. Right answers are marked, and counted at the top.
@@ -142,12 +141,9 @@ def _introduction(introduction):
 
 def _query(query, results, right, document):
     """One query: its text and picture, a right answer, and what each search found."""
-    items = [query]
-    if isinstance(query, Query):
-        image = Path(query.image) if isinstance(query.image, str) else query.image
-        items = [item for item in (query.item, query.text, image) if item is not None]
+    parts = [show_item(content, name="The query", edge=THUMBNAIL) for content in contents_of(query)]
     return {
-        "parts": [show_item(item, name="The query", edge=THUMBNAIL) for item in items],
+        "parts": parts,
         "n_right": len(right),
         "answer": document(min(right, key=str)) if right else None,
         "columns": [_column(name, found, right, document) for name, found in results.items()],
@@ -156,7 +152,7 @@ def _query(query, results, right, document):
 
 def _document(contents, id_):
     """The id and the parts of a document."""
-    parts = _listed(contents.get(id_, ()))
+    parts = [part for item in _listed(contents.get(id_, ())) for part in contents_of(item)]
     name = f"Picture of {id_}"
     return {
         "id": str(id_),
@@ -177,5 +173,4 @@ def _column(name, found, right, document):
 
 def _listed(items):
     """Several items as a list, and one item as a list of one."""
-    is_one = isinstance(items, str | Query) or is_picture(items) or not isinstance(items, Iterable)
-    return [items] if is_one else list(items)
+    return [items] if is_item(items) or not isinstance(items, Iterable) else list(items)
