@@ -2,5 +2,7 @@
 
 from ._clip import CLIPEncoder
 from ._error import EncodingError
+from ._make_encoder import make_encoder
+from ._sentence_transformer import SentenceTransformerEncoder
 
-__all__ = ["CLIPEncoder", "EncodingError"]
+__all__ = ["CLIPEncoder", "EncodingError", "SentenceTransformerEncoder", "make_encoder"]

@@ -14,7 +14,7 @@ import huggingface_hub
 import open_clip
 from networks import CONFIGS, TEXT, embed_loaded, embed_plain, folder_of
 
-from gapremoval.encoders._models import load_model
+from gapremoval.encoders._clip_model import load_model
 
 pytestmark = pytest.mark.usefixtures("nothing_loaded")
 
