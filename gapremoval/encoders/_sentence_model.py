@@ -72,8 +72,7 @@ class SentenceModel(LoadedModel):
     def prepare_texts(self, kind, texts):
         """See `LoadedModel`; long texts come first, as in sentence-transformers."""
         order = np.argsort([-len(text) for text in texts], kind="stable")
-        # As a dict, since a bare text may be taken for an address or a file.
-        batch = [{"text": text} for text in texts]
+        batch = self._inputs(texts)
         return order, self._is_cut(kind, texts), lambda at: [batch[i] for i in at]
 
     def stack(self, kind, contents):
@@ -100,24 +99,28 @@ class SentenceModel(LoadedModel):
     def _is_cut(self, kind, texts):
         """Whether texts are longer than the model reads, with their prompt and template."""
         width, tokenizer = self.context_length, getattr(self.network, "tokenizer", None)
-        # A token is a byte at least.
-        long = [
-            i for i, x in enumerate(texts) if len(x.encode(errors="replace")) > (width or 0) / 2
-        ]
         is_cut = np.zeros(len(texts), dtype=bool)
-        if width is None or tokenizer is None or not long:
+        if width is None or not callable(tokenizer):
             return is_cut
-
-        def count(texts):
-            # Fast tokenizers keep their padding and truncation as a state.
-            with process_lock("tokenizer"):
-                return [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
-
         role = role_of(kind)
-        empty = self.network.preprocess([{"text": ""}], prompt=self._prompt(role), task=role)
-        n_around = empty["input_ids"].shape[-1] - count([""])[0]
-        is_cut[long] = np.array(count([texts[i] for i in long])) + n_around > width
+        prompt = self._prompt(role)
+        # A token is a byte at least, and templates are short.
+        n_bytes = [len((prompt + text).encode(errors="replace")) for text in texts]
+        if long := [i for i, n in enumerate(n_bytes) if n > width / 2]:
+
+            def count(texts):
+                # Fast tokenizers keep their padding and truncation as a state.
+                with process_lock("tokenizer"):
+                    return [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
+
+            around = self.network.preprocess(self._inputs([""]), prompt=prompt, task=role)
+            n_around = around["input_ids"].shape[-1] - count([""])[0]
+            is_cut[long] = np.array(count([texts[i] for i in long])) + n_around > width
         return is_cut
+
+    def _inputs(self, texts):
+        """Texts as dicts, since a bare text may be taken for the address or name of a picture."""
+        return [{"text": text} for text in texts] if "image" in self.kinds else texts
 
 
 def role_of(kind):
@@ -287,7 +290,7 @@ def _digest(network):
     # What the processor makes of a text and a picture tells its settings.
     probe = SentenceModel(network, network.device, "", {})
     noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    batches = [[{"text": "Two cafés, 3 red bicycles!"}]]
+    batches = [probe._inputs(["Two cafés, 3 red bicycles!"])]
     if "image" in probe.kinds:
         from PIL import Image
 
