@@ -1,10 +1,8 @@
 """CLIPEncoder: embeddings of texts and pictures from any network that open_clip knows."""
 
 import os
-from numbers import Integral
-from pathlib import Path
 
-from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from ._clip_model import choose_precision, load_model
 from ._encoder import Encoder
@@ -95,14 +93,8 @@ class CLIPEncoder(Encoder):
     """
 
     _parameter_constraints = {
-        "model": [str],
-        "device": "no_validation",  # choose_device knows what there is
+        **Encoder._parameter_constraints,
         "precision": [StrOptions({"auto", "float32", "float16", "bfloat16"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "output": [StrOptions({"numpy", "torch"})],
-        "n_jobs": [None, Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
-        "memory": [None, str, Path, HasMethods("cache")],
-        "verbose": ["boolean"],
     }
 
     def __init__(

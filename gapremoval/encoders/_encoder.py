@@ -2,6 +2,7 @@
 
 import hashlib
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 
 import joblib
@@ -12,6 +13,7 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
 from .._embeddings import EmbeddingArray
 from .._items import contents_of
@@ -36,25 +38,27 @@ class Encoder(
     """Base of the encoders.
 
     An encoder has the parameters `model`, `device`, `batch_size`, `output`, `n_jobs`, `memory` and
-    `verbose`.
+    `verbose`, and these methods:
+
+    - ``_check_model()`` raises if the name of the model is wrong; nothing is loaded;
+    - ``_load()`` returns the `LoadedModel`, and the precision of its arithmetic;
+    - ``_lasting_name()`` is the name for `make_encoder` that holds in any working folder.
     """
+
+    _parameter_constraints = {
+        "model": [str],
+        "device": "no_validation",  # choose_device knows what there is
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "output": [StrOptions({"numpy", "torch"})],
+        "n_jobs": [None, Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
+        "memory": [None, str, Path, HasMethods("cache")],
+        "verbose": ["boolean"],
+    }
 
     # What its models may encode, and whether they encode queries otherwise than documents.
     _kinds = frozenset({"text", "image"})
     _asks_apart = False
     _prefix = ""  # before the model's name, in the name of the rows' encoder
-
-    def _check_model(self):
-        """Raise if the name of the model is wrong; nothing is loaded."""
-        raise NotImplementedError
-
-    def _load(self):
-        """The `LoadedModel`, and the precision of its arithmetic."""
-        raise NotImplementedError
-
-    def _lasting_name(self):
-        """The name for `make_encoder` that holds in any working folder."""
-        raise NotImplementedError
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):

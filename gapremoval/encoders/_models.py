@@ -1,7 +1,6 @@
 """The networks of this process: loaded once, shared by all encoders."""
 
 import dataclasses
-from abc import ABC, abstractmethod
 from collections import OrderedDict
 from contextlib import suppress
 from typing import Any
@@ -17,8 +16,8 @@ _networks = OrderedDict()  # the least recently used first
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LoadedModel(ABC):
-    """A network that is ready to encode the parts of items.
+class LoadedModel:
+    """A network that is ready to encode the parts of items; the base of two.
 
     Attributes
     ----------
@@ -42,7 +41,6 @@ class LoadedModel(ABC):
     network: Any
     device: Any
 
-    @abstractmethod
     def prepare_texts(self, kind, texts):
         """Tokenize texts, as far as this is done ahead of the batches.
 
@@ -61,11 +59,9 @@ class LoadedModel(ABC):
             Takes indices of texts, and returns a batch for `encode`.
         """
 
-    @abstractmethod
     def stack(self, kind, contents):
         """A batch for `encode`, of what `read_picture` returned for pictures or their joints."""
 
-    @abstractmethod
     def encode(self, kind, batch, precision):
         """Encode a batch, which has a length and can be sliced.
 

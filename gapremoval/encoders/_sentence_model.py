@@ -279,10 +279,9 @@ def _build(model, folder, load_kwargs):
 
 def _digest(network):
     """Sha256 of all that determines embeddings, but for the prompts."""
-    digest = hashlib.sha256()
-    for module in network:
-        settings = module.get_config_dict() if hasattr(module, "get_config_dict") else {}
-        digest.update(json.dumps([type(module).__name__, settings], default=str).encode())
+    from PIL import Image
+
+    digest = hashlib.sha256(str(network).encode())  # the modules and their settings
     config = getattr(network[0], "config", None)
     settings = config.to_diff_dict() if hasattr(config, "to_diff_dict") else {}
     settings = {k: v for k, v in settings.items() if k[0] != "_" and k != "transformers_version"}
@@ -292,9 +291,7 @@ def _digest(network):
     noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     batches = [probe._inputs(["Two cafés, 3 red bicycles!"])]
     if "image" in probe.kinds:
-        from PIL import Image
-
-        batches.append([{"image": Image.fromarray(noise)}])
+        batches.append(probe.stack("image", [Image.fromarray(noise)]))
     for batch in batches:
         for name, values in sorted(network.preprocess(batch).items()):
             digest.update(f"{name} {np.asarray(values).tolist()}".encode())

@@ -1,10 +1,6 @@
 """SentenceTransformerEncoder: embeddings from any model that sentence-transformers loads."""
 
 from collections.abc import Mapping
-from numbers import Integral
-from pathlib import Path
-
-from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
 from ._encoder import Encoder
 from ._sentence_model import check_sentence_model, load_sentence_model
@@ -84,14 +80,8 @@ class SentenceTransformerEncoder(Encoder):
     """
 
     _parameter_constraints = {
-        "model": [str],
-        "device": "no_validation",  # choose_device knows what there is
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        **Encoder._parameter_constraints,
         "prompts": [None, Mapping],
-        "output": [StrOptions({"numpy", "torch"})],
-        "n_jobs": [None, Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
-        "memory": [None, str, Path, HasMethods("cache")],
-        "verbose": ["boolean"],
         "load_kwargs": [None, Mapping],
     }
     _kinds = frozenset({"text", "image", "joint"})
