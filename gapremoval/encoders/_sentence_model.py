@@ -88,13 +88,14 @@ class SentenceModel(LoadedModel):
         """See `LoadedModel`; the precision is that of the weights."""
         role = role_of(kind)
         encode = getattr(self.network, f"encode_{role}")
-        return encode(
-            batch,
-            prompt=self.prompts.get(role),  # None is the model's own
-            batch_size=len(batch),
-            show_progress_bar=False,
-            convert_to_tensor=True,
-        )
+        with process_lock("tokenizer"):  # which keeps its padding and truncation as a state
+            return encode(
+                batch,
+                prompt=self.prompts.get(role),  # None is the model's own
+                batch_size=len(batch),
+                show_progress_bar=False,
+                convert_to_tensor=True,
+            )
 
     def _is_cut(self, kind, texts):
         """Whether texts are longer than the model reads, with their prompt and template."""
@@ -107,15 +108,11 @@ class SentenceModel(LoadedModel):
         # A token is a byte at least, and templates are short.
         n_bytes = [len((prompt + text).encode(errors="replace")) for text in texts]
         if long := [i for i, n in enumerate(n_bytes) if n > width / 2]:
-
-            def count(texts):
-                # Fast tokenizers keep their padding and truncation as a state.
-                with process_lock("tokenizer"):
-                    return [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
-
-            around = self.network.preprocess(self._inputs([""]), prompt=prompt, task=role)
-            n_around = around["input_ids"].shape[-1] - count([""])[0]
-            is_cut[long] = np.array(count([texts[i] for i in long])) + n_around > width
+            with process_lock("tokenizer"):
+                around = self.network.preprocess(self._inputs([""]), prompt=prompt, task=role)
+                tokens = tokenizer(["", *(texts[i] for i in long)], verbose=False)["input_ids"]
+            empty, *lengths = map(len, tokens)
+            is_cut[long] = np.array(lengths) + around["input_ids"].shape[-1] - empty > width
         return is_cut
 
     def _inputs(self, texts):

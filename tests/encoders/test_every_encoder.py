@@ -1,6 +1,7 @@
 """What every encoder promises, whatever its library."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 pytest.importorskip("open_clip")
 pytest.importorskip("sentence_transformers")
 
+from forked import child_pool, needs_fork
 from PIL import Image
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
@@ -27,7 +29,7 @@ from gapremoval.encoders import EncodingError, _models
 
 ENCODERS = ["clip-network", "clip", "embedder"]
 
-pytestmark = pytest.mark.usefixtures("nothing_loaded")
+pytestmark = pytest.mark.usefixtures("tiny_architectures")
 
 
 @pytest.fixture(params=ENCODERS)
@@ -88,17 +90,17 @@ def test_order_and_batches_do_not_change_rows(encoder, tmp_path):
         np.testing.assert_allclose(got, whole[order], atol=1e-5)
 
 
-def test_cached_rows_are_those_that_were_encoded(encoder, tmp_path):
+def test_cached_rows_are_those_that_were_encoded(encoder, tmp_path, monkeypatch):
     items = mixed_items(tmp_path)
     cached = clone(encoder).set_params(memory=tmp_path / "rows")
     first = cached.transform(items).values
     np.testing.assert_allclose(first, encoder.transform(items).values, atol=1e-5)
-    _models._networks.clear()
+    monkeypatch.delattr(type(cached._load()[0]), "encode")  # nothing is encoded again
     again = clone(cached).transform(items[::-1]).values[::-1]
     np.testing.assert_array_equal(again, first)
 
 
-def test_a_pickle_has_no_weights_and_nothing_is_loaded_at_fit(encoder):
+def test_a_pickle_has_no_weights_and_nothing_is_loaded_at_fit(encoder, nothing_loaded):
     encoder.fit(["two dogs", *pictures(1)])
     assert not _models._networks
     want = encoder.transform(["two dogs"]).values
@@ -116,6 +118,28 @@ def test_what_cannot_be_read_is_named_in_one_error(encoder, tmp_path):
     assert raised.value.rows.tolist() == [0, 2]
     want = encoder.transform([items[0], items[2]]).values
     np.testing.assert_allclose(raised.value.embeddings.values, want, atol=1e-6)
+
+
+def test_threads_may_share_an_encoder(encoder, tmp_path):
+    items = mixed_items(tmp_path)
+    want = encoder.transform(items).values
+    with ThreadPoolExecutor(4) as pool:
+        shared = [clone(encoder).set_params(batch_size=2) for _ in range(8)]
+        for got in pool.map(lambda some: some.transform(items).values, shared):
+            np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def rows_in_a_child(encoder):
+    return encoder.transform(["two dogs", *pictures(2)]).values
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_an_encoder_used_before_a_fork_works_in_the_child(encoder):
+    want = rows_in_a_child(encoder)
+    with child_pool() as pool:
+        got = pool.map_async(rows_in_a_child, [encoder]).get(timeout=60)[0]
+    np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_a_pipeline_of_items_finds_what_one_of_their_rows_finds(encoder):

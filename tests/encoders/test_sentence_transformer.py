@@ -16,8 +16,6 @@ from sentence_transformers import SentenceTransformer
 from gapremoval import Joint, Query, SentenceTransformerEncoder, Tagged
 from gapremoval.encoders import EncodingError, make_encoder
 
-pytestmark = pytest.mark.usefixtures("nothing_loaded")
-
 MODELS = ["clip", "embedder"]
 
 
