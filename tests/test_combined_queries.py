@@ -10,6 +10,7 @@ import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from recolored_scenes import OTHER_WORDS, recolored_scenes
 from scipy.stats import ortho_group
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import make_pipeline
@@ -365,3 +366,50 @@ def test_the_results_page_shows_the_parts_and_their_weights(pipe):
     for shown in (f"+1 {times} a lake", f"+0.25 {times}", f"-2 {times} people"):
         assert shown in page
     assert (page.count("<img"), page.count(times)) == (1, 3)
+
+
+# On drawn scenes: benchmarks/combined_queries.py has the figures of more of them
+
+
+SENTENCE = "a large {} circle in the centre on a plain grey background"
+
+
+def recall_at_1(scenes, asked, *steps, log=()):
+    """How often the scene in the color asked for is found: where it is a picture, and a caption."""
+    pipe = make_pipeline(CLIPEncoder("pocket", device="cpu"), *steps, MixedModalityRetriever(1))
+    pipe.fit([*scenes.documents, *log], [*scenes.ids, *[None] * len(log)])
+    hits = search(pipe, asked).ids == np.array(scenes.answers, dtype=object)[:, None]
+    return [hits[at].mean() for at in (scenes.is_picture, ~scenes.is_picture)]
+
+
+def test_this_scene_but_red_is_found_more_often_after_the_correction():
+    pytest.importorskip("open_clip")
+    scenes = recolored_scenes(60, seed=0)
+
+    def changed(text):
+        return [
+            Query(add=[picture, text(SENTENCE.format(new))])
+            for picture, new in zip(scenes.pictures, scenes.new)
+        ]
+
+    raw = recall_at_1(scenes, changed(str))
+    log = [Query(Tagged(SENTENCE.format(word), "change")) for word in OTHER_WORDS]
+    asked = changed(lambda text: Tagged(text, "change"))
+    corrected = recall_at_1(scenes, asked, ModalityGapRemover(), log=log)
+    assert corrected[0] > raw[0] + 0.25
+    assert raw[1] == 0
+    assert corrected[1] > 0.7
+
+
+def test_with_the_old_color_subtracted_it_is_found_without_a_log_of_queries():
+    pytest.importorskip("open_clip")
+    scenes = recolored_scenes(60, seed=0)
+    asked = [
+        Query(add=[picture, SENTENCE.format(new)], subtract=SENTENCE.format(old))
+        for picture, new, old in zip(scenes.pictures, scenes.new, scenes.old)
+    ]
+    raw, corrected = (recall_at_1(scenes, asked, *x) for x in ([], [ModalityGapRemover()]))
+    # The difference of two texts has no gap, so pictures are found as well without a correction.
+    assert raw[0] > 0.8
+    assert raw[1] == 0
+    assert min(corrected) > 0.8
