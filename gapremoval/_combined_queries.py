@@ -105,8 +105,8 @@ def _checked(n_parts, weights, queries):
         raise ValueError("There are no parts to combine: X has no rows.")
     if weights.shape != (n_parts,) or not np.isfinite(weights).all():
         raise ValueError(f"weights must be {n_parts} finite numbers, one a part; got {weights}.")
-    owners = [0] * n_parts if queries is None else getattr(queries, "tolist", lambda: queries)()
-    owners = list(owners)
+    queries = [0] * n_parts if queries is None else queries
+    owners = to_numpy(queries).tolist() if hasattr(queries, "shape") else list(queries)
     if len(owners) != n_parts or any(map(is_missing, owners)):
         raise ValueError(
             f"queries must name the query of each of {n_parts} parts; got {shown(owners)}."

@@ -4,7 +4,9 @@ import warnings
 from dataclasses import replace
 from itertools import permutations
 
+import array_api_strict as xp
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from hypothesis import given
@@ -153,10 +155,23 @@ def test_parts_that_are_equal_up_to_rounding_cancel_out():
         combine_queries(EmbeddingArray(rows, "query:text"), [1, -1])
 
 
+@pytest.mark.parametrize("column", [list, np.array, pd.Series, xp.asarray])
+def test_weights_and_numbers_of_queries_may_come_in_any_column(column):
+    X = EmbeddingArray(np.random.default_rng(0).normal(size=(4, 3)), "query:text")
+    weights, queries = [1.0, 2.0, -0.5, 1.0], [7, 3, 7, 3]
+    want = combine_queries(X, weights, queries)
+    found = combine_queries(X, column(weights), column(queries))
+    np.testing.assert_array_equal(found.values, want.values)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
-def test_tensors_stay_tensors_of_their_dtype(dtype):
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_tensors_stay_tensors_of_their_dtype_on_their_device(dtype, device):
     torch = pytest.importorskip("torch")
-    rows = torch.tensor([[1.0, 2.0], [3.0, -1.0]], dtype=getattr(torch, dtype))
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    dtype = getattr(torch, dtype)
+    rows = torch.tensor([[1.0, 2.0], [3.0, -1.0]], dtype=dtype, device=device)
     found = combine_queries(EmbeddingArray(rows, "query:text"), [2, -1])
     assert (found.dtype, found.values.device) == (rows.dtype, rows.device)
     want = combine_queries(EmbeddingArray([[1.0, 2.0], [3.0, -1.0]], "query:text"), [2, -1])
