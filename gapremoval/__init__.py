@@ -11,6 +11,7 @@ from . import (
     retrieval,
     score_calibration,
 )
+from ._combined_queries import combine_queries
 from ._embeddings import EmbeddingArray
 from ._items import Joint, Query, Tagged
 from ._search import add_documents, make_search_pipeline, remove_documents, search, teach
@@ -51,6 +52,7 @@ __all__ = [
     "__version__",
     "add_documents",
     "calibration",
+    "combine_queries",
     "datasets",
     "encoders",
     "evaluation",

@@ -2,6 +2,7 @@
 
 import numbers
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,27 @@ def item_modality(item):
         return "text" if isinstance(item, str) else "image"
     if item.item is not None:
         return QUERY + item_modality(item.item)
+    if parts := combined_parts(item):
+        return QUERY + "+".join(sorted({item_modality(part)[len(QUERY) :] for part, _ in parts}))
     return QUERY + "+".join(name for name in ("image", "text") if getattr(item, name) is not None)
+
+
+def combined_parts(item):
+    """The parts of a combined query as plain queries, each with its weight.
+
+    Weights of subtracted parts are negative, and parts of weight 0 are left out. Empty for any
+    other item.
+    """
+    if not isinstance(item, Query) or item.weights is None:
+        return []
+    if item.add:
+        parts = [Query(part) for part in (*item.add, *item.subtract)]
+        signs = [1] * len(item.add) + [-1] * len(item.subtract)
+        weights = [sign * weight for sign, weight in zip(signs, item.weights)]
+    else:
+        parts = [Query(**{name: getattr(item, name)}) for name in item.weights]
+        weights = item.weights.values()
+    return [(part, weight) for part, weight in zip(parts, weights) if weight]
 
 
 def contents_of(item):
@@ -60,6 +81,8 @@ def contents_of(item):
         return [item]
     if item.item is not None:
         return contents_of(item.item)
+    if item.add:
+        return [content for part in (*item.add, *item.subtract) for content in contents_of(part)]
     image = Path(item.image) if isinstance(item.image, str) else item.image
     return [content for content in (item.text, image) if content is not None]
 
@@ -187,6 +210,10 @@ class Query:
     An encoder tags its row ``query:text`` or ``query:image`` in place of ``text`` or
     ``image``. A query with a text and an image is one row, tagged ``query:image+text``.
 
+    A query with weights, or with parts to add and subtract, is a combined query: "this photo,
+    but at night". The gap of each part is removed first, with the mean of its own modality, so
+    only `gapremoval.search` and `gapremoval.teach` take it, and an encoder refuses it.
+
     Parameters
     ----------
     item : str, picture, Joint or Tagged, default=None
@@ -194,12 +221,27 @@ class Query:
         a text and pictures together, or one of these with a modality of its own.
     text, image : str and picture, default=None
         A text, a picture or both, in place of `item`.
+    add : item or list of items, default=None
+        The parts that are added in a combined query, each as `item` takes them. A str is a text.
+    subtract : item or list of items, default=None
+        The parts that are subtracted.
+    weights : dict of str to float or sequence of float, default=None
+        Weights of the parts, at least 0: a dict such as ``{"text": 0.8, "image": 0.2}`` with the
+        names of the parts given, or one weight a part, those of `add` first (1 each by
+        default). Only their ratios matter. A part of weight 0 is left out.
 
     Raises
     ------
     TypeError
-        If nothing is given or what is given is missing (None, NaN, ``pandas.NA``), or `item` is
-        given together with `text` or `image`.
+        If nothing is given or what is given is missing (None, NaN, ``pandas.NA``), a part is no
+        item, or the parameters do not go together.
+    ValueError
+        If `weights` does not have one weight a part, a weight is negative or not finite, or no
+        part that is added has a weight above 0.
+
+    See Also
+    --------
+    gapremoval.combine_queries : The same for embeddings.
 
     Examples
     --------
@@ -208,23 +250,78 @@ class Query:
     Query('a red bicycle in snow')
     >>> Query(text="the same in blue", image="bicycle.jpg").text
     'the same in blue'
+    >>> Query(add=["a bicycle", "snow"], subtract="people")
+    Query(add=['a bicycle', 'snow'], subtract=['people'])
     """
 
-    __slots__ = ("image", "item", "text")
+    __slots__ = ("add", "image", "item", "subtract", "text", "weights")
 
-    def __init__(self, item=None, *, text=None, image=None):
+    def __init__(self, item=None, *, text=None, image=None, add=None, subtract=None, weights=None):
         item, text, image = (None if is_missing(x) else x for x in (item, text, image))
-        if item is None and text is None and image is None:
+        names = [name for name, x in (("text", text), ("image", image)) if x is not None]
+        add, subtract = _listed_parts("add", add), _listed_parts("subtract", subtract)
+        if item is None and not names and not add:
             raise TypeError(
                 "The item of a Query is missing: give Query(item), Query(text=...), "
-                "Query(image=...) or both keywords."
+                "Query(image=...) or both keywords, or Query(add=[...]), with subtract= beside it."
             )
-        if item is not None and (text is not None or image is not None):
-            raise TypeError("A Query takes one item, or text= and image=, not both.")
+        if (item is not None) + bool(names) + bool(add or subtract) > 1:
+            raise TypeError(
+                "A Query takes one item, or text= and image=, or add= and subtract=, not both."
+            )
+        if item is not None and weights is not None:
+            raise TypeError("The weights of a Query are for text= and image=, or for add=.")
+        if add and weights is None:
+            weights = [1.0] * len(add + subtract)
+        if weights is not None:
+            weights = _checked_weights(weights, names, len(add), len(subtract))
         self.item, self.text, self.image = item, text, image
+        self.add, self.subtract, self.weights = add, subtract, weights
 
     def __repr__(self):
         if self.item is not None:
             return f"Query({self.item!r})"
         given = {"text": self.text, "image": self.image}
+        given |= {"add": self.add or None, "subtract": self.subtract or None}
+        is_plain_sum = self.add and set(self.weights) == {1.0}
+        given["weights"] = None if is_plain_sum else self.weights
         return f"Query({', '.join(f'{k}={v!r}' for k, v in given.items() if v is not None)})"
+
+
+def _listed_parts(name, parts):
+    """The parts that a combined query adds or subtracts, in a list."""
+    parts = [] if parts is None else list(parts) if isinstance(parts, list | tuple) else [parts]
+    for part in parts:
+        if not is_item(part) or isinstance(part, Query):
+            raise TypeError(
+                f"{name}= of a Query takes a text, a picture, a Joint, a Tagged or a list of "
+                f"these, without Query around them; got {part!r:.60}."
+            )
+    return parts
+
+
+def _checked_weights(weights, names, n_added, n_subtracted):
+    """The weights of the parts of a combined query: a dict for named parts, else a list."""
+    if names:
+        if not isinstance(weights, Mapping) or {*weights} != {*names}:
+            example = dict.fromkeys(names, 0.5)
+            raise ValueError(f"weights must be a dict such as {example}; got {weights!r}.")
+        values = [weights[name] for name in names]
+    else:
+        values = [] if isinstance(weights, str | Mapping) or not np.iterable(weights) else weights
+        values, n = list(values), n_added + n_subtracted
+        if len(values) != n:
+            raise ValueError(
+                f"weights must be a list of {n} numbers, those of add before those of subtract; "
+                f"got {weights!r}."
+            )
+    for value in values:
+        if not isinstance(value, numbers.Real) or not 0 <= value < np.inf:
+            raise ValueError(
+                f"A weight must be a finite number of at least 0; got {value!r}. Parts that count "
+                "against a document go into subtract=."
+            )
+    values = [float(value) for value in values]
+    if not any(values[: n_added or None]):
+        raise ValueError("No part that is added has a weight above 0: there is nothing to find.")
+    return dict(zip(names, values)) if names else values

@@ -10,8 +10,9 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import GapEstimator
+from ._combined_queries import combine_queries
 from ._embeddings import EmbeddingArray
-from ._items import Query, is_item, item_modality
+from ._items import Query, combined_parts, is_item, item_modality
 from ._modality import Tags, as_query, is_query
 from ._relevance import check_y
 from ._validation import UNTAGGED
@@ -47,9 +48,9 @@ def search(
     queries : object
         One query or a sequence of them (a list, array, or column of pandas, polars or Arrow).
         For a pipeline that begins with an encoder: texts (str), images (``Path``, PIL image,
-        uint8 array of shape (H, W, 3)) or `Query` objects. Otherwise an EmbeddingArray (its
-        document modalities become query modalities), an array of shape (n_queries,
-        n_features), or one vector of shape (n_features,).
+        uint8 array of shape (H, W, 3)) or `Query` objects, combined ones too. Otherwise an
+        EmbeddingArray (its document modalities become query modalities), an array of shape
+        (n_queries, n_features), or one vector of shape (n_features,).
     n_neighbors : int, default=None
         Number of documents per query. By default the value passed to the retriever; at most
         the size of the corpus.
@@ -343,7 +344,8 @@ def transform_steps(steps, X, tags=None):
     """Transform rows or items by fitted steps, and keep their tags.
 
     No step adds, drops or reorders rows, so the tags of the input are those of the output,
-    even where a stock step returns a bare array.
+    even where a stock step returns a bare array. The parts of combined queries are transformed
+    as rows of their own, and then combined.
 
     Parameters
     ----------
@@ -360,6 +362,8 @@ def transform_steps(steps, X, tags=None):
     tags : Tags or None
         Its tags, where they are known and it is not an EmbeddingArray.
     """
+    if steps and isinstance(X, list) and any(map(combined_parts, X)):
+        return _transform_combined(steps, X), None
     for step in steps:
         known = X._tags if tags is None and isinstance(X, EmbeddingArray) else tags
         # Looking up the metadata requests of a step takes longer than a small search.
@@ -373,6 +377,20 @@ def transform_steps(steps, X, tags=None):
         is_bare = known is not None and not isinstance(X, EmbeddingArray)
         tags = known.of_origin() if is_bare else None
     return X, tags
+
+
+def _transform_combined(steps, items):
+    """As `transform_steps`, for items with combined queries among them; an EmbeddingArray."""
+    parts = [combined_parts(item) or [(item, np.nan)] for item in items]
+    rows, weights = zip(*(part for some in parts for part in some))
+    owner, weights = np.repeat(np.arange(len(items)), [*map(len, parts)]), np.array(weights)
+    plain, combined = np.flatnonzero(np.isnan(weights)), np.flatnonzero(~np.isnan(weights))
+    # In one call, in which an encoder batches them.
+    X, tags = transform_steps(steps, list(rows), _tags_of_items(rows))
+    X = X if tags is None else EmbeddingArray(X, tags)
+    queries = combine_queries(X[combined], weights[combined], owner[combined])
+    X = EmbeddingArray.concatenate([X[plain], queries])
+    return X[np.argsort([*owner[plain], *np.unique(owner[combined])])]
 
 
 def _as_queries(queries, modality, steps):

@@ -10,6 +10,7 @@ from .._items import (
     Joint,
     Query,
     Tagged,
+    combined_parts,
     contents_of,
     is_item,
     is_missing,
@@ -104,6 +105,12 @@ def read_rows(items, *, taker, warn_of_names=True):
 
 def _read_row(item):
     """Row of an item, or a ValueError that says why it has none."""
+    if combined_parts(item):
+        raise ValueError(
+            "the parts of a combined query are combined after the correction, so neither fit nor "
+            "predict takes it: call gapremoval.search(pipeline, query), or "
+            "gapremoval.combine_queries with the corrected rows of the parts"
+        )
     content = item
     while isinstance(content, Query | Tagged) and content.item is not None:
         content = content.item

@@ -34,7 +34,7 @@ class Corpus:
         The relevance of each query: an id, a collection of ids or a dict id -> gain.
     teaching : EmbeddingArray or list of Query, default=None
         The queries that pipelines are fitted with. By default `queries`, unjudged. An empty
-        one leaves them out.
+        one leaves them out. Give plain ones where `queries` are combined, which no fit takes.
     teaching_relevance : sequence, default=None
         The relevance of each query in `teaching`; None where it is unknown, as by default.
     calibration : tuple of (X, y), default=None

@@ -67,7 +67,14 @@ def _disturbed(query, amount, random):
     if isinstance(query.item, str):
         return Query(_mistyped(query.item, amount, random))
     if isinstance(query.text, str):
-        return Query(text=_mistyped(query.text, amount, random), image=query.image)
+        text = _mistyped(query.text, amount, random)
+        return Query(text=text, image=query.image, weights=query.weights)
+    if query.add:
+        add, subtract = (
+            [_mistyped(x, amount, random) if isinstance(x, str) else x for x in parts]
+            for parts in (query.add, query.subtract)
+        )
+        return Query(add=add, subtract=subtract, weights=query.weights)
     return query
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache, partial
 
 from .._html import html_templates
-from .._items import contents_of, is_item
+from .._items import combined_parts, contents_of, is_item
 from .._relevance import check_relevance
 from ..encoders._pictures import quiet_pillow
 from ..retrieval._results import SearchResult
@@ -140,8 +140,12 @@ def _introduction(introduction):
 
 
 def _query(query, results, right, document):
-    """One query: its text and picture, a right answer, and what each search found."""
-    parts = [show_item(content, name="The query", edge=THUMBNAIL) for content in contents_of(query)]
+    """One query: its texts and pictures, a right answer, and what each search found."""
+    parts = [
+        show_item(content, name="The query", edge=THUMBNAIL) | {"weight": weight}
+        for part, weight in combined_parts(query) or [(query, None)]
+        for content in contents_of(part)
+    ]
     return {
         "parts": parts,
         "n_right": len(right),

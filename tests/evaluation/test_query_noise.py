@@ -38,6 +38,17 @@ def test_queries_of_two_parts_keep_their_image(seed):
     assert noisy[1] is queries[1]
 
 
+def test_combined_queries_keep_their_weights_and_get_noise_in_their_texts():
+    image, text = np.zeros((2, 2, 3), dtype=np.uint8), "the same in deep blue"
+    named = Query(text=text, image=image, weights={"text": 0.8, "image": 0.2})
+    listed = Query(add=[image, text], subtract=text, weights=[1, 2, 3])
+    named, listed = noisy_queries([named, listed], 1, random_state=0)
+    assert named.weights == {"text": 0.8, "image": 0.2}
+    assert listed.weights == [1, 2, 3]
+    assert listed.add[0] is named.image is image
+    assert text not in (named.text, listed.add[1], listed.subtract[0])
+
+
 @given(st.floats(0.01, 3), st.integers(0, 99))
 def test_noise_on_rows_has_the_length_that_was_asked_for(amount, seed):
     rows = np.zeros((50, 400))
