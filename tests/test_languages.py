@@ -47,15 +47,29 @@ def measure_own(offset, draw):
     return fitted(GAP_REMOVED, documents, german[:150]).score(german[150:], answers[150:])
 
 
-@given(n_german=st.integers(1, 150))
-@settings(max_examples=5)
-def test_questions_of_another_language_change_no_answer_to_the_first(n_german):
+@pytest.mark.parametrize("make", PIPELINES.values(), ids=PIPELINES)
+@given(n_german=st.integers(20, 150))
+@settings(max_examples=3)
+def test_questions_of_another_language_change_no_answer_to_the_first(make, n_german):
     documents, (english, _), (german, _) = draw_languages(0.5)
-    alone = fitted(GAP_REMOVED, documents, english[:150])
-    both = fitted(GAP_REMOVED, documents, english[:150], german[:n_german])
+    alone = fitted(make, documents, english[:150])
+    both = fitted(make, documents, english[:150], german[:n_german])
     for name in ("ids", "scores"):
         found = [getattr(search(pipe, english[150:]), name) for pipe in (alone, both)]
         assert_array_equal(*found)
+
+
+def test_notes_of_a_language_stand_behind_its_questions():
+    (documents, ids), _, (german, _) = draw_languages(0.5)
+    is_text = documents.modality == "text"
+    tags = np.where(is_text, "german", documents.modality)
+    pipe = fitted(GAP_REMOVED, (EmbeddingArray(documents.values, tags), ids))
+    assert_array_equal(pipe[0].centers_["german"], pipe[0].means_["german"])
+    plain = fitted(GAP_REMOVED, (documents, ids))
+    as_text = search(plain, retagged(german, "query:text"))
+    assert_allclose(search(pipe, german).scores, as_text.scores, atol=1e-6)
+    only = search(pipe, german, 5, document_modality="german").ids
+    assert set(only.ravel()) <= set(np.array(ids)[is_text])
 
 
 def test_a_mean_from_elsewhere_is_worth_its_questions():
