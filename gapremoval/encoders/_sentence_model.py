@@ -96,10 +96,12 @@ class SentenceModel(LoadedModel):
         """See `LoadedModel`; the precision is that of the weights."""
         role = role_of(kind)
         encode = getattr(self.network, f"encode_{role}")
-        # SigLIP reads a text off its last position and was trained on padding up to it, seen as
-        # any token; sentence-transformers pads to the longest text of a batch.
-        text = {"padding": "max_length", "max_length": self._full_length}
-        text = {**text, "return_attention_mask": False} if self._full_length else {}
+        options = {}
+        if self._full_length:
+            # SigLIP reads a text off its last position and was trained on padding up to it, seen
+            # as any token; sentence-transformers pads to the longest text of a batch.
+            text = {"padding": "max_length", "max_length": self._full_length}
+            options["processing_kwargs"] = {"text": {**text, "return_attention_mask": False}}
         with process_lock("tokenizer"):  # which keeps its padding and truncation as a state
             return encode(
                 batch,
@@ -107,7 +109,7 @@ class SentenceModel(LoadedModel):
                 batch_size=len(batch),
                 show_progress_bar=False,
                 convert_to_tensor=True,
-                processing_kwargs={"text": text},
+                **options,
             )
 
     def _is_cut(self, kind, texts):
