@@ -60,8 +60,16 @@ class SentenceModel(LoadedModel):
     @property
     def context_length(self):
         """Number of tokens that the model reads of a text, or None."""
-        length = getattr(self.network, "max_seq_length", None)
+        length = self._full_length or getattr(self.network, "max_seq_length", None)
         return length if length and length < NO_LIMIT else None
+
+    @property
+    def _full_length(self):
+        """Number of tokens of every text, padding included, of a SigLIP model; else None."""
+        config = getattr(self.network[0], "config", None)
+        if getattr(config, "model_type", None) not in {"siglip", "siglip2"}:
+            return None
+        return config.text_config.max_position_embeddings
 
     def _prompt(self, role):
         """What stands before each query or document; sentence-transformers has several names."""
@@ -88,6 +96,12 @@ class SentenceModel(LoadedModel):
         """See `LoadedModel`; the precision is that of the weights."""
         role = role_of(kind)
         encode = getattr(self.network, f"encode_{role}")
+        options = {}
+        if self._full_length:
+            # SigLIP reads a text off its last position and was trained on padding up to it, seen
+            # as any token; sentence-transformers pads to the longest text of a batch.
+            text = {"padding": "max_length", "max_length": self._full_length}
+            options["processing_kwargs"] = {"text": {**text, "return_attention_mask": False}}
         with process_lock("tokenizer"):  # which keeps its padding and truncation as a state
             return encode(
                 batch,
@@ -95,6 +109,7 @@ class SentenceModel(LoadedModel):
                 batch_size=len(batch),
                 show_progress_bar=False,
                 convert_to_tensor=True,
+                **options,
             )
 
     def _is_cut(self, kind, texts):
