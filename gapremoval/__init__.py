@@ -25,7 +25,7 @@ from .calibration import (
     OrthogonalAligner,
 )
 from .datasets import explode_documents, read_folder
-from .encoders import CLIPEncoder
+from .encoders import CLIPEncoder, add_texts
 from .model_selection import FusionWeightSearchCV, QueryKFold, make_ranking_scorer
 from .retrieval import MixedModalityRetriever
 from .score_calibration import PosteriorOdds
@@ -49,6 +49,7 @@ __all__ = [
     "Tagged",
     "__version__",
     "add_documents",
+    "add_texts",
     "calibration",
     "datasets",
     "encoders",

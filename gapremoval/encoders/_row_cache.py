@@ -105,7 +105,7 @@ def cached_rows(memory, keys, encode, n_features, *, _busy_seconds=10.0):
                 left.difference_update(positions)
                 yield positions, [row.tobytes() for row in values]
 
-    first = _fill(memory, keys, make, take, _busy_seconds)
+    first = _fill(memory, keys, make, take, "rows", _busy_seconds)
     return rows[first] if len(set(first)) < len(first) else rows
 
 
@@ -139,14 +139,14 @@ def cached_texts(memory, keys, read):
             for positions, made in pairs:
                 yield positions, [text.encode(errors="surrogatepass") for text in made]
 
-    return [texts[position] for position in _fill(memory, keys, make, take)]
+    return [texts[position] for position in _fill(memory, keys, make, take, "texts")]
 
 
-def _fill(memory, keys, make, take, busy_seconds=10.0):
+def _fill(memory, keys, make, take, kind, busy_seconds=10.0):
     """Pass the bytes of each distinct key on, from the cache or made, and store what was made.
 
-    ``take(position, blob)`` returns whether it can use the bytes. Returns the first position of
-    each key.
+    ``take(position, blob)`` returns whether it can use the bytes. Texts wait for texts and rows
+    for rows, since what reads a text may encode. Returns the first position of each key.
     """
     folder = getattr(memory, "location", memory)
     if not isinstance(folder, str | os.PathLike | None):
@@ -166,7 +166,7 @@ def _fill(memory, keys, make, take, busy_seconds=10.0):
                     missing.pop(key, None)
 
     database.read(read)
-    with process_lock("rows", os.path.abspath(folder)) if folder and missing else nullcontext():
+    with process_lock(kind, os.path.abspath(folder)) if folder and missing else nullcontext():
         database.read(read)  # another thread may have stored rows in its turn
         with closing(make(sorted(missing.values()))) if missing else nullcontext(()) as pairs:
             for positions, blobs in pairs:
