@@ -20,6 +20,7 @@ NEED_CLIP = [
     "docs/encoder.md",
     "docs/pocket_model.md",
     "docs/command_line.md",
+    "docs/guide/captions.md",
     "docs/guide/mixbench.md",
 ]
 

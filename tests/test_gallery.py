@@ -91,6 +91,10 @@ def captions_help_as_much_as_they_tell_and_removing_the_gap_helps_more(out):
     assert removed[0] > raw[1]  # no captions are needed to see the images
     assert removed[2] < removed[0] < removed[1]
     assert all(after > before for before, after in zip(removed, odds))
+    page = Path(__file__).parent.parent / "docs" / "guide" / "captions.md"
+    for name, found in (("raw", raw), ("gap removed", removed), ("posterior odds", odds)):
+        (row,) = re.findall(rf"^\| {name} \|(.*)\|$", page.read_text("utf-8"), re.MULTILINE)
+        assert [float(x) for x in row.split("|")] == pytest.approx(found, abs=0.01)
     tuned = "captions: NDCG@10 # with weight 0, # with weight 1, # with #, the best"
     none, equal, best, weight = numbers(f"careful {tuned}", out)
     assert best >= equal > none
