@@ -1,6 +1,7 @@
 """add_texts: texts that are read from the images of records."""
 
 import hashlib
+from collections.abc import Iterator
 from numbers import Integral
 from pathlib import Path
 
@@ -65,11 +66,12 @@ def add_texts(
         pipeline has a ``batch_size`` of its own for its network.
     memory : str, Path or joblib.Memory, default=None
         Cache folder; it may be that of an encoder. Each text is stored under the content of its
-        image and what identifies the reader, and is not read again. The first call with a
-        pipeline hashes its weights, which takes seconds.
+        image and what identifies the reader, and is not read again. Each call with a pipeline
+        hashes its weights, which takes seconds, unless there is a `reader_name`.
     reader_name : str, default=None
         What identifies a callable in the cache, such as the model and the prompt in it. Needed
-        with `memory`; change it whenever the reader changes. A pipeline needs none.
+        with `memory`; change it whenever the reader changes. A pipeline is identified by its
+        weights, settings and prompt.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -218,6 +220,8 @@ class _Reading:
     def _read(self, decoded):
         try:
             results = self.ask(list(decoded.values()))
+            if isinstance(results, Iterator):  # it may raise as late as here
+                results = list(results)
         except Exception as error:  # whatever a reader raises
             if len(decoded) > 1:
                 one_by_one = [self._read({i: picture}) for i, picture in decoded.items()]

@@ -194,6 +194,17 @@ def test_a_batch_that_fails_is_tried_one_by_one_and_only_its_own_pictures():
     assert reader.batches == [["red", "lime"], ["red"], ["lime"], ["blue"]]
 
 
+def test_a_reader_may_be_a_generator_that_raises_in_the_middle():
+    def read(pictures):
+        for picture in pictures:
+            yield from Reader(fails_for=["lime"])([picture])
+
+    records = [{"image": PICTURES[name]} for name in ("red", "lime", "blue")]
+    with pytest.raises(ReadingError, match="record 1 .*the reader raised RuntimeError") as raised:
+        add_texts(records, read)
+    assert [record["caption"] for record in raised.value.records] == ["red", None, "blue"]
+
+
 def test_mended_records_go_on_where_the_error_ended(files):
     files["lime"].rename(files["lime"].with_name("elsewhere.png"))
     records = [{"id": name, "image": path} for name, path in files.items()]
