@@ -7,7 +7,8 @@ usage: python benchmarks/mixbench.py [--model MODEL ...] [--subset SUBSET ...] [
 For each subset it prints the figures of raw embeddings, of the paper's method (GR) and of the
 recommended pipeline, or of other --methods of methods.py, beside those that the paper printed,
 and draws them. Without --data the subsets are downloaded. What was encoded and measured is kept
-below --out, so that the same command goes on where it stopped. --screenshots takes a collection
+below --out, so that the same command goes on where it stopped. A model is one of open_clip, or
+st:NAME of sentence-transformers. --screenshots takes a collection
 in BEIR's files, draws its texts, and measures setting 1 on them. --miniature needs neither a
 network nor a GPU: it runs all of it on small data sets of drawn scenes, with the pocket model.
 
@@ -17,6 +18,7 @@ paper took its means from about 10,000 rows of the training sets, which are not 
 
 import argparse
 import json
+import re
 import warnings
 from itertools import chain
 from pathlib import Path
@@ -26,7 +28,6 @@ import pandas as pd
 from methods import GR, METHODS, OURS
 from tables import interval, print_table, quiet
 
-from gapremoval import CLIPEncoder
 from gapremoval.datasets import (
     fetch_mixbench,
     load_beir,
@@ -35,6 +36,7 @@ from gapremoval.datasets import (
     make_scenes,
     render_text,
 )
+from gapremoval.encoders import make_encoder
 from gapremoval.evaluation import (
     ComparisonDisplay,
     Corpus,
@@ -258,7 +260,8 @@ def write_miniature(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--model", nargs="+", default=["ViT-L-14/openai"])
+    help = "networks of open_clip, or st:NAME of sentence-transformers"
+    parser.add_argument("--model", nargs="+", default=["ViT-L-14/openai"], help=help)
     parser.add_argument("--subset", nargs="+", default=SUBSETS)
     parser.add_argument("--data", type=Path, help="folder with a folder for each subset")
     parser.add_argument("--screenshots", type=Path, help="a collection in BEIR's files")
@@ -277,7 +280,7 @@ def main():
     pipelines = {name: METHODS[name] for name in args.methods}
     sweep = {"n_draws": args.draws, "shares": SHARES[::5] if args.miniature else SHARES}
     for model in args.model:
-        encoder = CLIPEncoder(model, memory=args.out / "rows", verbose=not args.miniature)
+        encoder = make_encoder(model, memory=args.out / "rows", verbose=not args.miniature)
         measured = {}
         for subset in args.subset:
             data = load_mixbench(args.data / subset) if args.data else fetch_mixbench(subset)
@@ -286,7 +289,7 @@ def main():
             print_shares(model, subset, found["shares"])
             print_weights(model, subset, found["weights"])
         print_means(model, measured)
-        draw(model, measured, args.out / f"mixbench_{model.replace('/', '_')}.png")
+        draw(model, measured, args.out / f"mixbench_{re.sub('[/:]', '_', model)}.png")
         if args.screenshots:
             pictures = args.out / "screenshots" / args.screenshots.name
             shares = measure_screenshots(

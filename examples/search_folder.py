@@ -2,8 +2,9 @@
 
 usage: python examples/search_folder.py FOLDER "a red bicycle in snow" [--model MODEL]
 
-Needs the extra `clip`. A document is an image, a text file, or both with the same name. Encoded
-rows are cached in FOLDER/.gapremoval, so the second run encodes only new and changed files.
+Needs the extra `clip`, or `sentence-transformers` for a model st:NAME. A document is an image, a
+text file, or both with the same name. Encoded rows are cached in FOLDER/.gapremoval, so the second
+run encodes only new and changed files.
 """
 
 import argparse
@@ -14,7 +15,6 @@ from pathlib import Path
 from sklearn.pipeline import make_pipeline
 
 from gapremoval import (
-    CLIPEncoder,
     MixedModalityRetriever,
     ModalityGapRemover,
     Query,
@@ -22,6 +22,7 @@ from gapremoval import (
     search,
 )
 from gapremoval.datasets import load_ordinary_captions
+from gapremoval.encoders import make_encoder
 
 
 def main():
@@ -33,7 +34,7 @@ def main():
     arguments = parser.parse_args()
 
     items, ids = read_folder(arguments.folder)
-    encoder = CLIPEncoder(arguments.model, memory=arguments.folder / ".gapremoval", verbose=True)
+    encoder = make_encoder(arguments.model, memory=arguments.folder / ".gapremoval", verbose=True)
     pipe = make_pipeline(encoder, ModalityGapRemover(), MixedModalityRetriever())
     # The queries' mean is learned from these, so that a folder without notes can be searched by
     # texts.

@@ -25,7 +25,7 @@ from .calibration import (
     OrthogonalAligner,
 )
 from .datasets import explode_documents, read_folder
-from .encoders import CLIPEncoder, add_texts
+from .encoders import CLIPEncoder, SentenceTransformerEncoder, add_texts
 from .model_selection import FusionWeightSearchCV, QueryKFold, make_ranking_scorer
 from .retrieval import MixedModalityRetriever
 from .score_calibration import PosteriorOdds
@@ -46,6 +46,7 @@ __all__ = [
     "PosteriorOdds",
     "Query",
     "QueryKFold",
+    "SentenceTransformerEncoder",
     "Tagged",
     "__version__",
     "add_documents",

@@ -16,6 +16,7 @@ from ._modality import Tags, as_query, is_query
 from ._relevance import check_y
 from ._validation import UNTAGGED
 from .calibration import ModalityGapRemover
+from .encoders import make_encoder
 from .retrieval import MixedModalityRetriever
 from .score_calibration import PosteriorOdds
 
@@ -461,9 +462,9 @@ def make_search_pipeline(encoder=None, *, fusion_weight=0.5, n_neighbors=10):
 
     Parameters
     ----------
-    encoder : transformer, default=None
-        An encoder of texts and pictures, such as `CLIPEncoder`, for raw items; None for
-        embeddings.
+    encoder : transformer or str, default=None
+        An encoder of texts and pictures, such as `CLIPEncoder`, or the name of its model as
+        `gapremoval.encoders.make_encoder` takes it, for raw items; None for embeddings.
     fusion_weight : float in [0, 1] or dict of str to float, default=0.5
         Weight of each modality within a document; see `MixedModalityRetriever`.
     n_neighbors : int, default=10
@@ -492,5 +493,6 @@ def make_search_pipeline(encoder=None, *, fusion_weight=0.5, n_neighbors=10):
     retriever = MixedModalityRetriever(
         n_neighbors, fusion_weight=fusion_weight, score_calibration=PosteriorOdds()
     )
+    encoder = make_encoder(encoder) if isinstance(encoder, str) else encoder
     steps = [ModalityGapRemover(), retriever]
     return make_pipeline(*steps if encoder is None else [encoder, *steps])

@@ -99,8 +99,8 @@ def index(
     encoded rows; it may be deleted when nothing runs.
 
     --model takes ARCHITECTURE/TAG or ARCHITECTURE/FILE of open_clip, hf-hub:ORG/NAME,
-    local-dir:PATH, or 'pocket', which needs no download and knows drawn scenes only. Without it,
-    an OUT that exists keeps its model.
+    local-dir:PATH, st:NAME or st:FOLDER of sentence-transformers, or 'pocket', which needs no
+    download and knows drawn scenes only. Without it, an OUT that exists keeps its model.
 
     Exit code 3: the index was written, but some photos or notes could not be read; stderr
     names them.

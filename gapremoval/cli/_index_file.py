@@ -36,7 +36,7 @@ class IndexFile:
     Attributes
     ----------
     model : str
-        The model of the embeddings, as `CLIPEncoder` takes it.
+        The model of the embeddings, as `make_encoder` takes it.
     fingerprint : str
         Fingerprint of its weights, preprocessing and tokenizer.
     folder : str

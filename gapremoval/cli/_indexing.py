@@ -10,9 +10,7 @@ from pathlib import Path
 from .._items import Query
 from ..datasets import load_ordinary_captions
 from ..datasets._folder import LeftOut, list_folder, summary
-from ..encoders import CLIPEncoder, EncodingError
-from ..encoders._model_names import check_model_name
-from ..encoders._models import load_model
+from ..encoders import EncodingError, make_encoder
 from ..encoders._rows import never_a_name
 from ._index_file import IndexFile, cache_folder
 from ._output import counted, tell
@@ -34,7 +32,7 @@ def make_index(folder, model, out, *, hidden):
     folder, out : Path
         What to index, and the file to write.
     model : str or None
-        As `CLIPEncoder` takes it; None is the model of the older index, or the default.
+        As `make_encoder` takes it; None is the model of the older index, or the default.
     hidden : bool
         Whether to index hidden files too.
 
@@ -52,12 +50,12 @@ def make_index(folder, model, out, *, hidden):
     files, left_out = list_folder(folder, hidden=hidden, except_for=own)
     with updating(out):  # also tells at once whether the cache can be used
         older = _older_index(out, folder)
-    model, fingerprint = _resolve(model or (older.model if older else DEFAULT_MODEL))
+    model = model or (older.model if older else DEFAULT_MODEL)
+    encoder, model, fingerprint = _load(model, out)
     _check_learned(older, fingerprint, out)
 
     items = [x.item if isinstance(x.item, Path) else never_a_name(x.item) for x in files]
     captions = _captions(sum(isinstance(item, str) for item in items))
-    encoder = CLIPEncoder(model, memory=cache_folder(out), verbose=sys.stderr.isatty())
     rows, broken = range(len(items)), {}
     try:
         embeddings = encoder.transform(items + [Query(caption) for caption in captions])
@@ -146,21 +144,17 @@ def _check_learned(older, fingerprint, out):
         )
 
 
-def _resolve(model):
-    """The name of a model, with absolute paths, and the fingerprint of its weights."""
-    name = check_model_name(model)
+def _load(model, out):
+    """The encoder of a model, its lasting name, and the fingerprint of its weights."""
+    encoder = make_encoder(model, memory=cache_folder(out), verbose=sys.stderr.isatty())
+    name = encoder._lasting_name()
     try:
-        fingerprint = load_model(model).fingerprint
+        return encoder, name, encoder._load()[0].fingerprint
     except OSError as error:
         if model != DEFAULT_MODEL:
             raise
         hint = "'--model pocket' tries the command on drawn scenes, without a download."
         raise OSError(f"{error} {hint}") from error
-    if name.form == "file":
-        model = f"{name.architecture}/{os.path.abspath(name.rest)}"
-    elif model.startswith("local-dir:"):
-        model = f"local-dir:{os.path.abspath(name.rest)}"
-    return model, fingerprint
 
 
 def _captions(n_texts):

@@ -6,8 +6,7 @@ from .._embeddings import EmbeddingArray
 from .._search import make_search_pipeline, search
 from ..calibration import ModalityGapRemover, drift
 from ..datasets._folder import document_id
-from ..encoders import CLIPEncoder, EncodingError
-from ..encoders._models import load_model
+from ..encoders import EncodingError, make_encoder
 
 
 def encode_question(index, question, model=None):
@@ -31,14 +30,15 @@ def encode_question(index, question, model=None):
         if it has a picture and the index holds none.
     """
     model = model or index.model
-    if load_model(model).fingerprint != index.fingerprint:
+    encoder = make_encoder(model)
+    if encoder._load()[0].fingerprint != index.fingerprint:
         raise ValueError(
             f"The index was made by {index.model!r} with other weights than {model!r} has now, so "
             "its scores would mean nothing. Name the old weights with --model, or make the index "
             "again."
         )
     try:
-        encoded = CLIPEncoder(model).transform([question])
+        encoded = encoder.transform([question])
     except EncodingError as error:
         raise ValueError(f"The question cannot be encoded: {error.reasons[0]}.") from error
     if "image" in encoded.modality[0] and "image" not in index.files.modality:

@@ -6,8 +6,6 @@ import os
 import sys
 import textwrap
 
-import numpy as np
-
 from .._optional import import_optional
 from .._warnings import warn
 
@@ -40,7 +38,7 @@ def choose_device(device=None):
     ValueError
         If the device is not available; the message lists those that are.
     """
-    torch = import_optional("torch", extra="clip", purpose="CLIPEncoder")
+    torch = import_optional("torch", extra="clip", purpose="An encoder")
     counts = {
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
@@ -88,7 +86,7 @@ def usable_device(device):
             is_lost = True
     if is_lost:
         raise RuntimeError(
-            f"CLIPEncoder cannot use {device} in this process: it was forked from one that had "
+            f"An encoder cannot use {device} in this process: it was forked from one that had "
             "used torch, and a GPU does not survive a fork. Start the workers with 'spawn' or "
             "joblib's loky, load nothing before the fork, or use device='cpu'."
         )
@@ -118,8 +116,8 @@ def place(loaded, device, *, by_itself):
     if device.type == "mps" and (fault := _fault_on(loaded, device)):
         what = "stays on the CPU" if by_itself else "computes wrong embeddings"
         warn(
-            f"CLIPEncoder {what}: the results of this network on {device} differ from those on the "
-            f"CPU ({fault}). device={'mps' if by_itself else 'cpu'!r} selects the other."
+            f"The network {what}: its results on {device} differ from those on the CPU ({fault}). "
+            f"device={'mps' if by_itself else 'cpu'!r} selects the other."
         )
         if by_itself:
             return loaded
@@ -129,20 +127,14 @@ def place(loaded, device, *, by_itself):
 def _fault_on(loaded, device):
     """How the embeddings of a text or a picture on a device differ from the CPU's, or ""."""
     import torch
-    from PIL import Image
 
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    picture = loaded.preprocess(Image.fromarray(noise))[None]
-    tokens = loaded.tokenize(["a red bicycle in snow"])[0]
     try:
         there = copy.deepcopy(loaded.network).to(device)
-        for method, inputs in (("encode_text", tokens), ("encode_image", picture)):
-            with torch.inference_mode():
-                expected = getattr(loaded.network, method)(inputs)
-                actual = getattr(there, method)(inputs.to(device)).cpu()
-            cosine = float(torch.nn.functional.cosine_similarity(expected, actual))
+        there = dataclasses.replace(loaded, network=there, device=device).probe()
+        for kind, expected in loaded.probe().items():
+            cosine = float(torch.nn.functional.cosine_similarity(expected, there[kind]))
             if not cosine > 0.999:
-                return f"{method}: cosine {cosine:.3f}"
+                return f"{kind}: cosine {cosine:.3f}"
     except (RuntimeError, TypeError, AssertionError) as error:  # what the device cannot do
         return textwrap.shorten(str(error), 200)
     return ""

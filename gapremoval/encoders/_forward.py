@@ -4,16 +4,15 @@ import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from textwrap import shorten
 
 import numpy as np
 
+from .._items import Joint
 from .._warnings import warn
 from ._pictures import UnreadablePicture, read_picture
 
 NOT_FINITE = "the network gives a row that is not finite, so its weights may be damaged"
-# A JPEG that is decoded at this multiple of the network's input keeps its embedding
-# (cosine > .9999).
-REDUCING_GAP = 4
 
 
 class Forward:
@@ -25,7 +24,7 @@ class Forward:
     Parameters
     ----------
     model : LoadedModel
-    precision : {"auto", "float32", "float16", "bfloat16"}
+    precision : {"float32", "float16", "bfloat16"}
     batch_size : int
         Halved for good when the memory of the device is too small for it.
     n_threads : int
@@ -35,10 +34,8 @@ class Forward:
     ----------
     pool : ThreadPoolExecutor
         The threads.
-    precision : str
-        The precision in use, chosen by device for ``"auto"``.
     n_overflowed : int
-        Number of rows that overflowed in it and were encoded again in float32.
+        Number of rows that overflowed and were encoded again in float32.
     wrong : dict of int to str
         By position, the reason why a text or picture has no row.
     cut : set of int
@@ -49,16 +46,9 @@ class Forward:
         import torch
 
         self.torch = torch
-        self.model, self.batch_size = model, batch_size
+        self.model, self.batch_size, self.precision = model, batch_size, precision
         self.pool, self.stopped = ThreadPoolExecutor(n_threads), threading.Event()
         self.device = model.device
-        if precision == "auto":
-            is_cuda = self.device.type == "cuda"
-            half = "bfloat16" if is_cuda and self.torch.cuda.is_bf16_supported() else "float16"
-            precision = half if is_cuda else "float32"
-        self.precision = precision
-        least_edge = REDUCING_GAP * np.max(model.network.visual.preprocess_cfg["size"])
-        self.reading = {"least_edge": least_edge, "stop": self.stopped, "then": model.preprocess}
         self.wrong, self.cut = {}, set()
         self.told_of_memory = False
         self.n_overflowed = 0
@@ -71,12 +61,13 @@ class Forward:
         self.pool.shutdown(wait=error is None, cancel_futures=True)
 
     def encode(self, parts):
-        """Encode texts and pictures.
+        """Encode texts, pictures, and both together.
 
         Parameters
         ----------
         parts : dict of int to (str, object)
-            By position, ``("text", text)`` or ``("image", picture)``.
+            By position, a kind and a content: ``("text", text)``, ``("image", picture)`` or
+            ``("joint", Joint)``, with the kinds of queries marked as such.
 
         Yields
         ------
@@ -84,44 +75,43 @@ class Forward:
         rows : ndarray of float32 of shape (n_positions, n_features)
             Of unit length. Parts that cannot be encoded are left out, and noted in `wrong`.
         """
-        for kind, encode in (("text", self.texts), ("image", self.pictures)):
-            chosen = {i: content for i, (its_kind, content) in parts.items() if its_kind == kind}
-            yield from encode(chosen)
+        by_kind = {}
+        for position, (kind, content) in parts.items():
+            by_kind.setdefault(kind, {})[position] = content
+        texts_first = sorted(by_kind.items(), key=lambda item: not item[0].endswith("text"))
+        for kind, chosen in texts_first:
+            encode = self.texts if kind.endswith("text") else self.pictures
+            for positions, batch in encode(kind, chosen):
+                yield self._rows(positions, kind, batch)
 
-    def texts(self, texts):
-        """Yield positions and rows of texts, given by position; short texts come first."""
+    def texts(self, kind, texts):
+        """Yield positions and batches of texts, given by position."""
         positions = np.array(list(texts))
-        tokens, lengths = self.model.tokenize(list(texts.values()))
-        self.cut.update(positions[lengths > self.model.context_length].tolist())
-        order = np.argsort(lengths, kind="stable") if self.model.can_trim else np.arange(len(texts))
+        order, is_cut, take = self.model.prepare_texts(kind, list(texts.values()))
+        self.cut.update(positions[is_cut].tolist())
         start = 0
         while start < len(order):
-            batch = order[start : start + self.batch_size]
-            start += len(batch)
-            inputs = tokens[batch]
-            if self.model.can_trim:
-                inputs = inputs[:, : min(lengths[batch].max(), self.model.context_length)]
-            yield self._rows(positions[batch].tolist(), inputs, self.model.encode_text)
+            at = order[start : start + self.batch_size]
+            start += len(at)
+            yield positions[at].tolist(), take(at)
 
-    def pictures(self, pictures):
-        """Yield positions and rows of pictures, given by position.
+    def pictures(self, kind, pictures):
+        """Yield positions and batches of pictures, given by position.
 
         Threads prepare the next batch while the network encodes one.
         """
-        tensors = self._prepared(pictures)
-        while batch := list(islice(tensors, self.batch_size)):
-            positions, inputs = zip(*batch)
+        prepared = self._prepared(pictures)
+        while batch := list(islice(prepared, self.batch_size)):
+            positions, contents = zip(*batch)
             del batch
-            inputs = self.torch.stack(inputs)
-            yield self._rows(list(positions), inputs, self.model.network.encode_image)
+            yield list(positions), self.model.stack(kind, list(contents))
 
     def _prepared(self, pictures):
-        """Yield a position and a tensor for each picture; at most one batch is read ahead."""
+        """Yield a position and what is read of each picture; at most one batch is read ahead."""
         items, waiting = iter(pictures.items()), deque()
         while True:
             for position, picture in islice(items, max(self.batch_size - len(waiting), 0)):
-                future = self.pool.submit(read_picture, picture, **self.reading)
-                waiting.append((position, future))
+                waiting.append((position, self.pool.submit(self._read, picture)))
             if not waiting:
                 return
             position, future = waiting.popleft()
@@ -130,33 +120,46 @@ class Forward:
             except UnreadablePicture as error:
                 self.wrong[position] = str(error)
 
-    def _rows(self, positions, inputs, encode):
+    def _read(self, content):
+        """A picture, or a text with its pictures, as the model takes it."""
+        if isinstance(content, Joint):
+            return content.text, [self._read(picture) for picture in content.image]
+        return read_picture(content, stop=self.stopped, **self.model.reading)
+
+    def _rows(self, positions, kind, batch):
         """Positions and unit rows; rows that are not finite are tried once more in float32."""
-        rows = self._in_pieces(inputs, encode, self.precision)
+        try:
+            rows = self._in_pieces(kind, batch, self.precision)
+        except ValueError as error:
+            return self._one_by_one(positions, kind, batch, error)
         finite = self.torch.isfinite(rows).all(dim=1)
         if self.precision != "float32" and not finite.all():
             self.n_overflowed += int((~finite).sum())
-            rows[~finite] = self._in_pieces(inputs[~finite.cpu()], encode, "float32")
+            rows[~finite] = self._in_pieces(kind, batch[~finite.cpu()], "float32")
             finite = self.torch.isfinite(rows).all(dim=1)
         unit = self.torch.nn.functional.normalize(rows[finite], dim=1).cpu().numpy()
         positions, finite = np.array(positions), finite.cpu().numpy()
         self.wrong.update(dict.fromkeys(positions[~finite].tolist(), NOT_FINITE))
         return positions[finite].tolist(), unit
 
-    def _in_pieces(self, inputs, encode, precision):
+    def _one_by_one(self, positions, kind, batch, error):
+        """As `_rows`, for a batch of which the network refuses some."""
+        if len(positions) == 1:
+            self.wrong[positions[0]] = f"the network refuses it ({shorten(str(error), 200)})"
+            return [], np.empty((0, self.model.n_features), dtype=np.float32)
+        found = [self._rows([x], kind, batch[i : i + 1]) for i, x in enumerate(positions)]
+        return [x for some, _ in found for x in some], np.vstack([rows for _, rows in found])
+
+    def _in_pieces(self, kind, batch, precision):
         """Rows in float32, not normalized, in pieces that fit the memory of the device."""
-        torch, is_half = self.torch, precision != "float32"
-        half = torch.autocast(self.device.type, getattr(torch, precision), enabled=is_half)
-        if self.device.type == "cuda":
-            inputs = inputs.pin_memory()
+        torch = self.torch
         while True:
             try:
-                with torch.inference_mode(), half:
-                    pieces = [
-                        encode(piece.to(self.device, non_blocking=True)).float()
-                        for piece in inputs.split(self.batch_size)
-                    ]
-                return torch.cat(pieces)
+                with torch.inference_mode():
+                    starts = range(0, len(batch), self.batch_size)
+                    pieces = [batch[start : start + self.batch_size] for start in starts]
+                    rows = [self.model.encode(kind, piece, precision).float() for piece in pieces]
+                return torch.cat(rows)
             except torch.OutOfMemoryError:
                 if self.batch_size == 1:
                     raise

@@ -6,19 +6,23 @@ import threading
 HUB_TIMEOUT = 5.0  # seconds; the hub's own retries take 46
 
 
-def fetch(what, model, repository, filenames, download):
+def fetch(what, model, repository, filenames, download, *, revision=None, folder="a folder"):
     """Find a file in the hub's cache, or download it if the hub answers.
 
     Parameters
     ----------
     what, model : str
-        What the file is, and for which `model` of CLIPEncoder; for the error.
+        What the file is, and for which `model` of an encoder; for the error.
     repository : str
         Repository of the hub.
     filenames : sequence of str
-        Names of the file, the preferred one first.
+        Names of the file, the preferred one first. Without one it is downloaded in any case.
     download : callable
         Downloads the file and returns its path.
+    revision : str, default=None
+        Branch, tag or commit of the repository.
+    folder : str, default="a folder"
+        A folder that the encoder takes in place of the repository; for the error.
 
     Returns
     -------
@@ -34,7 +38,7 @@ def fetch(what, model, repository, filenames, download):
 
     for filename in filenames:
         # Unlike hf_hub_download with local_files_only=True, it never uses the network.
-        path = hub.try_to_load_from_cache(repository, filename)
+        path = hub.try_to_load_from_cache(repository, filename, revision=revision)
         if isinstance(path, str):
             return path
     cause = None
@@ -48,12 +52,10 @@ def fetch(what, model, repository, filenames, download):
         except Exception as error:
             cause, reason = error, f"the download from {hub.constants.ENDPOINT} failed: {error}"
     raise FileNotFoundError(
-        f"The {what} of model={model!r} cannot be loaded: {' or '.join(filenames)} of "
+        f"The {what} of model={model!r} cannot be loaded: {' or '.join(filenames) or 'a file'} of "
         f"{repository} is not in the cache {hub.constants.HF_HUB_CACHE}, and {reason}. To work "
-        f"without a network, download {repository} on another machine and pass "
-        "model='local-dir:PATH', a folder with open_clip_config.json, the weights and the "
-        "tokenizer's files, if any. Or copy that machine's cache, and set HF_HUB_CACHE to the copy "
-        "before Python starts."
+        f"without a network, download {repository} on another machine and pass {folder}. Or copy "
+        "that machine's cache, and set HF_HUB_CACHE to the copy before Python starts."
     ) from cause
 
 

@@ -11,6 +11,10 @@ from .._optional import import_optional
 from ._hub import fetch
 from ._model_names import CONFIG, check_folder
 
+FOLDER = (
+    "model='local-dir:PATH', a folder with open_clip_config.json, the weights and the tokenizer's "
+    "files, if any"
+)
 OLDEST_TORCH = "2.6"  # before, checkpoints could run code in spite of weights_only=True
 
 
@@ -45,8 +49,8 @@ def load_network(model, name):
 
     Returns
     -------
-    network, preprocess, tokenizer, device, settings
-        See `LoadedModel`.
+    network, device, preprocess, tokenizer, settings
+        See `CLIPModel`.
 
     Raises
     ------
@@ -106,7 +110,7 @@ def load_network(model, name):
     preprocess = open_clip.transform.image_transform_v2(shown, is_train=False)
     settings = {"model": config, "preprocess": vars(shown)}
     network = network.float().eval().requires_grad_(False)
-    return network, preprocess, tokenizer, torch.device("cpu"), settings
+    return network, torch.device("cpu"), preprocess, tokenizer, settings
 
 
 def _common_preprocessing(architecture):
@@ -135,7 +139,7 @@ def _fetch_weights(model, record):
     if filename:
         filenames = [f"{os.path.splitext(filename)[0]}.safetensors", filename]
     download = partial(open_clip.download_pretrained, record)
-    return fetch("weights", model, repository, filenames, download)
+    return fetch("weights", model, repository, filenames, download, folder=FOLDER)
 
 
 def _fetch_folder(what, model, repository, filename, *patterns):
@@ -146,7 +150,7 @@ def _fetch_folder(what, model, repository, filename, *patterns):
         folder = hub.snapshot_download(repository, allow_patterns=[filename, *patterns])
         return os.path.join(folder, filename)
 
-    return os.path.dirname(fetch(what, model, repository, [filename], download))
+    return os.path.dirname(fetch(what, model, repository, [filename], download, folder=FOLDER))
 
 
 def _load_tokenizer(model, name, source, text_config):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 from .._items import is_missing
+from ._clip_model import update_by_weights
 
 PROMPTED = "image-text-to-text"
 
@@ -100,16 +101,11 @@ def pipeline_digest(pipe):
     be told apart in writing counts as different, so a text is rather read again than taken from
     another reader.
     """
-    import torch
-
     passing = {"model", "device", "call_count"}
     told = [f"{name}: {value}" for name, value in vars(pipe).items() if name not in passing]
     told += [pipe.model.config, getattr(pipe.model, "generation_config", None)]
     told += [getattr(pipe.processor, "chat_template", None)]
     told += [pipe.tokenizer and pipe.tokenizer("Two cafés, 3 red bicycles!")["input_ids"]]
     digest = hashlib.sha256("\n".join(map(str, told)).encode(errors="surrogatepass"))
-    for name, values in sorted(pipe.model.state_dict().items()):
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        # As bytes, since numpy has no bfloat16.
-        digest.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    update_by_weights(digest, pipe.model)
     return digest.hexdigest()

@@ -18,7 +18,7 @@ from gapremoval._files import replacing
 from gapremoval.cli._index_file import IndexFile
 from gapremoval.cli._indexing import learn_question
 from gapremoval.cli._searching import ask
-from gapremoval.encoders import _clip, _forward
+from gapremoval.encoders import _encoder, _forward
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500)
 
@@ -29,15 +29,15 @@ def encoded(monkeypatch):
     gone = []
 
     class Watched(_forward.Forward):
-        def texts(self, texts):
+        def texts(self, kind, texts):
             gone.extend(text.strip() for text in texts.values())
-            return super().texts(texts)
+            return super().texts(kind, texts)
 
-        def pictures(self, pictures):
+        def pictures(self, kind, pictures):
             gone.extend(picture.name for picture in pictures.values())
-            return super().pictures(pictures)
+            return super().pictures(kind, pictures)
 
-    monkeypatch.setattr(_clip, "Forward", Watched)
+    monkeypatch.setattr(_encoder, "Forward", Watched)
     return gone
 
 

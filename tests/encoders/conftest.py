@@ -74,3 +74,15 @@ def tag(tiny_architectures, monkeypatch):
         return f"{architecture}/{name}"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sentence_models(tmp_path_factory):
+    """Folders of a tiny CLIP model and of a tiny generative embedder with prompts, by name."""
+    from sentence_models import save_clip, save_embedder, save_qwen
+
+    folder = tmp_path_factory.mktemp("sentence_models")
+    save_clip(folder / "clip")
+    save_qwen(folder / "qwen")
+    save_embedder(folder / "embedder", folder / "qwen")
+    return {name: str(folder / name) for name in ("clip", "embedder")}

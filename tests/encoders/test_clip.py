@@ -30,7 +30,7 @@ from gapremoval import (
     search,
 )
 from gapremoval.encoders import EncodingError, _forward
-from gapremoval.encoders._models import load_model
+from gapremoval.encoders._clip_model import load_model
 
 TEXTS = ["a red bicycle in snow", "", "two dogs", "the cat", "a tree by a house"]
 

@@ -14,9 +14,9 @@ from networks import CONFIGS, TEXTS
 
 from gapremoval import CLIPEncoder
 from gapremoval.encoders import _devices
+from gapremoval.encoders._clip_model import load_model
 from gapremoval.encoders._devices import choose_device
 from gapremoval.encoders._locks import process_lock
-from gapremoval.encoders._models import load_model
 
 pytestmark = pytest.mark.usefixtures("nothing_loaded")
 
@@ -82,10 +82,10 @@ class Deceptive:
 
 @pytest.mark.parametrize("part", ["encode_text", "encode_image"])
 def test_a_device_whose_forward_pass_is_noise_is_found_out(part):
-    loaded, cpu = load_model("tiny-vit/random", "cpu"), torch.device("cpu")
+    loaded, cpu = load_model("tiny-last/random", "cpu"), torch.device("cpu")
     assert _devices._fault_on(loaded, cpu) == ""
     noisy = dataclasses.replace(loaded, network=Deceptive(loaded.network, part))
-    assert _devices._fault_on(noisy, cpu).startswith(f"{part}: cosine")
+    assert _devices._fault_on(noisy, cpu).startswith(f"{part.removeprefix('encode_')}: cosine")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -1,5 +1,6 @@
 import json
 import logging
+import shutil
 import socket
 import sys
 import threading
@@ -14,7 +15,8 @@ import huggingface_hub
 import open_clip
 from networks import CONFIGS, TEXT, embed_loaded, embed_plain, folder_of
 
-from gapremoval.encoders._models import load_model
+from gapremoval import SentenceTransformerEncoder
+from gapremoval.encoders._clip_model import load_model
 
 pytestmark = pytest.mark.usefixtures("nothing_loaded")
 
@@ -283,3 +285,53 @@ def test_a_log_that_the_program_configured_hears_of_the_loading(caplog):
         load_model("tiny-vit/random", "cpu")
     assert "Model initialized randomly" in caplog.text
     assert Path(caplog.records[0].pathname).parent.name == "open_clip"
+
+
+# --- models of sentence-transformers ---
+
+
+@pytest.fixture
+def repository(hub, sentence_models):
+    """Fill the cache with the files of a tiny model, as if they had been downloaded."""
+
+    def fill(name, *, except_for=()):
+        snapshot = hub.folder(name)
+        for file in Path(sentence_models["clip"]).iterdir():
+            if file.name not in except_for:
+                shutil.copy(file, snapshot / file.name)
+        return snapshot
+
+    return fill
+
+
+@pytest.mark.parametrize("name", ["org/tiny", "tiny"])
+def test_a_cached_repository_of_sentence_transformers_needs_no_network(
+    hub, no_network, repository, name
+):
+    repository(name if "/" in name else f"sentence-transformers/{name}")
+    rows = SentenceTransformerEncoder(name, device="cpu").transform(["two dogs"])
+    assert rows.encoder.startswith(f"st:{name} @ ")
+    assert not hub.asked
+
+
+def test_a_repository_that_cannot_be_had_is_named_within_seconds(hub):
+    encoder = SentenceTransformerEncoder("org/none", device="cpu").fit(["a"])
+    with pytest.raises(FileNotFoundError, match="files of.*org/none.*the folder as model"):
+        encoder.transform(["a"])
+    assert len(hub.asked) == 1
+
+
+def test_an_interrupted_download_of_a_repository_is_completed(hub, repository, monkeypatch):
+    snapshot = repository("org/tiny", except_for={"model.safetensors"})
+    encoder = SentenceTransformerEncoder("org/tiny", device="cpu")
+    with pytest.raises(FileNotFoundError, match="does not answer"):
+        encoder.transform(["a"])
+    hub.answers = True
+
+    def download(name, *, revision, ignore_patterns):
+        assert (name, revision) == ("org/tiny", None)
+        return str(repository("org/whole"))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert encoder.transform(["a"]).shape == (1, 24)
+    assert not (snapshot / "model.safetensors").exists()

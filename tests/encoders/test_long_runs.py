@@ -97,7 +97,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from networks import register
 from gapremoval import CLIPEncoder
-from gapremoval.encoders._models import load_model
+from gapremoval.encoders._clip_model import load_model
 
 folder, told = Path(sys.argv[2]), {}
 register(folder)

@@ -17,8 +17,8 @@ from networks import CONFIGS, TEXTS, embed_loaded, embed_plain, folder_of, pictu
 from PIL import Image
 
 from gapremoval import CLIPEncoder
-from gapremoval.encoders import _models
-from gapremoval.encoders._models import load_model
+from gapremoval.encoders import _clip_model, _models
+from gapremoval.encoders._clip_model import load_model
 
 pytestmark = pytest.mark.usefixtures("nothing_loaded")
 
@@ -179,7 +179,7 @@ def test_tokenizers_of_transformers_are_padded_to_the_full_length_and_counted(ki
     if kind == "HFTokenizer":
         tokenizer.tokenizer_mode, tokenizer.strip_sep_token = "", False
         tokenizer.clean_fn = open_clip.tokenizer.get_clean_fn("canonicalize")
-    loaded = _models.LoadedModel(None, None, tokenizer, None, {})
+    loaded = _clip_model.CLIPModel(None, None, None, tokenizer, {})
     tokens, lengths = loaded.tokenize(["Two, dogs!", "", "a b c d e f"])
     assert tokens.tolist() == [[3, 4, 9, 1], [9, 1, 1, 1], [1, 1, 1, 1]]
     assert lengths.tolist() == [3, 1, 7]

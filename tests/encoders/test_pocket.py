@@ -28,7 +28,7 @@ from gapremoval import (
     search,
 )
 from gapremoval.datasets import make_scenes
-from gapremoval.encoders._models import load_model
+from gapremoval.encoders._clip_model import load_model
 
 FOLDER = Path(gapremoval.__file__).parent / "encoders" / "pocket"
 TRAINING = Path(__file__).parents[2] / "benchmarks" / "train_pocket.py"

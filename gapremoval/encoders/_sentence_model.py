@@ -1,0 +1,296 @@
+"""A model of sentence-transformers, loaded from a folder or the hub."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import textwrap
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from .._modality import is_query
+from .._optional import import_optional
+from ._clip_model import update_by_weights
+from ._hub import fetch
+from ._locks import process_lock
+from ._models import LoadedModel, shared_model
+
+ORGANIZATION = "sentence-transformers"  # of models that are named without one
+UNUSED = ["*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf", "onnx/*", "openvino/*"]
+NO_LIMIT = 2**20  # tokens; tokenizers without a limit state one of about 10**30
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SentenceModel(LoadedModel):
+    """A model of sentence-transformers, in the dtype of its weights.
+
+    Attributes
+    ----------
+    made_of : str
+        Sha256 of the weights, the configuration and the preprocessing.
+    prompts : dict of str to str
+        Prompts of ``"query"`` and ``"document"`` in place of the model's own.
+    """
+
+    made_of: str
+    prompts: dict
+
+    reading = {}
+
+    @property
+    def fingerprint(self):
+        """`made_of`, together with the prompts."""
+        prompts = json.dumps({role: self._prompt(role) for role in ("query", "document")})
+        return hashlib.sha256(f"{self.made_of} {prompts}".encode()).hexdigest()
+
+    @property
+    def kinds(self):
+        """See `LoadedModel`."""
+        kinds = {kind for kind in ("text", "image") if self.network.supports(kind)}
+        return kinds | ({"joint"} if self.network.supports(("image", "text")) else set())
+
+    @property
+    def n_features(self):
+        """Number of features of an embedding."""
+        return self.network.get_embedding_dimension() or self.probe()["text"].shape[1]
+
+    @property
+    def context_length(self):
+        """Number of tokens that the model reads of a text, or None."""
+        length = getattr(self.network, "max_seq_length", None)
+        return length if length and length < NO_LIMIT else None
+
+    def _prompt(self, role):
+        """What stands before each query or document; sentence-transformers has several names."""
+        names = ["query"] if role == "query" else ["document", "passage", "corpus"]
+        own = [self.network.prompts[name] for name in names if name in self.network.prompts]
+        return self.prompts.get(role, next(iter(own), ""))
+
+    def prepare_texts(self, kind, texts):
+        """See `LoadedModel`; long texts come first, as in sentence-transformers."""
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        batch = self._inputs(texts)
+        return order, self._is_cut(kind, texts), lambda at: [batch[i] for i in at]
+
+    def stack(self, kind, contents):
+        """See `LoadedModel`."""
+        if kind.endswith("image"):
+            return [{"image": picture} for picture in contents]
+        return [
+            {"image": pictures if len(pictures) > 1 else pictures[0], "text": text}
+            for text, pictures in contents
+        ]
+
+    def encode(self, kind, batch, precision):
+        """See `LoadedModel`; the precision is that of the weights."""
+        role = role_of(kind)
+        encode = getattr(self.network, f"encode_{role}")
+        with process_lock("tokenizer"):  # which keeps its padding and truncation as a state
+            return encode(
+                batch,
+                prompt=self.prompts.get(role),  # None is the model's own
+                batch_size=len(batch),
+                show_progress_bar=False,
+                convert_to_tensor=True,
+            )
+
+    def _is_cut(self, kind, texts):
+        """Whether texts are longer than the model reads, with their prompt and template."""
+        width, tokenizer = self.context_length, getattr(self.network, "tokenizer", None)
+        is_cut = np.zeros(len(texts), dtype=bool)
+        if width is None or not callable(tokenizer):
+            return is_cut
+        role = role_of(kind)
+        prompt = self._prompt(role)
+        # A token is a byte at least, and templates are short.
+        n_bytes = [len((prompt + text).encode(errors="replace")) for text in texts]
+        if long := [i for i, n in enumerate(n_bytes) if n > width / 2]:
+            with process_lock("tokenizer"):
+                around = self.network.preprocess(self._inputs([""]), prompt=prompt, task=role)
+                tokens = tokenizer(["", *(texts[i] for i in long)], verbose=False)["input_ids"]
+            empty, *lengths = map(len, tokens)
+            is_cut[long] = np.array(lengths) + around["input_ids"].shape[-1] - empty > width
+        return is_cut
+
+    def _inputs(self, texts):
+        """Texts as dicts, since a bare text may be taken for the address or name of a picture."""
+        return [{"text": text} for text in texts] if "image" in self.kinds else texts
+
+
+def role_of(kind):
+    """Whether a part is encoded as a query or as a document."""
+    return "query" if is_query(kind) else "document"
+
+
+def check_sentence_model(model):
+    """Check the name of a model of sentence-transformers; nothing is loaded.
+
+    Parameters
+    ----------
+    model : str
+        A folder, or a repository of the hub (``"ORG/NAME"``, or ``"NAME"`` of the organization
+        ``sentence-transformers``).
+
+    Returns
+    -------
+    folder : Path or None
+        None for a repository.
+    repository : str or None
+        None for a folder.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a str.
+    ValueError
+        If it is neither a folder nor the name of a repository.
+    FileNotFoundError
+        If it is a folder that does not exist, or has no configuration.
+    """
+    if not isinstance(model, str):
+        raise TypeError(
+            f"model must be one string, a folder or 'ORG/NAME'; got a {type(model).__name__}. A "
+            "model in memory is saved by model.save_pretrained(folder), and named by the folder."
+        )
+    folder = Path(model).expanduser().absolute()
+    if folder.is_dir():
+        if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
+            raise FileNotFoundError(
+                f"The folder {folder} has neither a modules.json nor a config.json, so it holds no "
+                "model of sentence-transformers or transformers."
+            )
+        return folder, None
+    if re.search(r"^[./~]|\\|/.*/", model):
+        raise FileNotFoundError(f"No folder at {folder} (from model={model!r}).")
+    if not re.fullmatch(r"([\w.-]+/)?[\w.-]+", model):
+        raise ValueError(
+            f"model={model!r} is neither a folder nor a repository of the hub ('ORG/NAME')."
+        )
+    return None, model if "/" in model else f"{ORGANIZATION}/{model}"
+
+
+def load_sentence_model(model, device, load_kwargs, prompts):
+    """Load a model, once per process; see `shared_model`.
+
+    Parameters
+    ----------
+    model : str
+        See `check_sentence_model`.
+    device : None, str or torch.device
+        See `choose_device`.
+    load_kwargs : dict
+        Arguments of ``SentenceTransformer``.
+    prompts : dict of str to str
+        See `SentenceModel`.
+
+    Returns
+    -------
+    SentenceModel
+
+    Raises
+    ------
+    ValueError
+        If the name or the device is wrong, or the files are no model.
+    FileNotFoundError
+        If the model is neither on this machine nor available from the hub.
+    ImportError
+        If a package is missing.
+    """
+    import_optional(
+        "sentence_transformers", extra="sentence-transformers", purpose="SentenceTransformerEncoder"
+    )
+    folder, repository = check_sentence_model(model)
+    files = () if folder is None else _states(folder)
+    name = (model, files, joblib.hash(load_kwargs))
+    loaded = shared_model(name, device, lambda: _load(model, folder, repository, load_kwargs))
+    return dataclasses.replace(loaded, prompts=dict(prompts))
+
+
+def _states(folder):
+    """Name, size and time of each file of a folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple((str(x), x.stat().st_size, x.stat().st_mtime_ns) for x in paths)
+
+
+def _load(model, folder, repository, load_kwargs):
+    """The model on the CPU."""
+    if folder is not None:
+        network = _build(model, folder, load_kwargs)
+    else:
+        load_kwargs, configs = dict(load_kwargs), ["modules.json", "config.json"]
+        revision = load_kwargs.pop("revision", None)
+        try:
+            folder = _fetch_folder(model, repository, configs, revision)
+            network = _build(model, folder, load_kwargs)
+        except ValueError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            # An interrupted download leaves files out.
+            folder = _fetch_folder(model, repository, [], revision)
+            network = _build(model, folder, load_kwargs)
+    return SentenceModel(network, network.device, _digest(network), {})
+
+
+def _fetch_folder(model, repository, filenames, revision):
+    """Folder of the hub's cache that has the files of a repository."""
+    import huggingface_hub as hub
+
+    def download():
+        folder = hub.snapshot_download(repository, revision=revision, ignore_patterns=UNUSED)
+        return os.path.join(folder, "config.json")
+
+    path = fetch(
+        "files",
+        model,
+        repository,
+        filenames,
+        download,
+        revision=revision,
+        folder="the folder as model",
+    )
+    return Path(path).parent
+
+
+def _build(model, folder, load_kwargs):
+    from sentence_transformers import SentenceTransformer
+
+    options = {"local_files_only": True, **load_kwargs}
+    try:
+        network = SentenceTransformer(str(folder), device="cpu", **options)
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        code = (
+            " If you trust the code that comes with it, load_kwargs={'trust_remote_code': True} "
+            "runs it."
+        ) * ("trust_remote_code" in str(error))
+        raise ValueError(
+            f"model={model!r} cannot be loaded by sentence-transformers from {folder} "
+            f"({textwrap.shorten(str(error), 300)}).{code}"
+        ) from error
+    return network.eval().requires_grad_(False)
+
+
+def _digest(network):
+    """Sha256 of all that determines embeddings, but for the prompts."""
+    from PIL import Image
+
+    digest = hashlib.sha256(str(network).encode())  # the modules and their settings
+    config = getattr(network[0], "config", None)
+    settings = config.to_diff_dict() if hasattr(config, "to_diff_dict") else {}
+    settings = {k: v for k, v in settings.items() if k[0] != "_" and k != "transformers_version"}
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    # What the processor makes of a text and a picture tells its settings.
+    probe = SentenceModel(network, network.device, "", {})
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    batches = [probe._inputs(["Two cafés, 3 red bicycles!"])]
+    if "image" in probe.kinds:
+        batches.append(probe.stack("image", [Image.fromarray(noise)]))
+    for batch in batches:
+        for name, values in sorted(network.preprocess(batch).items()):
+            digest.update(f"{name} {np.asarray(values).tolist()}".encode())
+    update_by_weights(digest, network)
+    return digest.hexdigest()

@@ -1,0 +1,258 @@
+"""SentenceTransformerEncoder against sentence-transformers' own encode_query, encode_document."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sentence_transformers")
+
+import torch
+from PIL import Image
+from sentence_models import PROMPTS
+from sentence_transformers import SentenceTransformer
+
+from gapremoval import Joint, Query, SentenceTransformerEncoder, Tagged
+from gapremoval.encoders import EncodingError, make_encoder
+
+MODELS = ["clip", "embedder"]
+
+
+def pictures(n, seed=0):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(40, 90, (n, 2))
+    return [Image.fromarray(rng.integers(0, 255, (h, w, 3), dtype="u1")) for h, w in sizes]
+
+
+def unit(rows):
+    rows = np.array(rows)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def encoder(folder, **parameters):
+    return SentenceTransformerEncoder(folder, device="cpu", **parameters)
+
+
+@pytest.fixture
+def plain(sentence_models):
+    """The model as sentence-transformers loads it."""
+    return lambda name: SentenceTransformer(sentence_models[name], device="cpu")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_in_mixed_order_are_those_of_sentence_transformers(
+    sentence_models, plain, name, batch_size
+):
+    texts = ["a red bicycle", "", "two dogs", "the cat", "a tree"]
+    photos = pictures(5)
+    items, want, model = [], [], plain(name)
+    for text, photo in zip(texts, photos):
+        items += [text, photo, Query(text), Query(photo), Tagged(text, "caption")]
+        want += [
+            model.encode_document([text])[0],
+            model.encode_document([photo])[0],
+            model.encode_query([text])[0],
+            model.encode_query([photo])[0],
+            model.encode_document([text])[0],
+        ]
+    got = encoder(sentence_models[name], batch_size=batch_size).fit(items).transform(items)
+    assert (got.values * unit(want)).sum(axis=1).min() > 0.9999
+    np.testing.assert_allclose(np.linalg.norm(got.values, axis=1), 1, atol=1e-6)
+    assert got.modality.tolist() == ["text", "image", "query:text", "query:image", "caption"] * 5
+    assert got.dtype == np.float32
+    whole = plain(name).encode_document([{"text": text} for text in texts], batch_size=2)
+    assert (got.values[::5] * unit(whole)).sum(axis=1).min() > 0.9999
+
+
+def test_a_text_is_never_taken_for_an_address_or_a_file(
+    sentence_models, plain, tmp_path, monkeypatch
+):
+    texts = ["http://a/b.png", "data:image/a,b", "notes.mp4", "www.a.c/d.gif"]
+    (tmp_path / "notes.mp4").write_bytes(b"no video")
+    monkeypatch.chdir(tmp_path)
+    for name in MODELS:
+        model = plain(name)
+        with pytest.warns(UserWarning, match="end like the name of a picture"):
+            got = encoder(sentence_models[name]).transform(texts)
+        assert got.modality.tolist() == ["text"] * 4
+        want = model.encode_document([{"text": text} for text in texts])
+        assert (got.values * unit(want)).sum(axis=1).min() > 0.9999
+
+
+def test_queries_and_documents_have_prompts_of_their_own(sentence_models, plain):
+    model, folder = plain("embedder"), sentence_models["embedder"]
+    assert model.prompts == PROMPTS
+    document, query = encoder(folder).transform(["two dogs", Query("two dogs")]).values
+    assert document @ query < 0.9999
+    other = {"query": "Another instruction: "}
+    given = encoder(folder, prompts=other).transform(["two dogs", Query("two dogs")])
+    assert given.values[0] @ document > 0.9999  # the model's own
+    want = model.encode_query(["two dogs"], prompt=other["query"])
+    assert (given.values[1:] * unit(want)).sum() > 0.9999
+    none = encoder(folder, prompts={"query": "", "document": ""}).transform(["a", Query("a")])
+    assert none.values[0] @ none.values[1] > 0.9999
+
+
+def test_other_prompts_are_another_encoder(sentence_models):
+    folder = sentence_models["embedder"]
+    own, same, other = (
+        encoder(folder, prompts=prompts).transform(["a"]).encoder
+        for prompts in (None, PROMPTS, {"query": "x"})
+    )
+    assert own == same != other
+    assert own.startswith(f"st:{folder} @ ")
+
+
+def test_a_text_and_pictures_are_one_row_where_the_model_reads_both(sentence_models, plain):
+    first, second = pictures(2)
+    items = [
+        Joint(text="a dog", image=first),
+        "a dog",
+        Joint(text="a cat", image=[first, second]),
+        Query(Joint(text="a dog", image=second)),
+    ]
+    got = encoder(sentence_models["embedder"], batch_size=2).transform(items)
+    assert got.modality.tolist() == ["joint", "text", "joint", "query:joint"]
+    model = plain("embedder")
+    want = [
+        model.encode_document([{"image": first, "text": "a dog"}])[0],
+        model.encode_document(["a dog"])[0],
+        model.encode_document([{"image": [first, second], "text": "a cat"}])[0],
+        model.encode_query([{"image": second, "text": "a dog"}])[0],
+    ]
+    assert (got.values * unit(want)).sum(axis=1).min() > 0.9999
+    # A query with a text and an image that is not joint stays the mean of its parts.
+    both = Query(text="a dog", image=first)
+    row, text, image = encoder(sentence_models["embedder"]).transform(
+        [both, Query("a dog"), Query(first)]
+    )
+    np.testing.assert_allclose(row, (text + image) / 2, atol=1e-6)
+
+
+def test_a_model_that_cannot_join_says_so_and_names_the_other_way(sentence_models):
+    items = ["a", Joint(text="a dog", image=pictures(1)[0])]
+    with pytest.raises(ValueError, match=r"1 of 2 items \(row 1\).*explode_documents\(records\)"):
+        encoder(sentence_models["clip"]).transform(items)
+
+
+def test_a_model_of_texts_refuses_pictures(sentence_models, tmp_path):
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(sentence_models["clip"]).backend_tokenizer
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
+    model.save_pretrained(str(tmp_path), create_model_card=False)
+    texts = ["two dogs", "a cat"]
+    got = encoder(str(tmp_path)).transform(texts)
+    assert (got.values * unit(model.encode(texts))).sum(axis=1).min() > 0.9999
+    with pytest.raises(ValueError, match="1 of 2 items .row 1.: it does not encode images"):
+        encoder(str(tmp_path)).transform(["a", pictures(1)[0]])
+
+
+def test_texts_that_are_cut_are_counted_with_prompt_and_template(sentence_models, tmp_path):
+    words = " ".join(["word"] * 40)
+    with pytest.warns(UserWarning, match="2 texts are longer than the 16 tokens") as caught:
+        encoder(sentence_models["clip"]).transform([words, "short", words + " more"])
+    assert len(caught) == 1
+    prompts = {"document": "x" * 480}
+    for memory in (tmp_path, tmp_path):  # encoded, and read from the cache
+        with pytest.warns(UserWarning, match="1 text is longer than the 512 tokens"):
+            encoder(sentence_models["embedder"], prompts=prompts, memory=memory).transform(
+                ["two dogs " * 20, Query("two dogs " * 20), "a"]
+            )
+
+
+def test_an_item_that_the_model_refuses_is_named_and_the_others_are_kept(sentence_models):
+    narrow = Image.new("RGB", (4000, 4))  # of a ratio that Qwen's processor refuses
+    items = ["a dog", *pictures(2), narrow]
+    with pytest.raises(EncodingError, match=r"row 3 .*the network refuses it") as raised:
+        encoder(sentence_models["embedder"]).transform(items)
+    assert raised.value.rows.tolist() == [0, 1, 2]
+    want = encoder(sentence_models["embedder"]).transform(items[:3]).values
+    np.testing.assert_allclose(raised.value.embeddings.values, want, atol=1e-6)
+
+
+def test_equal_models_have_equal_fingerprints_and_others_have_not(sentence_models, tmp_path):
+    folder = sentence_models["clip"]
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    mark = lambda model, **kwargs: encoder(str(model), **kwargs).transform(["a"]).encoder[-16:]  # noqa: E731
+    first = mark(folder)
+    assert mark(copied) == first
+    half = {"model_kwargs": {"dtype": "bfloat16"}}
+    assert mark(folder, load_kwargs=half) != first
+    config = copied / "processor_config.json"
+    before = config.read_text()
+    config.write_text(before.replace('"shortest_edge": 32', '"shortest_edge": 48'))
+    assert config.read_text() != before
+    assert mark(copied) != first
+
+
+def test_half_precision_comes_from_the_weights(sentence_models):
+    items = ["two dogs", *pictures(2)]
+    half = {"model_kwargs": {"dtype": "bfloat16"}}
+    whole = encoder(sentence_models["clip"]).transform(items)
+    got = encoder(sentence_models["clip"], load_kwargs=half).transform(items)
+    assert got.dtype == np.float32
+    cosines = (got.values * whole.values).sum(axis=1)
+    assert cosines.min() > 0.99
+    assert cosines.max() < 1 - 1e-7
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        ("no folder/at all", FileNotFoundError, "No folder at"),
+        ("./nothing", FileNotFoundError, "No folder at"),
+        ("a b", ValueError, "neither a folder nor a repository"),
+        ("a/b/c", FileNotFoundError, "No folder at"),
+    ],
+)
+def test_a_wrong_name_is_told_at_fit(model, error, message):
+    if model == "no folder/at all":
+        error, message = ValueError, "neither a folder nor a repository"
+    with pytest.raises(error, match=message):
+        encoder(model).fit(["a"])
+
+
+def test_a_folder_without_a_model_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="neither a modules.json nor a config.json"):
+        encoder(str(tmp_path)).fit(["a"])
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="cannot be loaded by sentence-transformers"):
+        encoder(str(tmp_path)).transform(["a"])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"prompts": {"question": "x"}}, "prompts are a dict"),
+        ({"prompts": {"query": 3}}, "prompts are a dict"),
+        ({"load_kwargs": {"device": "cpu"}}, "give it as device="),
+        ({"load_kwargs": {"prompts": {}}}, "give it as prompts="),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_wrong_parameters_are_told_at_fit(sentence_models, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        encoder(sentence_models["clip"]).set_params(**parameters).fit(["a"])
+
+
+def test_a_model_in_memory_is_named_by_its_folder(plain):
+    with pytest.raises((TypeError, ValueError), match="instance of 'str'"):
+        SentenceTransformerEncoder(plain("clip")).fit(["a"])
+
+
+def test_tensors_are_on_the_device_of_the_model(sentence_models):
+    got = encoder(sentence_models["clip"], output="torch").transform(["a", *pictures(1)])
+    assert isinstance(got.values, torch.Tensor)
+
+
+def test_an_encoder_is_made_from_one_name(sentence_models, monkeypatch):
+    folder = sentence_models["clip"]
+    made = make_encoder(f"st:{folder}", device="cpu", batch_size=2)
+    assert isinstance(made, SentenceTransformerEncoder)
+    assert (made.model, made.batch_size) == (folder, 2)
+    monkeypatch.chdir(os.path.dirname(folder))
+    assert make_encoder("st:clip")._lasting_name() == f"st:{folder}"
