@@ -55,7 +55,7 @@ numpydoc_validation_checks = {
 }
 numpydoc_validation_exclude = {
     # Made by the library, never by hand: attributes are described, and not again as parameters.
-    r"\.(Comparison|EncodingError|SearchResult)$",
+    r"\.(Comparison|EncodingError|ReadingError|SearchResult)$",
     r"\.QBNorm\.nearest$",  # inherits its docstring
 }
 

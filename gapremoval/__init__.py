@@ -26,7 +26,7 @@ from .calibration import (
     OrthogonalAligner,
 )
 from .datasets import explode_documents, read_folder
-from .encoders import CLIPEncoder, SentenceTransformerEncoder
+from .encoders import CLIPEncoder, SentenceTransformerEncoder, add_texts
 from .model_selection import FusionWeightSearchCV, QueryKFold, make_ranking_scorer
 from .retrieval import MixedModalityRetriever
 from .score_calibration import PosteriorOdds
@@ -51,6 +51,7 @@ __all__ = [
     "Tagged",
     "__version__",
     "add_documents",
+    "add_texts",
     "calibration",
     "combine_queries",
     "datasets",

@@ -179,7 +179,7 @@ class Joint:
     See Also
     --------
     explode_documents : With ``joint=True``, one such item a record.
-    gapremoval.encoders.SentenceTransformerEncoder : Reads such items with a generative model.
+    gapremoval.SentenceTransformerEncoder : Reads such items with a generative model.
 
     Examples
     --------

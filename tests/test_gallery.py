@@ -80,7 +80,32 @@ def with_memory_each_distinct_content_is_encoded_once(out):
     assert encoded == n_new > 0
 
 
+def captions_help_as_much_as_they_tell_and_removing_the_gap_helps_more(out):
+    line = "# with no captions, # with careful captions, # with hasty captions"
+    raw, removed, odds = (
+        numbers(f"{name} {line}", out) for name in ("raw", "gap removed", "posterior odds")
+    )
+    assert raw[0] < 0.1
+    assert raw[2] > raw[0] + 0.1
+    assert raw[1] > raw[2] + 0.4
+    assert removed[0] > raw[1]  # no captions are needed to see the images
+    assert removed[2] < removed[0] < removed[1]
+    assert all(after > before for before, after in zip(removed, odds))
+    page = Path(__file__).parent.parent / "docs" / "guide" / "captions.md"
+    for name, found in (("raw", raw), ("gap removed", removed), ("posterior odds", odds)):
+        (row,) = re.findall(rf"^\| {name} \|(.*)\|$", page.read_text("utf-8"), re.MULTILINE)
+        assert [float(x) for x in row.split("|")] == pytest.approx(found, abs=0.01)
+    tuned = "captions: NDCG@10 # with weight 0, # with weight 1, # with #, the best"
+    none, equal, best, weight = numbers(f"careful {tuned}", out)
+    assert best >= equal > none
+    assert weight == 1
+    none, equal, best, weight = numbers(f"hasty {tuned}", out)
+    assert equal < none <= best
+    assert weight < 1
+
+
 CLAIMS = {
+    "plot_captions": captions_help_as_much_as_they_tell_and_removing_the_gap_helps_more,
     "plot_encoder_cache": with_memory_each_distinct_content_is_encoded_once,
     "plot_image_text_documents": the_weight_to_start_with_is_near_the_best_and_copies_are_found,
     "plot_modality_gap": the_gap_closes_and_posterior_odds_find_more_images,

@@ -1,4 +1,4 @@
-"""A cache of encoded rows in a folder, so that the same content is not encoded twice."""
+"""A cache of rows and texts in a folder, so that the same content is not encoded twice."""
 
 import os
 import sqlite3
@@ -22,10 +22,7 @@ PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, row BLOB, checksum INTEGER);
 """
 # Damage may turn any value into a text, and Python raises for one that is not UTF-8.
-SELECT = """
-SELECT CAST(row AS BLOB), CAST(checksum AS INTEGER) FROM rows
-WHERE key = ? AND length(CAST(row AS BLOB)) = ?
-"""
+SELECT = "SELECT CAST(row AS BLOB), CAST(checksum AS INTEGER) FROM rows WHERE key = ?"
 INSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
 
 # SQLite forbids a connection that is open in two processes after a fork.
@@ -83,6 +80,74 @@ def cached_rows(memory, keys, encode, n_features, *, _busy_seconds=10.0):
         stored. Once per call, if the database is damaged; it is renamed and a new one is
         started.
     """
+    rows = np.full((len(keys), n_features), np.nan, dtype=np.float32)
+
+    def take(position, blob):
+        if is_row := len(blob) == 4 * n_features:
+            rows[position] = np.frombuffer(blob, dtype="<f4")
+        return is_row
+
+    def make(asked):
+        left = set(asked)
+        with closing(encode(asked)) as pairs:
+            for positions, values in pairs:
+                positions = [int(position) for position in positions]
+                with np.errstate(over="ignore"):
+                    values = np.asarray(values).astype("<f4")
+                shape = (len(positions), n_features)
+                is_finite = np.isfinite(values).all()
+                if values.shape != shape or not (is_finite and left.issuperset(positions)):
+                    raise ValueError(
+                        f"Expected finite rows of shape {shape}, at most one for each of the "
+                        f"positions {sorted(left)[:20]}; got shape {values.shape}, "
+                        f"{'' if is_finite else 'not '}finite, for {positions}."
+                    )
+                left.difference_update(positions)
+                yield positions, [row.tobytes() for row in values]
+
+    first = _fill(memory, keys, make, take, "rows", _busy_seconds)
+    return rows[first] if len(set(first)) < len(first) else rows
+
+
+def cached_texts(memory, keys, read):
+    """Read texts from a cache folder, and make and store the missing ones.
+
+    They are in the same database as rows, and all that is said of `cached_rows` is true of them.
+
+    Parameters
+    ----------
+    memory : None, str, Path or joblib.Memory
+        Cache folder.
+    keys : list of bytes or str, of length n_texts
+        One digest per text, of everything that determines it.
+    read : callable
+        As `encode` of `cached_rows`: a generator of pairs ``(positions, texts)``.
+
+    Returns
+    -------
+    list of str
+        None for those that `read` left out.
+    """
+    texts = [None] * len(keys)
+
+    def take(position, blob):
+        texts[position] = blob.decode(errors="surrogatepass")
+        return True
+
+    def make(asked):
+        with closing(read(asked)) as pairs:
+            for positions, made in pairs:
+                yield positions, [text.encode(errors="surrogatepass") for text in made]
+
+    return [texts[position] for position in _fill(memory, keys, make, take, "texts")]
+
+
+def _fill(memory, keys, make, take, kind, busy_seconds=10.0):
+    """Pass the bytes of each distinct key on, from the cache or made, and store what was made.
+
+    ``take(position, blob)`` returns whether it can use the bytes. Texts wait for texts and rows
+    for rows, since what reads a text may encode. Returns the first position of each key.
+    """
     folder = getattr(memory, "location", memory)
     if not isinstance(folder, str | os.PathLike | None):
         raise TypeError(
@@ -91,38 +156,24 @@ def cached_rows(memory, keys, encode, n_features, *, _busy_seconds=10.0):
     keys = [key.encode() if isinstance(key, str) else key for key in keys]
     missing = {}
     first = [missing.setdefault(key, position) for position, key in enumerate(keys)]
-    rows = np.full((len(keys), n_features), np.nan, dtype=np.float32)
-    database = _Database(folder, _busy_seconds)
+    database = _Database(folder, busy_seconds)
 
     def read(connection):
         for key, position in list(missing.items()):
-            for blob, checksum in connection.execute(SELECT, (key, 4 * n_features)):
-                if checksum == _checksum(key, blob):
-                    rows[position] = np.frombuffer(blob, dtype="<f4")
+            for blob, checksum in connection.execute(SELECT, (key,)):
+                is_good = blob is not None and checksum == _checksum(key, blob)
+                if is_good and take(position, blob):
                     missing.pop(key, None)
 
     database.read(read)
-    with process_lock("rows", os.path.abspath(folder)) if folder and missing else nullcontext():
+    with process_lock(kind, os.path.abspath(folder)) if folder and missing else nullcontext():
         database.read(read)  # another thread may have stored rows in its turn
-        asked = set(missing.values())
-        with closing(encode(sorted(asked))) if asked else nullcontext(()) as pairs:
-            for positions, values in pairs:
-                positions = [int(position) for position in positions]
-                with np.errstate(over="ignore"):
-                    values = np.asarray(values).astype(np.float32)
-                shape = (len(positions), n_features)
-                is_finite = np.isfinite(values).all()
-                if values.shape != shape or not (is_finite and asked.issuperset(positions)):
-                    raise ValueError(
-                        f"Expected finite rows of shape {shape}, at most one for each of the "
-                        f"positions {sorted(asked)[:20]}; got shape {values.shape}, "
-                        f"{'' if is_finite else 'not '}finite, for {positions}."
-                    )
-                asked.difference_update(positions)
-                rows[positions] = values
-                blobs = [row.tobytes() for row in values.astype("<f4")]
+        with closing(make(sorted(missing.values()))) if missing else nullcontext(()) as pairs:
+            for positions, blobs in pairs:
+                for position, blob in zip(positions, blobs):
+                    take(position, blob)
                 database.write(dict(zip([keys[position] for position in positions], blobs)))
-    return rows[first] if len(set(first)) < len(first) else rows
+    return first
 
 
 class _Database:

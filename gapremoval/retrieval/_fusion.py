@@ -181,7 +181,7 @@ def modality_weights(present, names, fusion_weight):
         The names of the modalities.
     fusion_weight : float or dict of str to float
         A float `a` is the weight of text; the other modalities of a document share ``1 - a``
-        equally. A dict gives relative weights.
+        equally, captions among them. A dict gives relative weights.
 
     Returns
     -------

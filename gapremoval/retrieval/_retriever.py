@@ -46,9 +46,10 @@ class MixedModalityRetriever(GapEstimator):
     fusion_weight : float in [0, 1] or dict of str to float, default=0.5
         Weights of the modalities of a document. A float `a` gives its text the weight `a`
         and divides ``1 - a`` equally between its other modalities (alpha in the paper); a
-        dict gives relative weights. Rows of one modality are averaged first, so five photos
-        have the weight of one. Documents of a single modality need no weights, and weights
-        that are all 0 are equal weights.
+        dict gives relative weights. A caption that was read from an image is no text in this
+        sense: it shares the weight of the image, and without a text both are equal. Rows of
+        one modality are averaged first, so five photos have the weight of one. Documents of a
+        single modality need no weights, and weights that are all 0 are equal weights.
     score_calibration : ScoreCalibrator, default=None
         Makes the scores of documents of different modalities comparable, such as
         `PosteriorOdds()`. A clone of it learns from the documents and the query rows, judged

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapremoval import explode_documents
+from gapremoval import Joint, Tagged, explode_documents
 
 MISSING = [None, float("nan"), np.nan, np.float32("nan"), pd.NA, pd.NaT]
 missing = st.sampled_from(MISSING)
@@ -226,3 +226,74 @@ def test_what_holds_no_records_is_refused_with_its_type(records):
 def test_what_cannot_be_iterated_is_a_type_error(records):
     with pytest.raises(TypeError, match="not iterable"):
         explode_documents(records)
+
+
+def told(item):
+    """An item as its class and what it holds, to compare."""
+    if isinstance(item, Tagged):
+        return item.modality, told(item.item)
+    return ("joint", item.text, item.image) if isinstance(item, Joint) else item
+
+
+record_of_three = st.fixed_dictionaries(
+    {
+        "text": cells(texts, missing),
+        "caption": cells(texts, missing),
+        "image": cells(paths, missing),
+    }
+).filter(lambda record: any(held for _, held in record.values()))
+
+
+@pytest.mark.parametrize("table", [list, pd.DataFrame], ids=["list", "pandas"])
+@given(st.lists(record_of_three, max_size=6), st.booleans())
+def test_texts_of_another_column_are_a_modality_and_only_text_is_joined(table, drawn, joint):
+    records = [{name: cell for name, (cell, _) in record.items()} for record in drawn]
+    items, ids = explode_documents(table(records), text_columns=("text", "caption"), joint=joint)
+    expected = []
+    for number, record in enumerate(drawn):
+        held_texts, captions, images = (record[x][1] for x in ("text", "caption", "image"))
+        if joint and held_texts and images:
+            held_texts, images = [], [("joint", "\n".join(held_texts), images)]
+        parts = [*held_texts, *(("caption", caption) for caption in captions), *images]
+        expected += [(number, part) for part in parts]
+    assert list(zip(ids, map(told, items))) == expected
+
+
+def test_text_columns_need_not_have_a_text_and_their_order_is_kept():
+    record = {"caption": "a shoe", "text": "red shoe", "ocr": "SALE", "image": "a.jpg"}
+    items, _ = explode_documents([record], text_columns=["ocr", "caption"])
+    assert [told(x) for x in items] == [("ocr", "SALE"), ("caption", "a shoe"), Path("a.jpg")]
+    assert explode_documents([record])[0] == ["red shoe", Path("a.jpg")]
+
+
+def test_a_text_column_that_no_record_has_is_an_error_that_offers_a_similar_one():
+    records = [{"id": 1, "image": "a.jpg", "captions": "a shoe"}, {"id": 2, "image": "b.jpg"}]
+    with pytest.raises(ValueError, match=r"text column 'caption'; .*Did you mean 'captions'\?"):
+        explode_documents(records, text_columns=("text", "caption"))
+    items, _ = explode_documents(records, text_columns=("text", "captions"))
+    assert told(items[0]) == ("captions", "a shoe")
+    assert explode_documents([], text_columns=("caption",)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "column", ["image", "id", "joint", "query:text", "a+b", "", "a:b", 3, None]
+)
+def test_a_text_column_must_be_the_name_of_a_modality_of_texts(column):
+    with pytest.raises(ValueError, match="Modality|A column of texts cannot be named"):
+        explode_documents([{"text": "a", column: "b"}], text_columns=("text", column))
+
+
+def test_text_columns_are_a_list_and_joint_needs_the_texts():
+    with pytest.raises(TypeError, match=r"write \['caption'\]"):
+        explode_documents([{"caption": "b"}], text_columns="caption")
+    with pytest.raises(ValueError, match="joint=True joins images with the column 'text'"):
+        explode_documents([{"caption": "b"}], text_columns=["caption"], joint=True)
+
+
+def test_a_wrong_text_or_picture_names_its_column_and_record():
+    with pytest.raises(TypeError, match="The ocr of record 'p1' is a int"):
+        explode_documents([{"id": "p1", "text": "a", "ocr": 3}], text_columns=["text", "ocr"])
+    with pytest.raises(TypeError, match=r"Record 'p1': A Joint has a text .*b'\.\.'"):
+        explode_documents([{"id": "p1", "text": "a", "image": b".."}], joint=True)
+    with pytest.raises(ValueError, match="the columns read are 'text', 'ocr' and 'image'"):
+        explode_documents([{"ocr": None}], text_columns=["text", "ocr"])
