@@ -21,6 +21,7 @@ NEED_CLIP = [
     "docs/pocket_model.md",
     "docs/command_line.md",
     "docs/guide/combined_queries.md",
+    "docs/guide/any_encoder.md",
     "docs/guide/captions.md",
     "docs/guide/mixbench.md",
 ]
