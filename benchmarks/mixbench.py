@@ -10,7 +10,8 @@ and draws them. Without --data the subsets are downloaded. What was encoded and 
 below --out, so that the same command goes on where it stopped. A model is one of open_clip, or
 st:NAME of sentence-transformers. --screenshots takes a collection
 in BEIR's files, draws its texts, and measures setting 1 on them. --miniature needs neither a
-network nor a GPU: it runs all of it on small data sets of drawn scenes, with the pocket model.
+network nor a GPU: it runs all of it on small data sets of drawn scenes, by default with the
+pocket model.
 
 GR and the recommended pipeline learn from the corpus itself and from its queries, unlabeled. The
 paper took its means from about 10,000 rows of the training sets, which are not published.
@@ -261,7 +262,7 @@ def write_miniature(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     help = "networks of open_clip, or st:NAME of sentence-transformers"
-    parser.add_argument("--model", nargs="+", default=["ViT-L-14/openai"], help=help)
+    parser.add_argument("--model", nargs="+", help=help)
     parser.add_argument("--subset", nargs="+", default=SUBSETS)
     parser.add_argument("--data", type=Path, help="folder with a folder for each subset")
     parser.add_argument("--screenshots", type=Path, help="a collection in BEIR's files")
@@ -273,13 +274,13 @@ def main():
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     if args.miniature:
-        args.model, args.data, args.jobs, args.draws = ["pocket"], args.out / "miniature", None, 2
+        args.data, args.jobs, args.draws = args.out / "miniature", None, 2
         args.subset, args.screenshots = write_miniature(args.data)
         quiet()
     options = {"cache": args.out / "results", "n_jobs": args.jobs}
     pipelines = {name: METHODS[name] for name in args.methods}
     sweep = {"n_draws": args.draws, "shares": SHARES[::5] if args.miniature else SHARES}
-    for model in args.model:
+    for model in args.model or ["pocket" if args.miniature else "ViT-L-14/openai"]:
         encoder = make_encoder(model, memory=args.out / "rows", verbose=not args.miniature)
         measured = {}
         for subset in args.subset:

@@ -33,6 +33,19 @@ def is_picture(item):
     )
 
 
+def as_picture(item):
+    """A picture, with the path that a str is; anything else is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If the str is the address of a picture, which nothing here downloads.
+    """
+    if isinstance(item, str) and "://" in item:
+        raise ValueError(f"{item[:200]!r} is an address: download the picture, and give its file.")
+    return Path(item) if isinstance(item, str) else item
+
+
 def is_item(item):
     """Whether this is one raw item, not a vector and not several items."""
     return isinstance(item, str | Joint | Tagged | Query) or is_picture(item)
@@ -83,8 +96,7 @@ def contents_of(item):
         return contents_of(item.item)
     if item.add:
         return [content for part in (*item.add, *item.subtract) for content in contents_of(part)]
-    image = Path(item.image) if isinstance(item.image, str) else item.image
-    return [content for content in (item.text, image) if content is not None]
+    return [x for x in (item.text, as_picture(item.image)) if x is not None]
 
 
 def picture_suffixes():
@@ -190,9 +202,9 @@ class Joint:
 
     __slots__ = ("image", "text")
 
-    def __init__(self, *, text, image):
+    def __init__(self, text, image):
         images = list(image) if isinstance(image, list | tuple) else [image]
-        images = [Path(x) if isinstance(x, str) else x for x in images]
+        images = [*map(as_picture, images)]
         if not isinstance(text, str) or not images or not all(map(is_picture, images)):
             raise TypeError(
                 "A Joint has a text (str) and one or more pictures (a path, a PIL image or a uint8 "
@@ -212,7 +224,7 @@ class Query:
 
     A query with weights, or with parts to add and subtract, is a combined query: "this photo,
     but at night". The gap of each part is removed first, with the mean of its own modality, so
-    only `gapremoval.search` and `gapremoval.teach` take it, and an encoder refuses it.
+    `gapremoval.search` and what calls it take such a query, and an encoder refuses it.
 
     Parameters
     ----------
@@ -267,8 +279,11 @@ class Query:
             )
         if (item is not None) + bool(names) + bool(add or subtract) > 1:
             raise TypeError(
-                "A Query takes one item, or text= and image=, or add= and subtract=, not both."
+                "A Query takes one item, or text= and image=, or add= and subtract=, not both. To "
+                "subtract from a text or an image, write it into add=."
             )
+        if isinstance(item, Query):
+            raise TypeError(f"The item of a Query is a Query already: {item!r}.")
         if item is not None and weights is not None:
             raise TypeError("The weights of a Query are for text= and image=, or for add=.")
         if add and weights is None:

@@ -66,9 +66,11 @@ def check_origin(new, known, owner):
     if new is None or known is None:
         return
     if new.weights != known.weights:
+        is_same = new.encoder.rpartition(" @ ")[0] == known.encoder.rpartition(" @ ")[0] != ""
+        what = "weights, settings or prompts" if is_same else "weights"
         raise ValueError(
             f"These rows were encoded by {new.encoder!r}, and those of {owner} by "
-            f"{known.encoder!r}. Embeddings of different weights do not share a space: encode "
+            f"{known.encoder!r}. Embeddings of different {what} do not share a space: encode "
             f"them with the same model, or fit again with the other one. {HOW_TO_DROP}"
         )
     if new.is_centered != known.is_centered:

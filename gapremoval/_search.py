@@ -494,6 +494,11 @@ def make_search_pipeline(encoder=None, *, fusion_weight=0.5, n_neighbors=10):
         [encoder,] `ModalityGapRemover`, `MixedModalityRetriever` with
         ``score_calibration=PosteriorOdds()``.
 
+    Raises
+    ------
+    TypeError
+        If `encoder` is neither a transformer nor a str.
+
     See Also
     --------
     search : Searches with the fitted pipeline.
@@ -512,5 +517,10 @@ def make_search_pipeline(encoder=None, *, fusion_weight=0.5, n_neighbors=10):
         n_neighbors, fusion_weight=fusion_weight, score_calibration=PosteriorOdds()
     )
     encoder = make_encoder(encoder) if isinstance(encoder, str) else encoder
+    if encoder is not None and not hasattr(encoder, "transform"):
+        raise TypeError(
+            f"{type(encoder).__name__} has no transform method: give an encoder such as "
+            "CLIPEncoder, or the name of its model."
+        )
     steps = [ModalityGapRemover(), retriever]
     return make_pipeline(*steps if encoder is None else [encoder, *steps])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gapremoval import Joint, Query, Tagged
+from gapremoval import Joint, Query, Tagged, explode_documents
 
 MISSING = [None, float("nan"), np.nan, np.float32("nan"), pd.NA, pd.NaT]
 picture = np.zeros((4, 5, 3), dtype=np.uint8)
@@ -133,3 +133,16 @@ def test_weights_that_do_not_fit_a_text_and_an_image_are_refused(weights):
 def test_weights_that_do_not_fit_two_parts_are_refused(weights):
     with pytest.raises(ValueError, match="weight"):
         Query(add="a", subtract="b", weights=weights)
+
+
+@pytest.mark.parametrize("address", ["https://a.com/b.png", "http://a.com/b.png", "s3://a/b.jpg"])
+def test_an_address_is_never_taken_for_a_path(address):
+    with pytest.raises(ValueError, match="is an address: download the picture"):
+        Joint("a shoe", address)
+    with pytest.raises(ValueError, match="is an address: download the picture"):
+        explode_documents([{"text": "a shoe", "image": [address]}])
+
+
+def test_a_query_of_a_query_is_refused():
+    with pytest.raises(TypeError, match="is a Query already"):
+        Query(Query("a"))

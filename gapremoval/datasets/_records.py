@@ -1,11 +1,10 @@
 """Records with texts and images as items and ids."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from .._items import Joint, Tagged, is_missing
+from .._items import Joint, Tagged, as_picture, is_missing
 from .._modality import check_tag, is_query
 from .._warnings import did_you_mean, shown
 
@@ -103,8 +102,8 @@ def explode_documents(records, *, text_columns=("text",), joint=False):
         *first, last = map(repr, [*text_columns, "image"])
         raise ValueError(
             f"{len(empty)} record{'s have' if len(empty) > 1 else ' has'} neither a text nor "
-            f"an image: {shown(empty, 10)}. Fill them in or drop them; the columns read are "
-            f"{', '.join(first)} and {last}."
+            f"an image: {shown(empty, 10)}; the columns read are {', '.join(first)} and {last}. Give "
+            "yours these names, fill them in, or drop the records."
         )
     return items, ids
 
@@ -140,7 +139,7 @@ def _texts_of(record, column, record_id):
 
 def images_of(record):
     """The images of a record: paths, PIL images and arrays."""
-    return [Path(x) if isinstance(x, str) else x for x in cells_of(record.get("image"))]
+    return [*map(as_picture, cells_of(record.get("image")))]
 
 
 def with_ids(records):
