@@ -102,8 +102,8 @@ def explode_documents(records, *, text_columns=("text",), joint=False):
         *first, last = map(repr, [*text_columns, "image"])
         raise ValueError(
             f"{len(empty)} record{'s have' if len(empty) > 1 else ' has'} neither a text nor "
-            f"an image: {shown(empty, 10)}; the columns read are {', '.join(first)} and {last}. Give "
-            "yours these names, fill them in, or drop the records."
+            f"an image: {shown(empty, 10)}; the columns read are {', '.join(first)} and {last}. "
+            "Give yours these names, fill them in, or drop the records."
         )
     return items, ids
 
