@@ -1,5 +1,38 @@
 """Errors about some items, with what was made of the others."""
 
+from pathlib import Path
+
+from ._rows import listed
+
+
+def reasons_by_owner(wrong, contents, owners, noun):
+    """Why contents have no result.
+
+    Parameters
+    ----------
+    wrong : dict of int to str
+        By position, why a content has none.
+    contents, owners : list
+        The contents, and the row or the record of each.
+    noun : str
+        What an owner is.
+
+    Returns
+    -------
+    told : str
+        All reasons, for a message.
+    reasons : dict of owner to str
+        The first reason of each owner.
+    """
+    told, reasons = [], {}
+    for i, why in sorted(wrong.items()):
+        content, owner = contents[i], owners[i]
+        is_named = isinstance(content, str | Path)
+        label = repr(str(content))[:200] if is_named else type(content).__name__
+        told.append(f"{noun} {owner!r} ({label}): {why}")
+        reasons.setdefault(owner, why)
+    return listed(told), reasons
+
 
 class EncodingError(ValueError):
     """Some texts or pictures could not be encoded; the embeddings of the others are kept.

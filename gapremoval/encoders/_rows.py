@@ -19,8 +19,7 @@ from .._items import (
     picture_suffixes,
 )
 from .._warnings import warn
-
-PICTURE = "a picture is a Path, a PIL image or a uint8 array of shape (H, W, 3)"
+from ._pictures import PICTURE
 
 
 @dataclass(frozen=True)

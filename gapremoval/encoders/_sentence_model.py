@@ -11,6 +11,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 
+from .._files import file_states
 from .._modality import is_query
 from .._optional import import_optional
 from ._clip_model import update_by_weights
@@ -218,16 +219,10 @@ def load_sentence_model(model, device, load_kwargs, prompts):
         "sentence_transformers", extra="sentence-transformers", purpose="SentenceTransformerEncoder"
     )
     folder, repository = check_sentence_model(model)
-    files = () if folder is None else _states(folder)
+    files = file_states(sorted(folder.rglob("*")) if folder else [])
     name = (model, files, joblib.hash(load_kwargs))
     loaded = shared_model(name, device, lambda: _load(model, folder, repository, load_kwargs))
     return dataclasses.replace(loaded, prompts=dict(prompts))
-
-
-def _states(folder):
-    """Name, size and time of each file of a folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return tuple((str(x), x.stat().st_size, x.stat().st_mtime_ns) for x in paths)
 
 
 def _load(model, folder, repository, load_kwargs):
