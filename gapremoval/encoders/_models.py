@@ -9,8 +9,10 @@ import numpy as np
 
 from ._devices import choose_device, place, usable_device
 from ._locks import process_lock
+from ._pictures import read_picture
 
 MAX_NETWORKS = 2
+SAMPLE_TEXT = "Two cafés, 3 red bicycles!"  # what a tokenizer makes of it tells its settings
 
 _networks = OrderedDict()  # the least recently used first
 
@@ -76,20 +78,22 @@ class LoadedModel:
             If a part cannot be encoded.
         """
 
-    def probe(self):
-        """The embeddings of a text and a picture, on the CPU: what a wrong device changes."""
-        import torch
-        from PIL import Image
-
-        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        picture = self.reading.get("then", lambda picture: picture)(Image.fromarray(noise))
-        batches = {"text": self.prepare_texts("text", ["a red bicycle in snow"])[2]([0])}
+    def samples(self):
+        """A batch of a text, and one of a picture if the network takes it, by kind."""
+        noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+        batches = {"text": self.prepare_texts("text", [SAMPLE_TEXT])[2]([0])}
         if "image" in self.kinds:
-            batches["image"] = self.stack("image", [picture])
+            batches["image"] = self.stack("image", [read_picture(noise, **self.reading)])
+        return batches
+
+    def probe(self):
+        """The embeddings of `samples` on the CPU, which a wrong device changes."""
+        import torch
+
         with torch.inference_mode():
             return {
                 kind: self.encode(kind, batch, "float32").float().cpu()
-                for kind, batch in batches.items()
+                for kind, batch in self.samples().items()
             }
 
 
@@ -136,3 +140,13 @@ def _recall(key):
     with suppress(KeyError):
         _networks.move_to_end(key)
         return _networks[key]
+
+
+def update_by_weights(digest, network):
+    """Update a digest by the names, the dtypes, the shapes and the values of all weights."""
+    import torch
+
+    for name, values in sorted(network.state_dict().items()):
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        # As bytes, since numpy has no bfloat16.
+        digest.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 from .._items import is_missing
-from ._clip_model import update_by_weights
+from ._models import SAMPLE_TEXT, update_by_weights
 
 PROMPTED = "image-text-to-text"
 
@@ -111,7 +111,7 @@ def reader_digest(reader):
     told = [f"{name}: {value}" for name, value in vars(reader).items() if name not in passing]
     told += [reader.model.config, getattr(reader.model, "generation_config", None)]
     told += [getattr(reader.processor, "chat_template", None)]
-    told += [reader.tokenizer and reader.tokenizer("Two cafés, 3 red bicycles!")["input_ids"]]
+    told += [reader.tokenizer and reader.tokenizer(SAMPLE_TEXT)["input_ids"]]
     digest = hashlib.sha256("\n".join(map(str, told)).encode(errors="surrogatepass"))
     update_by_weights(digest, reader.model)
     return digest.hexdigest()
