@@ -114,15 +114,12 @@ def _read_row(item):
     while isinstance(content, Query | Tagged) and content.item is not None:
         content = content.item
     if not isinstance(content, Query):
-        part = _part(content)
-        return Row(item_modality(item), [part])
-    image = Path(item.image) if isinstance(item.image, str) else item.image
-    given = {"text": item.text, "image": image}
-    given = {kind: content for kind, content in given.items() if content is not None}
-    parts = [_part(content) for content in given.values()]
-    for (kind, content), (found, _) in zip(given.items(), parts):
-        if kind != found:
-            raise ValueError(f"the {kind} of {item!r} is a {type(content).__name__}")
+        return Row(item_modality(item), [_part(content)])
+    names = [name for name in ("text", "image") if getattr(item, name) is not None]
+    parts = [_part(content) for content in contents_of(item)]
+    for name, (kind, content) in zip(names, parts):
+        if kind != name:
+            raise ValueError(f"the {name} of {item!r} is a {type(content).__name__}")
     return Row(item_modality(item), parts)
 
 

@@ -79,6 +79,7 @@ class SentenceModel(LoadedModel):
 
     def prepare_texts(self, kind, texts):
         """See `LoadedModel`; long texts come first, as in sentence-transformers."""
+        texts = [_readable(text) for text in texts]
         order = np.argsort([-len(text) for text in texts], kind="stable")
         batch = self._inputs(texts)
         return order, self._is_cut(kind, texts), lambda at: [batch[i] for i in at]
@@ -88,7 +89,7 @@ class SentenceModel(LoadedModel):
         if kind.endswith("image"):
             return [{"image": picture} for picture in contents]
         return [
-            {"image": pictures if len(pictures) > 1 else pictures[0], "text": text}
+            {"image": pictures if len(pictures) > 1 else pictures[0], "text": _readable(text)}
             for text, pictures in contents
         ]
 
@@ -134,6 +135,11 @@ class SentenceModel(LoadedModel):
 def role_of(kind):
     """Whether a part is encoded as a query or as a document."""
     return "query" if is_query(kind) else "document"
+
+
+def _readable(text):
+    """The text without halves of surrogate pairs, which tokenizers refuse."""
+    return text.encode(errors="replace").decode()
 
 
 def check_sentence_model(model):
