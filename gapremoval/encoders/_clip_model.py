@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..contents._locks import process_lock
+from ..contents._weights import SAMPLE_TEXT, update_by_weights
 from ._loading import load_network
-from ._locks import process_lock
 from ._model_names import check_model_name
-from ._models import SAMPLE_TEXT, LoadedModel, shared_model, update_by_weights
+from ._models import LoadedModel, shared_model
 from ._trimming import can_trim, encode_trimmed
 
 # A JPEG that is decoded at this multiple of the network's input keeps its embedding

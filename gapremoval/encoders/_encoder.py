@@ -17,11 +17,12 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from .._embeddings import EmbeddingArray
 from .._modality import as_query, is_query
 from .._warnings import warn
-from ._contents import Contents, progress_bar
-from ._error import EncodingError, reasons_by_owner
+from ..contents._contents import Contents, progress_bar
+from ..contents._error import reasons_by_owner
+from ..contents._pictures import quiet_pillow
+from ..contents._row_cache import cached_rows
+from ._error import EncodingError
 from ._forward import Forward
-from ._pictures import quiet_pillow
-from ._row_cache import cached_rows
 from ._rows import read_rows
 
 CANNOT_JOIN = (

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..contents._locks import process_lock
+from ..contents._pictures import read_picture
+from ..contents._weights import SAMPLE_TEXT
 from ._devices import choose_device, place, usable_device
-from ._locks import process_lock
-from ._pictures import read_picture
 
 MAX_NETWORKS = 2
-SAMPLE_TEXT = "Two cafés, 3 red bicycles!"  # what a tokenizer makes of it tells its settings
 
 _networks = OrderedDict()  # the least recently used first
 
@@ -140,13 +140,3 @@ def _recall(key):
     with suppress(KeyError):
         _networks.move_to_end(key)
         return _networks[key]
-
-
-def update_by_weights(digest, network):
-    """Update a digest by the names, the dtypes, the shapes and the values of all weights."""
-    import torch
-
-    for name, values in sorted(network.state_dict().items()):
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        # As bytes, since numpy has no bfloat16.
-        digest.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

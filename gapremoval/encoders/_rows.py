@@ -19,7 +19,8 @@ from .._items import (
     picture_suffixes,
 )
 from .._warnings import warn
-from ._pictures import PICTURE
+from ..contents._error import listed
+from ..contents._pictures import PICTURE
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,6 @@ def _part(content):
     if isinstance(content, np.ndarray):
         raise ValueError(f"an array of {content.dtype} and shape {content.shape}: {PICTURE}")
     raise ValueError(f"a {type(content).__name__}: an item is a str or a picture; {PICTURE}")
-
-
-def listed(reasons):
-    """The first 20 of a list of sentences, for a message."""
-    more = [f"and {len(reasons) - 20} more"] if len(reasons) > 20 else []
-    return "; ".join(reasons[:20] + more)
 
 
 def never_a_name(text):

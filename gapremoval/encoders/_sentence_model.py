@@ -14,9 +14,10 @@ import numpy as np
 from .._files import file_states
 from .._modality import is_query
 from .._optional import import_optional
+from ..contents._locks import process_lock
+from ..contents._weights import update_by_weights
 from ._hub import fetch_folder
-from ._locks import process_lock
-from ._models import LoadedModel, shared_model, update_by_weights
+from ._models import LoadedModel, shared_model
 
 ORGANIZATION = "sentence-transformers"  # of models that are named without one
 UNUSED = ["*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf", "onnx/*", "openvino/*"]

@@ -16,8 +16,8 @@ pytest.importorskip("open_clip")
 from PIL import Image
 
 from gapremoval import CLIPEncoder
+from gapremoval.contents._pictures import quiet_pillow, read_picture
 from gapremoval.datasets import make_scenes
-from gapremoval.encoders._pictures import quiet_pillow, read_picture
 
 pytestmark = pytest.mark.usefixtures("tiny_architectures")
 

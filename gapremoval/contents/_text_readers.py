@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 from .._items import is_missing
-from ._models import SAMPLE_TEXT, update_by_weights
+from ._weights import SAMPLE_TEXT, update_by_weights
 
 PROMPTED = "image-text-to-text"
 
