@@ -36,7 +36,7 @@ class Contents:
         map : callable, default=map
             Calls a function with each content, in threads for example.
         """
-        self.states = [_states(content) for content in self.contents]
+        self.states = [self._state(i) for i in range(len(self.contents))]
         for i, key in enumerate(map(_key, self.contents, made_by)):
             self.keys[i] = key
             if isinstance(key, UnreadablePicture):
@@ -59,7 +59,8 @@ class Contents:
         def make_missing(missing):
             for positions, results in make(missing):
                 advance(len(positions))
-                changed = {i for i in positions if self._has_changed(i)}
+                # What was read must be what was hashed, since the key is that of the old content.
+                changed = {i for i in positions if self.states and self._state(i) != self.states[i]}
                 self.wrong.update(dict.fromkeys(changed, "the file changed meanwhile"))
                 if kept := [x for x in zip(positions, results) if x[0] not in changed]:
                     yield tuple(zip(*kept))
@@ -70,13 +71,9 @@ class Contents:
         self.wrong.update({i: why[key] for i, key in enumerate(self.keys) if key and key in why})
         return results
 
-    def _has_changed(self, i):
-        """Whether what was read may not be what was hashed: the key is that of the old content."""
-        return self.states and _states(self.contents[i]) != self.states[i]
-
-
-def _states(content):
-    return file_states(x for x in contents_of(content) if isinstance(x, Path))
+    def _state(self, i):
+        """What a change of the files of a content changes."""
+        return file_states(x for x in contents_of(self.contents[i]) if isinstance(x, Path))
 
 
 def _key(content, made_by):

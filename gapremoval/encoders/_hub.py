@@ -7,7 +7,7 @@ import threading
 HUB_TIMEOUT = 5.0  # seconds; the hub's own retries take 46
 
 
-def fetch(what, model, repository, filenames, download, *, revision=None, folder="a folder"):
+def fetch(what, model, repository, filenames, download, *, folder, revision=None):
     """Find a file in the hub's cache, or download it if the hub answers.
 
     Parameters
@@ -20,10 +20,10 @@ def fetch(what, model, repository, filenames, download, *, revision=None, folder
         Names of the file, the preferred one first. Without one it is downloaded in any case.
     download : callable
         Downloads the file and returns its path.
+    folder : str
+        A folder that the encoder takes in place of the repository; for the error.
     revision : str, default=None
         Branch, tag or commit of the repository.
-    folder : str, default="a folder"
-        A folder that the encoder takes in place of the repository; for the error.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def fetch_folder(what, model, repository, filenames, *, folder, **options):
         return os.path.join(hub.snapshot_download(repository, **options), "a file")
 
     revision = options.get("revision")
-    path = fetch(what, model, repository, filenames, download, revision=revision, folder=folder)
+    path = fetch(what, model, repository, filenames, download, folder=folder, revision=revision)
     return os.path.dirname(path)
 
 
