@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from gapremoval import CLIPEncoder
-from gapremoval.encoders._models import load_model
+from gapremoval.encoders._clip_model import load_model
 
 BATCH = 64
 

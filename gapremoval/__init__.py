@@ -2,6 +2,7 @@
 
 from . import (
     calibration,
+    contents,
     datasets,
     encoders,
     evaluation,
@@ -25,8 +26,9 @@ from .calibration import (
     ModalityGapRemover,
     OrthogonalAligner,
 )
+from .contents import add_texts
 from .datasets import explode_documents, read_folder
-from .encoders import CLIPEncoder, SentenceTransformerEncoder, add_texts
+from .encoders import CLIPEncoder, SentenceTransformerEncoder
 from .model_selection import FusionWeightSearchCV, QueryKFold, make_ranking_scorer
 from .retrieval import MixedModalityRetriever
 from .score_calibration import PosteriorOdds
@@ -54,6 +56,7 @@ __all__ = [
     "add_texts",
     "calibration",
     "combine_queries",
+    "contents",
     "datasets",
     "encoders",
     "evaluation",

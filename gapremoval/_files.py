@@ -151,3 +151,27 @@ def _read_array(archive, info):
     # Opened again, since a seek may end the comparison of the checksum, which comes at the end.
     with archive.open(info) as member:
         return np.lib.format.read_array(member, max_header_size=LONGEST_HEADER)
+
+
+def file_states(paths):
+    """What a change of files changes, to be compared with the same of later.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+
+    Returns
+    -------
+    tuple of tuple or None
+        For each file its name, its number on the disk, its size and the time of its last change.
+        None for a path without a file.
+    """
+    states = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except (OSError, ValueError):
+            states.append(None)
+        else:
+            states.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(states)

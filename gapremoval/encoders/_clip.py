@@ -1,7 +1,5 @@
 """CLIPEncoder: embeddings of texts and pictures from any network that open_clip knows."""
 
-import os
-
 from sklearn.utils._param_validation import StrOptions
 
 from ._clip_model import choose_precision, load_model
@@ -128,6 +126,5 @@ class CLIPEncoder(Encoder):
     def _lasting_name(self):
         name = check_model_name(self.model)
         if name.form == "file":
-            return f"{name.architecture}/{os.path.abspath(name.rest)}"
-        is_folder = self.model.startswith("local-dir:")
-        return f"local-dir:{os.path.abspath(name.rest)}" if is_folder else self.model
+            return f"{name.architecture}/{name.rest}"
+        return f"local-dir:{name.rest}" if self.model.startswith("local-dir:") else self.model

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..contents._locks import process_lock
+from ..contents._weights import SAMPLE_TEXT, update_by_weights
 from ._loading import load_network
-from ._locks import process_lock
 from ._model_names import check_model_name
 from ._models import LoadedModel, shared_model
 from ._trimming import can_trim, encode_trimmed
@@ -68,7 +69,7 @@ class CLIPModel(LoadedModel):
         The first access takes seconds.
         """
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True, default=str).encode())
-        digest.update(self.tokenize(["Two cafés, 3 red bicycles!"])[0].numpy())
+        digest.update(self.tokenize([SAMPLE_TEXT])[0].numpy())
         update_by_weights(digest, self.network)
         return digest.hexdigest()
 
@@ -192,13 +193,3 @@ def choose_precision(precision, device):
     import torch
 
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-
-
-def update_by_weights(digest, network):
-    """Update a digest by the names, the dtypes, the shapes and the values of all weights."""
-    import torch
-
-    for name, values in sorted(network.state_dict().items()):
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        # As bytes, since numpy has no bfloat16.
-        digest.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

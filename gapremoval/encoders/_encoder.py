@@ -1,6 +1,5 @@
 """Encoder, the base of the encoders: items in, tagged rows out."""
 
-import hashlib
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -16,14 +15,15 @@ from sklearn.base import (
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
 from .._embeddings import EmbeddingArray
-from .._items import contents_of
 from .._modality import as_query, is_query
 from .._warnings import warn
+from ..contents._contents import Contents, progress_bar
+from ..contents._error import reasons_by_owner
+from ..contents._pictures import quiet_pillow
+from ..contents._row_cache import cached_rows
 from ._error import EncodingError
 from ._forward import Forward
-from ._pictures import UnreadablePicture, picture_content, quiet_pillow
-from ._row_cache import cached_rows
-from ._rows import listed, read_rows
+from ._rows import read_rows
 
 CANNOT_JOIN = (
     "a text and pictures as one item (Joint) need a model that reads both together, such as a "
@@ -134,10 +134,9 @@ class Encoder(
         with (
             quiet_pillow(),
             Forward(model, precision, self.batch_size, n_threads) as forward,
-            self._bar(parts) as bar,
+            self._bar(len(parts)) as advance,
         ):
-            encoded = self._encode(parts, forward, bar)
-            bar.update(len(parts) - bar.n)  # the rows that came from the cache
+            encoded = self._encode(parts, forward, advance)
         if n_cut := len(forward.cut):
             warn(
                 f"{n_cut} text{'s are' if n_cut > 1 else ' is'} longer than the "
@@ -158,47 +157,39 @@ class Encoder(
         encoder = f"{self._prefix}{self.model} @ {model.fingerprint[:16]}"
         embeddings = EmbeddingArray(encoded, [row.modality for row in rows], encoder)
         if forward.wrong:
-            owner = np.repeat(np.arange(len(rows)), n_parts).tolist()
-            raise _encoding_error(forward.wrong, parts, owner, embeddings)
+            owners = np.repeat(np.arange(len(rows)), n_parts).tolist()
+            contents = [content for _, content in parts]
+            told, reasons = reasons_by_owner(forward.wrong, contents, owners, "row")
+            good = np.setdiff1d(np.arange(len(rows)), list(reasons))
+            raise EncodingError(
+                f"{len(forward.wrong)} of {len(parts)} texts and pictures cannot be encoded. "
+                f"{told}. Mend or drop them; the others are this error's `embeddings`.",
+                reasons,
+                good,
+                embeddings[good],
+            )
         return embeddings
 
-    def _encode(self, parts, forward, bar):
+    def _encode(self, parts, forward, advance):
         """Rows of the parts, from the cache if there is one; NaN for those that have none."""
-        keys, states = map(str, range(len(parts))), {}
+        contents = Contents([content for _, content in parts], forward.wrong)
         if self.memory is not None:
-            states = {i: _states(content) for i, (_, content) in enumerate(parts)}
-            made_by = f"{forward.model.fingerprint} {forward.precision}"
-            keys = forward.pool.map(partial(_key, made_by=made_by), parts)
-        keys = dict(enumerate(keys))
-        forward.wrong.update({i: str(key) for i, key in keys.items() if isinstance(key, Exception)})
-        readable = np.array([i for i in keys if i not in forward.wrong], dtype=int)
+            network = f"{forward.model.fingerprint} {forward.precision}"
+            contents.hash([f"{network} {kind} " for kind, _ in parts], forward.pool.map)
 
-        def encode_missing(missing):
-            for done, rows in forward.encode({i: parts[i] for i in readable[missing].tolist()}):
-                bar.update(len(done))
-                was_cut = np.array([i in forward.cut for i in done])[:, None]
-                # What was decoded must be what was hashed: the key is that of the old content.
-                changed = [i for i in done if i in states and _states(parts[i][1]) != states[i]]
-                forward.wrong.update(dict.fromkeys(changed, "the file changed meanwhile"))
-                kept = ~np.isin(done, changed)
-                yield np.searchsorted(readable, done)[kept], np.hstack([rows, was_cut])[kept]
+        def encode(missing):
+            for done, rows in forward.encode({i: parts[i] for i in missing}):
+                was_cut = np.array([i in forward.cut for i in done])
+                yield done, np.column_stack([rows, was_cut])
 
         # The last number of a cached row tells whether the text was cut.
-        n_numbers = forward.model.n_features + 1
-        encoded = np.full((len(parts), n_numbers), np.nan, dtype=np.float32)
-        encoded[readable] = cached_rows(
-            self.memory, [keys[i] for i in readable], encode_missing, n_numbers
-        )
+        cached = partial(cached_rows, self.memory, n_features=forward.model.n_features + 1)
+        encoded = contents.results(cached, encode, advance)
         forward.cut.update(np.flatnonzero(encoded[:, -1] == 1).tolist())
-        # Of equal parts only the first was tried.
-        why = {keys[i]: reason for i, reason in forward.wrong.items()}
-        forward.wrong.update({i: why[key] for i, key in keys.items() if key in why})
         return np.ascontiguousarray(encoded[:, :-1])
 
-    def _bar(self, parts):
-        from tqdm.auto import tqdm  # which comes with every library of networks
-
-        return tqdm(total=len(parts), desc="encoding", disable=not self.verbose)
+    def _bar(self, n_parts):
+        return progress_bar("encoding", n_parts, self.verbose)
 
     @property
     def _n_features_out(self):
@@ -235,51 +226,3 @@ class Encoder(
                 f"model={self.model!r} cannot encode {len(wrong)} of {len(rows)} items (row "
                 f"{shown}): {wrong[0][1]}."
             )
-
-
-def _encoding_error(wrong, parts, owner, embeddings):
-    """EncodingError with the reason for each part without a row, and the rows of the others."""
-    told, reasons = [], {}
-    for i, why in sorted(wrong.items()):
-        content = parts[i][1]
-        is_named = isinstance(content, str | Path)
-        label = repr(str(content))[:200] if is_named else type(content).__name__
-        told.append(f"row {owner[i]} ({label}): {why}")
-        reasons.setdefault(owner[i], why)
-    good = np.setdiff1d(np.arange(len(embeddings)), list(reasons))
-    message = f"{len(wrong)} of {len(parts)} texts and pictures cannot be encoded. {listed(told)}"
-    hint = "Mend or drop them; the others are this error's `embeddings`."
-    return EncodingError(f"{message}. {hint}", reasons, good, embeddings[good])
-
-
-def _key(part, made_by):
-    """Key of a part in the cache, or the error that says why it cannot be read."""
-    kind, content = part
-    try:
-        known_by = [_content(one) for one in contents_of(content)]
-    except UnreadablePicture as error:
-        return error
-    if len(known_by) > 1:  # the end of one must not be taken for the start of the next
-        known_by = [hashlib.sha256(one).digest() for one in known_by]
-    return hashlib.sha256(f"{made_by} {kind} ".encode() + b"".join(known_by)).hexdigest()
-
-
-def _content(content):
-    """The bytes of a text, or a digest of a picture."""
-    if isinstance(content, str):
-        return content.encode(errors="surrogatepass")
-    return picture_content(content)
-
-
-def _states(content):
-    """What a change of the files of a part changes."""
-    return [_state(path) for path in contents_of(content) if isinstance(path, Path)]
-
-
-def _state(path):
-    """What a change of a file changes, or None if there is no such file."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

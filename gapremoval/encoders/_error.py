@@ -1,4 +1,4 @@
-"""Errors about some items, with what was made of the others."""
+"""An error about some items, with the embeddings of the others."""
 
 
 class EncodingError(ValueError):
@@ -29,41 +29,6 @@ class EncodingError(ValueError):
         # Pickle passes the arguments of an exception on; a worker process may raise this one.
         super().__init__(message, reasons, rows, embeddings)
         self.reasons, self.rows, self.embeddings = reasons, rows, embeddings
-
-    def __str__(self):
-        return self.args[0]
-
-
-class ReadingError(ValueError):
-    """Some images could not be read; the texts that were read are kept.
-
-    Attributes
-    ----------
-    reasons : dict of id to str
-        By the id of the record, why an image of it has no text.
-    records : list of dict
-        All records, with the texts that were read.
-
-    See Also
-    --------
-    gapremoval.add_texts : Raises it.
-
-    Examples
-    --------
-    >>> from gapremoval import add_texts
-    >>> from gapremoval.encoders import ReadingError
-    >>> records = [{"id": "p1", "image": "gone.jpg"}, {"id": "p2", "text": "blue hat"}]
-    >>> try:
-    ...     records = add_texts(records, lambda images: ["a hat"] * len(images))
-    ... except ReadingError as error:
-    ...     records = [x for x in error.records if x["id"] not in error.reasons]
-    >>> records
-    [{'id': 'p2', 'text': 'blue hat', 'caption': None}]
-    """
-
-    def __init__(self, message, reasons, records):
-        super().__init__(message, reasons, records)
-        self.reasons, self.records = reasons, records
 
     def __str__(self):
         return self.args[0]

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._items import Joint
 from .._warnings import warn
-from ._pictures import UnreadablePicture, read_picture
+from ..contents._pictures import UnreadablePicture, read_picture
 
 NOT_FINITE = "the network gives a row that is not finite, so its weights may be damaged"
 

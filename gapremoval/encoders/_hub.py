@@ -1,12 +1,13 @@
 """Files of the Hugging Face hub: from its cache, else from the hub, else an error in seconds."""
 
 import contextlib
+import os
 import threading
 
 HUB_TIMEOUT = 5.0  # seconds; the hub's own retries take 46
 
 
-def fetch(what, model, repository, filenames, download, *, revision=None, folder="a folder"):
+def fetch(what, model, repository, filenames, download, *, folder, revision=None):
     """Find a file in the hub's cache, or download it if the hub answers.
 
     Parameters
@@ -19,10 +20,10 @@ def fetch(what, model, repository, filenames, download, *, revision=None, folder
         Names of the file, the preferred one first. Without one it is downloaded in any case.
     download : callable
         Downloads the file and returns its path.
+    folder : str
+        A folder that the encoder takes in place of the repository; for the error.
     revision : str, default=None
         Branch, tag or commit of the repository.
-    folder : str, default="a folder"
-        A folder that the encoder takes in place of the repository; for the error.
 
     Returns
     -------
@@ -57,6 +58,21 @@ def fetch(what, model, repository, filenames, download, *, revision=None, folder
         f"without a network, download {repository} on another machine and pass {folder}. Or copy "
         "that machine's cache, and set HF_HUB_CACHE to the copy before Python starts."
     ) from cause
+
+
+def fetch_folder(what, model, repository, filenames, *, folder, **options):
+    """Find the folder of the hub's cache that has a file, or download it; see `fetch`.
+
+    The `options` are those of ``huggingface_hub.snapshot_download``.
+    """
+    import huggingface_hub as hub
+
+    def download():
+        return os.path.join(hub.snapshot_download(repository, **options), "a file")
+
+    revision = options.get("revision")
+    path = fetch(what, model, repository, filenames, download, folder=folder, revision=revision)
+    return os.path.dirname(path)
 
 
 def _answers(hub):

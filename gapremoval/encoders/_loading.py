@@ -8,7 +8,7 @@ import threading
 from functools import partial
 
 from .._optional import import_optional
-from ._hub import fetch
+from ._hub import fetch, fetch_folder
 from ._model_names import CONFIG, check_folder
 
 FOLDER = (
@@ -142,15 +142,11 @@ def _fetch_weights(model, record):
     return fetch("weights", model, repository, filenames, download, folder=FOLDER)
 
 
-def _fetch_folder(what, model, repository, filename, *patterns):
-    """Folder of the hub's cache that has a file of a repository."""
-    import huggingface_hub as hub
-
-    def download():
-        folder = hub.snapshot_download(repository, allow_patterns=[filename, *patterns])
-        return os.path.join(folder, filename)
-
-    return os.path.dirname(fetch(what, model, repository, [filename], download, folder=FOLDER))
+def _fetch_folder(what, model, repository, *patterns):
+    """Folder of the hub's cache that has the file of the first pattern."""
+    return fetch_folder(
+        what, model, repository, patterns[:1], folder=FOLDER, allow_patterns=[*patterns]
+    )
 
 
 def _load_tokenizer(model, name, source, text_config):

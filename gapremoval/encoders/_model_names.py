@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from .._files import file_states
 from .._optional import import_optional
 from .._warnings import did_you_mean
 
@@ -26,12 +27,11 @@ class ModelName(NamedTuple):
 
     @property
     def files(self):
-        """Path, size and time of each local file of the model."""
+        """The states of the local files of the model."""
         paths = [Path(self.rest)] if self.form == "file" else []
         if self.form == "folder":
-            paths = sorted(path for path in Path(self.rest).iterdir() if path.is_file())
-        states = [(str(path), path.stat()) for path in paths]
-        return tuple((path, state.st_size, state.st_mtime_ns) for path, state in states)
+            paths = sorted(Path(self.rest).iterdir())
+        return file_states(paths)
 
 
 def check_model_name(model):

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..contents._locks import process_lock
+from ..contents._pictures import read_picture
+from ..contents._weights import SAMPLE_TEXT
 from ._devices import choose_device, place, usable_device
-from ._locks import process_lock
 
 MAX_NETWORKS = 2
 
@@ -76,20 +78,22 @@ class LoadedModel:
             If a part cannot be encoded.
         """
 
-    def probe(self):
-        """The embeddings of a text and a picture, on the CPU: what a wrong device changes."""
-        import torch
-        from PIL import Image
-
-        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        picture = self.reading.get("then", lambda picture: picture)(Image.fromarray(noise))
-        batches = {"text": self.prepare_texts("text", ["a red bicycle in snow"])[2]([0])}
+    def samples(self):
+        """A batch of a text, and one of a picture if the network takes it, by kind."""
+        noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+        batches = {"text": self.prepare_texts("text", [SAMPLE_TEXT])[2]([0])}
         if "image" in self.kinds:
-            batches["image"] = self.stack("image", [picture])
+            batches["image"] = self.stack("image", [read_picture(noise, **self.reading)])
+        return batches
+
+    def probe(self):
+        """The embeddings of `samples` on the CPU, which a wrong device changes."""
+        import torch
+
         with torch.inference_mode():
             return {
                 kind: self.encode(kind, batch, "float32").float().cpu()
-                for kind, batch in batches.items()
+                for kind, batch in self.samples().items()
             }
 
 

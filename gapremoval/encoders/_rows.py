@@ -19,8 +19,8 @@ from .._items import (
     picture_suffixes,
 )
 from .._warnings import warn
-
-PICTURE = "a picture is a Path, a PIL image or a uint8 array of shape (H, W, 3)"
+from ..contents._error import listed
+from ..contents._pictures import PICTURE
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,12 @@ def _read_row(item):
     while isinstance(content, Query | Tagged) and content.item is not None:
         content = content.item
     if not isinstance(content, Query):
-        part = _part(content)
-        return Row(item_modality(item), [part])
-    image = Path(item.image) if isinstance(item.image, str) else item.image
-    given = {"text": item.text, "image": image}
-    given = {kind: content for kind, content in given.items() if content is not None}
-    parts = [_part(content) for content in given.values()]
-    for (kind, content), (found, _) in zip(given.items(), parts):
-        if kind != found:
-            raise ValueError(f"the {kind} of {item!r} is a {type(content).__name__}")
+        return Row(item_modality(item), [_part(content)])
+    names = [name for name in ("text", "image") if getattr(item, name) is not None]
+    parts = [_part(content) for content in contents_of(item)]
+    for name, (kind, content) in zip(names, parts):
+        if kind != name:
+            raise ValueError(f"the {name} of {item!r} is a {type(content).__name__}")
     return Row(item_modality(item), parts)
 
 
@@ -140,12 +137,6 @@ def _part(content):
     if isinstance(content, np.ndarray):
         raise ValueError(f"an array of {content.dtype} and shape {content.shape}: {PICTURE}")
     raise ValueError(f"a {type(content).__name__}: an item is a str or a picture; {PICTURE}")
-
-
-def listed(reasons):
-    """The first 20 of a list of sentences, for a message."""
-    more = [f"and {len(reasons) - 20} more"] if len(reasons) > 20 else []
-    return "; ".join(reasons[:20] + more)
 
 
 def never_a_name(text):

@@ -3,23 +3,25 @@
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
 
+from .._files import file_states
 from .._modality import is_query
 from .._optional import import_optional
-from ._clip_model import update_by_weights
-from ._hub import fetch
-from ._locks import process_lock
+from ..contents._locks import process_lock
+from ..contents._weights import update_by_weights
+from ._hub import fetch_folder
 from ._models import LoadedModel, shared_model
 
 ORGANIZATION = "sentence-transformers"  # of models that are named without one
 UNUSED = ["*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf", "onnx/*", "openvino/*"]
+MODALITIES = {"text": "text", "image": "image", "joint": ("image", "text")}  # by kind
 NO_LIMIT = 2**20  # tokens; tokenizers without a limit state one of about 10**30
 
 
@@ -49,8 +51,7 @@ class SentenceModel(LoadedModel):
     @property
     def kinds(self):
         """See `LoadedModel`."""
-        kinds = {kind for kind in ("text", "image") if self.network.supports(kind)}
-        return kinds | ({"joint"} if self.network.supports(("image", "text")) else set())
+        return {kind for kind, modality in MODALITIES.items() if self.network.supports(modality)}
 
     @property
     def n_features(self):
@@ -79,6 +80,7 @@ class SentenceModel(LoadedModel):
 
     def prepare_texts(self, kind, texts):
         """See `LoadedModel`; long texts come first, as in sentence-transformers."""
+        texts = [_readable(text) for text in texts]
         order = np.argsort([-len(text) for text in texts], kind="stable")
         batch = self._inputs(texts)
         return order, self._is_cut(kind, texts), lambda at: [batch[i] for i in at]
@@ -88,7 +90,7 @@ class SentenceModel(LoadedModel):
         if kind.endswith("image"):
             return [{"image": picture} for picture in contents]
         return [
-            {"image": pictures if len(pictures) > 1 else pictures[0], "text": text}
+            {"image": pictures if len(pictures) > 1 else pictures[0], "text": _readable(text)}
             for text, pictures in contents
         ]
 
@@ -115,20 +117,16 @@ class SentenceModel(LoadedModel):
     def _is_cut(self, kind, texts):
         """Whether texts are longer than the model reads, with their prompt and template."""
         width, tokenizer = self.context_length, getattr(self.network, "tokenizer", None)
-        is_cut = np.zeros(len(texts), dtype=bool)
         if width is None or not callable(tokenizer):
-            return is_cut
+            return np.zeros(len(texts), dtype=bool)
         role = role_of(kind)
-        prompt = self._prompt(role)
-        # A token is a byte at least, and templates are short.
-        n_bytes = [len((prompt + text).encode(errors="replace")) for text in texts]
-        if long := [i for i, n in enumerate(n_bytes) if n > width / 2]:
-            with process_lock("tokenizer"):
-                around = self.network.preprocess(self._inputs([""]), prompt=prompt, task=role)
-                tokens = tokenizer(["", *(texts[i] for i in long)], verbose=False)["input_ids"]
-            empty, *lengths = map(len, tokens)
-            is_cut[long] = np.array(lengths) + around["input_ids"].shape[-1] - empty > width
-        return is_cut
+        with process_lock("tokenizer"):
+            tokens = tokenizer(["", *texts], verbose=False)["input_ids"]
+            around = self.network.preprocess(
+                self._inputs([""]), prompt=self._prompt(role), task=role
+            )["input_ids"]
+        empty, *lengths = map(len, tokens)
+        return np.array(lengths) - empty + around.shape[-1] > width
 
     def _inputs(self, texts):
         """Texts as dicts, since a bare text may be taken for the address or name of a picture."""
@@ -138,6 +136,11 @@ class SentenceModel(LoadedModel):
 def role_of(kind):
     """Whether a part is encoded as a query or as a document."""
     return "query" if is_query(kind) else "document"
+
+
+def _readable(text):
+    """The text without halves of surrogate pairs, which tokenizers refuse."""
+    return text.encode(errors="replace").decode()
 
 
 def check_sentence_model(model):
@@ -151,10 +154,8 @@ def check_sentence_model(model):
 
     Returns
     -------
-    folder : Path or None
-        None for a repository.
-    repository : str or None
-        None for a folder.
+    Path or str
+        The folder, or the name of the repository.
 
     Raises
     ------
@@ -177,14 +178,14 @@ def check_sentence_model(model):
                 f"The folder {folder} has neither a modules.json nor a config.json, so it holds no "
                 "model of sentence-transformers or transformers."
             )
-        return folder, None
+        return folder
     if re.search(r"^[./~]|\\|/.*/", model):
         raise FileNotFoundError(f"No folder at {folder} (from model={model!r}).")
     if not re.fullmatch(r"([\w.-]+/)?[\w.-]+", model):
         raise ValueError(
             f"model={model!r} is neither a folder nor a repository of the hub ('ORG/NAME')."
         )
-    return None, model if "/" in model else f"{ORGANIZATION}/{model}"
+    return model if "/" in model else f"{ORGANIZATION}/{model}"
 
 
 def load_sentence_model(model, device, load_kwargs, prompts):
@@ -217,56 +218,34 @@ def load_sentence_model(model, device, load_kwargs, prompts):
     import_optional(
         "sentence_transformers", extra="sentence-transformers", purpose="SentenceTransformerEncoder"
     )
-    folder, repository = check_sentence_model(model)
-    files = () if folder is None else _states(folder)
+    source = check_sentence_model(model)
+    files = file_states(sorted(source.rglob("*")) if isinstance(source, Path) else [])
     name = (model, files, joblib.hash(load_kwargs))
-    loaded = shared_model(name, device, lambda: _load(model, folder, repository, load_kwargs))
+    loaded = shared_model(name, device, lambda: _load(model, source, load_kwargs))
     return dataclasses.replace(loaded, prompts=dict(prompts))
 
 
-def _states(folder):
-    """Name, size and time of each file of a folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return tuple((str(x), x.stat().st_size, x.stat().st_mtime_ns) for x in paths)
-
-
-def _load(model, folder, repository, load_kwargs):
-    """The model on the CPU."""
-    if folder is not None:
-        network = _build(model, folder, load_kwargs)
-    else:
-        load_kwargs, configs = dict(load_kwargs), ["modules.json", "config.json"]
-        revision = load_kwargs.pop("revision", None)
-        try:
-            folder = _fetch_folder(model, repository, configs, revision)
-            network = _build(model, folder, load_kwargs)
-        except ValueError as error:
-            if not isinstance(error.__cause__, OSError):
-                raise
-            # An interrupted download leaves files out.
-            folder = _fetch_folder(model, repository, [], revision)
-            network = _build(model, folder, load_kwargs)
-    return SentenceModel(network, network.device, _digest(network), {})
-
-
-def _fetch_folder(model, repository, filenames, revision):
-    """Folder of the hub's cache that has the files of a repository."""
-    import huggingface_hub as hub
-
-    def download():
-        folder = hub.snapshot_download(repository, revision=revision, ignore_patterns=UNUSED)
-        return os.path.join(folder, "config.json")
-
-    path = fetch(
+def _load(model, source, load_kwargs):
+    """The model on the CPU, from a folder or a repository."""
+    if isinstance(source, Path):
+        return _build(model, source, load_kwargs)
+    load_kwargs = dict(load_kwargs)
+    fetched = partial(
+        fetch_folder,
         "files",
         model,
-        repository,
-        filenames,
-        download,
-        revision=revision,
+        source,
         folder="the folder as model",
+        revision=load_kwargs.pop("revision", None),
+        ignore_patterns=UNUSED,
     )
-    return Path(path).parent
+    try:
+        return _build(model, fetched(["modules.json", "config.json"]), load_kwargs)
+    except ValueError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+    # An interrupted download leaves files out.
+    return _build(model, fetched([]), load_kwargs)
 
 
 def _build(model, folder, load_kwargs):
@@ -286,25 +265,19 @@ def _build(model, folder, load_kwargs):
             f"model={model!r} cannot be loaded by sentence-transformers from {folder} "
             f"({textwrap.shorten(str(error), 300)}).{code}"
         ) from error
-    return network.eval().requires_grad_(False)
+    network = network.eval().requires_grad_(False)
+    return SentenceModel(network, network.device, _digest(network), {})
 
 
 def _digest(network):
     """Sha256 of all that determines embeddings, but for the prompts."""
-    from PIL import Image
-
     digest = hashlib.sha256(str(network).encode())  # the modules and their settings
     config = getattr(network[0], "config", None)
     settings = config.to_diff_dict() if hasattr(config, "to_diff_dict") else {}
     settings = {k: v for k, v in settings.items() if k[0] != "_" and k != "transformers_version"}
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     # What the processor makes of a text and a picture tells its settings.
-    probe = SentenceModel(network, network.device, "", {})
-    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    batches = [probe._inputs(["Two cafés, 3 red bicycles!"])]
-    if "image" in probe.kinds:
-        batches.append(probe.stack("image", [Image.fromarray(noise)]))
-    for batch in batches:
+    for batch in SentenceModel(network, network.device, "", {}).samples().values():
         for name, values in sorted(network.preprocess(batch).items()):
             digest.update(f"{name} {np.asarray(values).tolist()}".encode())
     update_by_weights(digest, network)

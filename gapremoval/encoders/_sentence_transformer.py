@@ -1,6 +1,7 @@
 """SentenceTransformerEncoder: embeddings from any model that sentence-transformers loads."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ._encoder import Encoder
 from ._sentence_model import check_sentence_model, load_sentence_model
@@ -131,5 +132,5 @@ class SentenceTransformerEncoder(Encoder):
         return model, "float32"
 
     def _lasting_name(self):
-        folder, _ = check_sentence_model(self.model)
-        return f"{self._prefix}{folder or self.model}"
+        source = check_sentence_model(self.model)
+        return f"{self._prefix}{source if isinstance(source, Path) else self.model}"

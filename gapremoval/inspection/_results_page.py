@@ -6,7 +6,7 @@ from functools import cache, partial
 from .._html import html_templates
 from .._items import combined_parts, contents_of, is_item
 from .._relevance import check_relevance
-from ..encoders._pictures import quiet_pillow
+from ..contents._pictures import quiet_pillow
 from ..retrieval._results import SearchResult
 from ._show_item import show_item
 

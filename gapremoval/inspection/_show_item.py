@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 from .._items import is_picture
-from ..encoders._pictures import UnreadablePicture, read_picture
+from ..contents._pictures import UnreadablePicture, read_picture
 
 
 def show_item(item, *, name, edge):

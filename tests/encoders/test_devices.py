@@ -13,10 +13,10 @@ from forked import child_pool, needs_fork
 from networks import CONFIGS, TEXTS
 
 from gapremoval import CLIPEncoder
+from gapremoval.contents._locks import process_lock
 from gapremoval.encoders import _devices
 from gapremoval.encoders._clip_model import load_model
 from gapremoval.encoders._devices import choose_device
-from gapremoval.encoders._locks import process_lock
 
 pytestmark = pytest.mark.usefixtures("nothing_loaded")
 

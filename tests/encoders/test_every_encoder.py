@@ -90,6 +90,12 @@ def test_order_and_batches_do_not_change_rows(encoder, tmp_path):
         np.testing.assert_allclose(got, whole[order], atol=1e-5)
 
 
+def test_any_text_has_a_row(encoder):
+    texts = ["", " ", "\x00", "\ud800 half a pair", "漢字", "é\n\t"]
+    lengths = np.linalg.norm(encoder.transform([*texts, *map(Query, texts)]).values, axis=1)
+    np.testing.assert_allclose(lengths, 1, atol=1e-6)
+
+
 def test_cached_rows_are_those_that_were_encoded(encoder, tmp_path, monkeypatch):
     items = mixed_items(tmp_path)
     cached = clone(encoder).set_params(memory=tmp_path / "rows")

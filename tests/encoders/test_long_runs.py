@@ -16,8 +16,8 @@ pytest.importorskip("open_clip")
 from PIL import Image
 
 from gapremoval import CLIPEncoder
+from gapremoval.contents._pictures import quiet_pillow, read_picture
 from gapremoval.datasets import make_scenes
-from gapremoval.encoders._pictures import quiet_pillow, read_picture
 
 pytestmark = pytest.mark.usefixtures("tiny_architectures")
 
@@ -105,18 +105,8 @@ small, large = (sorted(folder.glob(f"{name} *")) for name in ("small", "large"))
 
 
 class Interrupted(CLIPEncoder):
-    def _bar(self, parts):
-        return Bar()
-
-
-class Bar(contextlib.nullcontext):
-    n = 0
-
-    def __init__(self):
-        super().__init__(self)
-
-    def update(self, n):
-        threading.Timer(0.5, interrupt).start()
+    def _bar(self, n_parts):
+        return contextlib.nullcontext(lambda n: threading.Timer(0.5, interrupt).start())
 
 
 def interrupt():

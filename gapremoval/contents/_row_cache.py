@@ -49,9 +49,9 @@ def cached_rows(memory, keys, encode, n_features, *, _busy_seconds=10.0):
     memory : None, str, Path or joblib.Memory
         Cache folder; created where it does not exist. With None, or a Memory without a
         location, every distinct row is encoded and nothing is stored.
-    keys : list of bytes or str, of length n_rows
+    keys : list of bytes, str or None, of length n_rows
         One digest per row, of everything that determines its values: the content and the
-        network. Rows with equal keys are equal.
+        network. Rows with equal keys are equal. With None there is no row.
     encode : callable
         Called at most once, with the positions to encode: a sorted list of int, the first
         position of each key that is not cached. Must be a generator of pairs ``(positions,
@@ -63,7 +63,7 @@ def cached_rows(memory, keys, encode, n_features, *, _busy_seconds=10.0):
     Returns
     -------
     rows : ndarray of float32 of shape (n_rows, n_features)
-        Rows that `encode` left out are NaN.
+        Rows without a key, and those that `encode` left out, are NaN.
 
     Raises
     ------
@@ -118,15 +118,15 @@ def cached_texts(memory, keys, read):
     ----------
     memory : None, str, Path or joblib.Memory
         Cache folder.
-    keys : list of bytes or str, of length n_texts
-        One digest per text, of everything that determines it.
+    keys : list of bytes, str or None, of length n_texts
+        One digest per text, of everything that determines it. With None there is no text.
     read : callable
         As `encode` of `cached_rows`: a generator of pairs ``(positions, texts)``.
 
     Returns
     -------
     list of str
-        None for those that `read` left out.
+        None for those without a key, and those that `read` left out.
     """
     texts = [None] * len(keys)
 
@@ -156,6 +156,7 @@ def _fill(memory, keys, make, take, kind, busy_seconds=10.0):
     keys = [key.encode() if isinstance(key, str) else key for key in keys]
     missing = {}
     first = [missing.setdefault(key, position) for position, key in enumerate(keys)]
+    missing.pop(None, None)
     database = _Database(folder, busy_seconds)
 
     def read(connection):

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .._items import is_picture
 from .._optional import import_pillow
 from ._locks import process_lock
 
+PICTURE = "a picture is a Path, a PIL image or a uint8 array of shape (H, W, 3)"
 LARGE = 2**25  # pixels; most phones take pictures of fewer
 STRIP = 2**18  # pixels that are converted at once
 
@@ -162,6 +164,8 @@ _large = {}
 def _source(item):
     """Picture of an item, and whether it is ours to change and to decode in place."""
     Image = import_pillow()
+    if not is_picture(item):
+        raise UnreadablePicture(f"a {type(item).__name__}: {PICTURE}")
     if isinstance(item, np.ndarray):
         yield Image.fromarray(item), True
         return

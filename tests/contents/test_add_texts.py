@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapremoval import CLIPEncoder, EmbeddingArray, Query, add_texts, explode_documents
-from gapremoval.encoders import ReadingError
+from gapremoval.contents import ReadingError
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -1,21 +1,20 @@
 """add_texts: texts that are read from the images of records."""
 
-import hashlib
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from numbers import Integral
 from pathlib import Path
 
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
-from .._items import is_picture
-from .._optional import import_optional
 from .._warnings import warn
 from ..datasets._records import cells_of, check_text_column, images_of, with_ids
-from ._error import ReadingError
-from ._pictures import UnreadablePicture, picture_content, quiet_pillow, read_picture
+from ._contents import Contents, progress_bar
+from ._error import ReadingError, reasons_by_owner
+from ._pictures import UnreadablePicture, quiet_pillow, read_picture
 from ._row_cache import cached_texts
-from ._rows import PICTURE, listed
-from ._text_readers import ask, check_reader, is_pipeline, pipeline_digest, texts_of
+from ._text_readers import ask, check_reader, reader_digest, texts_of
 
 
 @validate_params(
@@ -137,111 +136,57 @@ def add_texts(
     """
     check_text_column(name)
     check_reader(reader, prompt)
-    made_by = reader_name
-    if getattr(memory, "location", memory) is not None and made_by is None:
-        if not is_pipeline(reader):
-            raise ValueError(
-                "With memory, give reader_name= too: a name for the reader, with the model and "
-                "the prompt in it. The cache cannot tell two callables apart, and would serve the "
-                "texts of one for the other."
-            )
-        made_by = pipeline_digest(reader)
+    if reader_name is None and getattr(memory, "location", memory) is not None:
+        reader_name = reader_digest(reader)
     records = [{**record, "id": id_} for id_, record in with_ids(records)]
-    images = [images_of(record) for record in records]
-    if records and not any(images):
+    if records and not any(map(images_of, records)):
         warn("No record has an image, so there is nothing to read; the column read is 'image'.")
-    unread = [i for i, record in enumerate(records) if not cells_of(record.get(name))]
-    owner = [i for i in unread for _ in images[i]]
-    pictures = [picture for i in unread for picture in images[i]]
-    run = _Reading(pictures, lambda batch: ask(reader, batch, prompt))
-    with quiet_pillow():
-        texts = run.texts(memory, f"{made_by}\n{prompt}", batch_size, verbose)
-    found = {i: [] for i in unread}
-    for i, text in zip(owner, texts):
-        if text:
-            found[i].append(text)
-    for i, several in found.items():
-        records[i][name] = several if len(several) > 1 else next(iter(several), None)
-    if run.wrong:
-        raise _reading_error(run.wrong, pictures, [records[i]["id"] for i in owner], records)
+    unread = [record for record in records if not cells_of(record.get(name))]
+    pictures = [picture for record in unread for picture in images_of(record)]
+    wrong = {}
+
+    def read(missing):
+        for start in range(0, len(missing), batch_size):
+            decoded = {}
+            for i in missing[start : start + batch_size]:
+                try:
+                    decoded[i] = read_picture(pictures[i])
+                except UnreadablePicture as error:
+                    wrong[i] = str(error)
+            texts = _texts(decoded, lambda batch: ask(reader, batch, prompt), wrong)
+            yield list(texts), list(texts.values())
+
+    contents = Contents(pictures, wrong)
+    with quiet_pillow(), progress_bar("reading", len(pictures), verbose) as advance:
+        contents.hash([f"text {reader_name}\n{prompt}\n"] * len(pictures))
+        texts = iter(contents.results(partial(cached_texts, memory), read, advance))
+    for record in unread:
+        found = list(filter(None, islice(texts, len(images_of(record)))))
+        record[name] = found if len(found) > 1 else next(iter(found), None)
+    if wrong:
+        ids = [record["id"] for record in unread for _ in images_of(record)]
+        told, reasons = reasons_by_owner(wrong, pictures, ids, "record")
+        raise ReadingError(
+            f"{len(wrong)} of {len(pictures)} images cannot be read. {told}. Mend or drop them; "
+            "the records with all other texts are this error's `records`.",
+            reasons,
+            records,
+        )
     return records
 
 
-class _Reading:
-    """The texts of pictures, and by position the reasons of those that have none."""
-
-    def __init__(self, pictures, ask):
-        self.pictures, self.ask = pictures, ask
-        self.contents, self.wrong = {}, {}
-
-    def texts(self, memory, made_by, batch_size, verbose):
-        """Texts from the cache or the reader, and None for pictures that are wrong."""
-        for i, picture in enumerate(self.pictures):
-            try:
-                if not is_picture(picture):
-                    raise UnreadablePicture(f"a {type(picture).__name__}: {PICTURE}")
-                self.contents[i] = picture_content(picture)
-            except UnreadablePicture as error:
-                self.wrong[i] = str(error)
-        readable, key = list(self.contents), f"text {made_by}\n".encode(errors="surrogatepass")
-        keys = {i: hashlib.sha256(key + content).digest() for i, content in self.contents.items()}
-
-        def read_missing(missing):
-            starts = range(0, len(missing), batch_size)
-            if verbose:
-                tqdm = import_optional("tqdm.auto", extra="clip", purpose="verbose=True").tqdm
-                starts = tqdm(starts, desc="reading", unit="batch")
-            for start in starts:
-                positions = missing[start : start + batch_size]
-                decoded = self._decode([readable[position] for position in positions])
-                texts = self._read(decoded) if decoded else {}
-                yield [p for p in positions if readable[p] in texts], list(texts.values())
-
-        texts = dict(zip(readable, cached_texts(memory, list(keys.values()), read_missing)))
-        # Of equal pictures only the first was tried.
-        why = {keys[i]: reason for i, reason in self.wrong.items() if i in keys}
-        self.wrong.update({i: why[key] for i, key in keys.items() if key in why})
-        return [texts.get(i) for i in range(len(self.pictures))]
-
-    def _decode(self, batch):
-        decoded = {}
-        for i in batch:
-            try:
-                decoded[i] = read_picture(self.pictures[i])
-                # The text is stored under the content that was hashed.
-                is_file = isinstance(self.pictures[i], Path)
-                if is_file and picture_content(self.pictures[i]) != self.contents[i]:
-                    del decoded[i]
-                    raise UnreadablePicture("the file changed meanwhile")
-            except UnreadablePicture as error:
-                self.wrong[i] = str(error)
-        return decoded
-
-    def _read(self, decoded):
-        try:
-            results = self.ask(list(decoded.values()))
-            if isinstance(results, Iterator):  # it may raise as late as here
-                results = list(results)
-        except Exception as error:  # whatever a reader raises
-            if len(decoded) > 1:
-                one_by_one = [self._read({i: picture}) for i, picture in decoded.items()]
-                return {i: text for texts in one_by_one for i, text in texts.items()}
-            self.wrong[next(iter(decoded))] = f"the reader raised {type(error).__name__}: {error}"
-            return {}
-        return dict(zip(decoded, texts_of(results, len(decoded))))
-
-
-def _reading_error(wrong, pictures, ids, records):
-    """ReadingError with the reason for each picture without a text, and the texts of the others."""
-    told, reasons = [], {}
-    for i, why in sorted(wrong.items()):
-        picture = pictures[i]
-        label = repr(str(picture))[:200] if isinstance(picture, Path) else type(picture).__name__
-        told.append(f"record {ids[i]!r} ({label}): {why}")
-        reasons.setdefault(ids[i], why)
-    return ReadingError(
-        f"{len(wrong)} of {len(pictures)} images cannot be read. {listed(told)}. Mend or drop "
-        "them; the records with all other texts are this error's `records`.",
-        reasons,
-        records,
-    )
+def _texts(pictures, ask, wrong):
+    """Texts of decoded pictures, by position; one by one if the reader raises for all of them."""
+    if not pictures:
+        return {}
+    try:
+        results = ask(list(pictures.values()))
+        if isinstance(results, Iterator):  # it may raise as late as here
+            results = list(results)
+    except Exception as error:  # whatever a reader raises
+        if len(pictures) > 1:
+            one_by_one = [_texts({i: x}, ask, wrong) for i, x in pictures.items()]
+            return {i: text for texts in one_by_one for i, text in texts.items()}
+        wrong[next(iter(pictures))] = f"the reader raised {type(error).__name__}: {error}"
+        return {}
+    return dict(zip(pictures, texts_of(results, len(pictures))))

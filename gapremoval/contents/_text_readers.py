@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 from .._items import is_missing
-from ._clip_model import update_by_weights
+from ._weights import SAMPLE_TEXT, update_by_weights
 
 PROMPTED = "image-text-to-text"
 
@@ -94,18 +94,24 @@ def _text_of(result):
     return text.strip()
 
 
-def pipeline_digest(pipe):
+def reader_digest(reader):
     """Sha256 of what determines the texts of a pipeline, except the prompt.
 
     These are the weights, and all that the pipeline and its model hold beside them. What cannot
     be told apart in writing counts as different, so a text is rather read again than taken from
-    another reader.
+    another reader. Of a callable nothing is known, which is a ValueError.
     """
+    if not is_pipeline(reader):
+        raise ValueError(
+            "With memory, give reader_name= too: a name for the reader, with the model and the "
+            "prompt in it. The cache cannot tell two callables apart, and would serve the texts "
+            "of one for the other."
+        )
     passing = {"model", "device", "call_count"}
-    told = [f"{name}: {value}" for name, value in vars(pipe).items() if name not in passing]
-    told += [pipe.model.config, getattr(pipe.model, "generation_config", None)]
-    told += [getattr(pipe.processor, "chat_template", None)]
-    told += [pipe.tokenizer and pipe.tokenizer("Two cafés, 3 red bicycles!")["input_ids"]]
+    told = [f"{name}: {value}" for name, value in vars(reader).items() if name not in passing]
+    told += [reader.model.config, getattr(reader.model, "generation_config", None)]
+    told += [getattr(reader.processor, "chat_template", None)]
+    told += [reader.tokenizer and reader.tokenizer(SAMPLE_TEXT)["input_ids"]]
     digest = hashlib.sha256("\n".join(map(str, told)).encode(errors="surrogatepass"))
-    update_by_weights(digest, pipe.model)
+    update_by_weights(digest, reader.model)
     return digest.hexdigest()

@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile, ImageOps, ImageSequence
 
 from gapremoval._items import picture_suffixes
-from gapremoval.encoders._pictures import (
+from gapremoval.contents._pictures import (
     UnreadablePicture,
     picture_content,
     quiet_pillow,

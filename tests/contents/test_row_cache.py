@@ -19,7 +19,7 @@ from forked import child_pool, needs_fork, start_child
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapremoval.encoders._row_cache import DAMAGED_FILE, FILE, cached_rows
+from gapremoval.contents._row_cache import DAMAGED_FILE, FILE, cached_rows
 
 N_FEATURES = 24
 
