@@ -2,7 +2,7 @@
 
 import numbers
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +140,7 @@ class Tagged:
     Raises
     ------
     TypeError
-        If the item is missing, or marked already (`Query`, `Tagged`). `Query(Tagged(...))` is
+        If the item is none of these, or marked already (`Query`, `Tagged`). `Query(Tagged(...))` is
         the right order.
     ValueError
         If `modality` is not the name of a modality.
@@ -159,7 +159,7 @@ class Tagged:
     __slots__ = ("item", "modality")
 
     def __init__(self, item, modality):
-        if is_missing(item) or isinstance(item, Tagged | Query):
+        if not is_item(item) or isinstance(item, Tagged | Query):
             raise TypeError(f"Tagged marks a text, a picture or a Joint; got {item!r}.")
         if is_query(check_tag(modality)):
             raise ValueError(f"A query is marked Query(Tagged(item, {modality[6:]!r})).")
@@ -293,6 +293,11 @@ class Query:
         self.item, self.text, self.image = item, text, image
         self.add, self.subtract, self.weights = add, subtract, weights
 
+    def __setstate__(self, state):
+        # A query that was pickled by an older version has nothing to combine.
+        for name, value in {"add": [], "subtract": [], "weights": None, **state[1]}.items():
+            setattr(self, name, value)
+
     def __repr__(self):
         if self.item is not None:
             return f"Query({self.item!r})"
@@ -323,7 +328,8 @@ def _checked_weights(weights, names, n_added, n_subtracted):
             raise ValueError(f"weights must be a dict such as {example}; got {weights!r}.")
         values = [weights[name] for name in names]
     else:
-        values = [] if isinstance(weights, str | Mapping) or not np.iterable(weights) else weights
+        is_list = np.iterable(weights) and not isinstance(weights, str | Mapping | Set)
+        values = weights if is_list else []
         values, n = list(values), n_added + n_subtracted
         if len(values) != n:
             raise ValueError(

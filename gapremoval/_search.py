@@ -17,7 +17,7 @@ from ._modality import Tags, as_query, is_query
 from ._relevance import check_y
 from ._validation import UNTAGGED
 from .calibration import ModalityGapRemover
-from .encoders import make_encoder
+from .encoders import EncodingError, make_encoder
 from .retrieval import MixedModalityRetriever
 from .score_calibration import PosteriorOdds
 
@@ -362,8 +362,9 @@ def transform_steps(steps, X, tags=None):
     tags : Tags or None
         Its tags, where they are known and it is not an EmbeddingArray.
     """
-    if steps and isinstance(X, list) and any(map(combined_parts, X)):
-        return _transform_combined(steps, X), None
+    is_items = isinstance(X, list | tuple) or getattr(X, "dtype", None) == np.dtype(object)
+    if steps and is_items and any(map(combined_parts, X)):
+        return _transform_combined(steps, list(X)), None
     for step in steps:
         known = X._tags if tags is None and isinstance(X, EmbeddingArray) else tags
         # Looking up the metadata requests of a step takes longer than a small search.
@@ -385,8 +386,10 @@ def _transform_combined(steps, items):
     rows, weights = zip(*(part for some in parts for part in some))
     owner, weights = np.repeat(np.arange(len(items)), [*map(len, parts)]), np.array(weights)
     plain, combined = np.flatnonzero(np.isnan(weights)), np.flatnonzero(~np.isnan(weights))
-    # In one call, in which an encoder batches them.
-    X, tags = transform_steps(steps, list(rows), _tags_of_items(rows))
+    try:  # in one call, in which an encoder batches them
+        X, tags = transform_steps(steps, list(rows), _tags_of_items(rows))
+    except EncodingError as error:
+        raise error.of_items(owner, np.isnan(weights)) from None
     X = X if tags is None else EmbeddingArray(X, tags)
     queries = combine_queries(X[combined], weights[combined], owner[combined])
     X = EmbeddingArray.concatenate([X[plain], queries])

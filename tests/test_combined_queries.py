@@ -25,6 +25,7 @@ from gapremoval import (
     ModalityGapRemover,
     Query,
     Tagged,
+    add_documents,
     combine_queries,
     make_ranking_scorer,
     make_search_pipeline,
@@ -32,6 +33,7 @@ from gapremoval import (
     teach,
 )
 from gapremoval._items import contents_of
+from gapremoval.encoders import EncodingError
 from gapremoval.evaluation import Corpus, compare
 from gapremoval.inspection import results_page
 
@@ -428,3 +430,30 @@ def test_with_the_old_color_subtracted_it_is_found_without_a_log_of_queries():
     assert raw[0] > 0.8
     assert raw[1] == 0
     assert min(corrected) > 0.8
+
+
+def test_what_cannot_be_encoded_is_told_by_item_beside_combined_queries(tmp_path):
+    pytest.importorskip("open_clip")
+    captions = [f"a red circle at {place}" for place in range(20)]
+    pipe = make_search_pipeline(CLIPEncoder("pocket", device="cpu")).fit(captions, range(20))
+    combined = Query(add=["a red circle", "a blue circle"], subtract="a green circle")
+    items = [combined, "a star", tmp_path / "gone.png", "a square"]
+    with pytest.raises(EncodingError, match="1 items cannot be encoded. row 2: ") as raised:
+        add_documents(pipe, items, [None, "d1", "d2", "d3"])
+    error = raised.value
+    assert (error.rows.tolist(), error.reasons) == ([1, 3], {2: "no such file"})
+    want = CLIPEncoder("pocket", device="cpu").transform(["a star", "a square"])
+    np.testing.assert_allclose(error.embeddings.values, want.values, atol=1e-6)
+    assert pipe[-1].n_documents_ == 20
+
+
+def test_combined_queries_may_stand_in_a_tuple_or_an_array():
+    pytest.importorskip("open_clip")
+    captions = [f"a red circle at {place}" for place in range(20)]
+    pipe = make_search_pipeline(CLIPEncoder("pocket", device="cpu")).fit(captions, range(20))
+    asked = [Query(add=["a red circle", "a star"]), Query("a square")]
+    array = np.empty(2, dtype=object)
+    array[:] = asked
+    score = make_ranking_scorer("ndcg@10")
+    want = score(pipe, asked, [1, 2])
+    assert score(pipe, tuple(asked), [1, 2]) == score(pipe, array, [1, 2]) == want

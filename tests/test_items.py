@@ -146,3 +146,16 @@ def test_an_address_is_never_taken_for_a_path(address):
 def test_a_query_of_a_query_is_refused():
     with pytest.raises(TypeError, match="is a Query already"):
         Query(Query("a"))
+
+
+def test_a_query_that_an_older_version_pickled_is_a_plain_query():
+    query = Query.__new__(Query)
+    query.__setstate__((None, {"item": None, "text": "a", "image": "b.jpg"}))
+    assert repr(query) == "Query(text='a', image='b.jpg')"
+    assert (query.add, query.subtract, query.weights) == ([], [], None)
+
+
+@pytest.mark.parametrize("item", [5, None, ["a"], b"a", Query("a"), Tagged("a", "b")])
+def test_only_an_item_is_tagged(item):
+    with pytest.raises(TypeError, match="Tagged marks a text, a picture or a Joint"):
+        Tagged(item, "caption")

@@ -85,8 +85,9 @@ def add_texts(
     ------
     ReadingError
         If images cannot be decoded, or the reader raises for them. (When it raises for a batch,
-        the images are passed one by one.) The error names all of them by the id of the record,
-        and has the records with all other texts.
+        the images are passed one by one; when it raises for all of the first batch, no more are
+        tried.) The error names all of them by the id of the record, and has the records with all
+        other texts.
     TypeError, ValueError
         If the reader does not return one text for each image, there is no prompt or no
         `reader_name` where it is needed, `name` cannot be a modality of texts, or the records
@@ -143,7 +144,7 @@ def add_texts(
         warn("No record has an image, so there is nothing to read; the column read is 'image'.")
     unread = [record for record in records if not cells_of(record.get(name))]
     pictures = [picture for record in unread for picture in images_of(record)]
-    wrong = {}
+    wrong, errors = {}, []
 
     def read(missing):
         for start in range(0, len(missing), batch_size):
@@ -153,8 +154,12 @@ def add_texts(
                     decoded[i] = read_picture(pictures[i])
                 except UnreadablePicture as error:
                     wrong[i] = str(error)
-            texts = _texts(decoded, lambda batch: ask(reader, batch, prompt), wrong)
+            texts = _texts(decoded, lambda batch: ask(reader, batch, prompt), wrong, errors)
             yield list(texts), list(texts.values())
+            if start == 0 and len(decoded) > 1 and not texts:
+                rest = "not tried, since the reader raised for all of the first images"
+                wrong.update(dict.fromkeys(missing[batch_size:], rest))
+                return
 
     contents = Contents(pictures, wrong)
     with quiet_pillow(), progress_bar("reading", len(pictures), verbose) as advance:
@@ -171,11 +176,11 @@ def add_texts(
             "the records with all other texts are this error's `records`.",
             reasons,
             records,
-        )
+        ) from next(iter(errors), None)
     return records
 
 
-def _texts(pictures, ask, wrong):
+def _texts(pictures, ask, wrong, errors):
     """Texts of decoded pictures, by position; one by one if the reader raises for all of them."""
     if not pictures:
         return {}
@@ -185,8 +190,9 @@ def _texts(pictures, ask, wrong):
             results = list(results)
     except Exception as error:  # whatever a reader raises
         if len(pictures) > 1:
-            one_by_one = [_texts({i: x}, ask, wrong) for i, x in pictures.items()]
+            one_by_one = [_texts({i: x}, ask, wrong, errors) for i, x in pictures.items()]
             return {i: text for texts in one_by_one for i, text in texts.items()}
         wrong[next(iter(pictures))] = f"the reader raised {type(error).__name__}: {error}"
+        errors.append(error)
         return {}
     return dict(zip(pictures, texts_of(results, len(pictures))))

@@ -7,7 +7,7 @@ from pathlib import Path
 from .._files import file_states
 from .._items import contents_of
 from .._optional import import_optional
-from ._pictures import UnreadablePicture, picture_content
+from ._pictures import UnreadablePicture, picture_content, read_part
 
 
 class Contents:
@@ -79,9 +79,12 @@ class Contents:
 def _key(content, made_by):
     """Key of what is made of a content, or the error that says why it cannot be read."""
     try:
+        parts = contents_of(content)
         known_by = [
-            x.encode(errors="surrogatepass") if isinstance(x, str) else picture_content(x)
-            for x in contents_of(content)
+            x.encode(errors="surrogatepass")
+            if isinstance(x, str)
+            else read_part(picture_content, x, len(parts))
+            for x in parts
         ]
     except UnreadablePicture as error:
         return error

@@ -12,4 +12,4 @@ def process_lock(*names):
     A thread that holds a lock does not come along when its process is forked, so a child that
     inherited the lock would wait for it forever.
     """
-    return _locks.setdefault((os.getpid(), *names), threading.Lock())
+    return _locks.setdefault((os.getpid(), *names), threading.RLock())

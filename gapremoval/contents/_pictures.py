@@ -25,6 +25,17 @@ class UnreadablePicture(ValueError):  # noqa: N818 -- says what is wrong already
     """A picture that cannot be decoded; the message is the cause in a few words."""
 
 
+def read_part(read, picture, n_parts):
+    """Read a picture; where a content has several parts, an error names it."""
+    try:
+        return read(picture)
+    except UnreadablePicture as error:
+        if n_parts == 1:
+            raise
+        name = picture if isinstance(picture, Path) else f"a {type(picture).__name__}"
+        raise UnreadablePicture(f"{name}: {error}") from error
+
+
 def read_picture(item, *, least_edge=None, stop=None, then=lambda picture: picture):
     """Decode a picture to 8-bit RGB, upright, on white.
 

@@ -1,7 +1,7 @@
 """Readers: callables that give a text for each picture, and what identifies them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from .._items import is_missing
 from ._weights import SAMPLE_TEXT, update_by_weights
@@ -66,7 +66,8 @@ def texts_of(results, n):
     TypeError, ValueError
         If the results are of another type or number.
     """
-    if isinstance(results, str | Mapping) or not hasattr(results, "__iter__"):
+    is_unordered = isinstance(results, Mapping | Set) or hasattr(results, "columns")
+    if isinstance(results, str) or is_unordered or not hasattr(results, "__iter__"):
         raise TypeError(
             "The reader takes a list of pictures and must return a list of str, one for each; it "
             f"returned a {type(results).__name__}: {repr(results)[:60]}"

@@ -70,6 +70,7 @@ def explode_documents(records, *, text_columns=("text",), joint=False):
     >>> explode_documents(records[:1], joint=True)[0]
     [Joint(text='red shoe', image=[PosixPath('p1-front.jpg'), PosixPath('p1-back.jpg')])]
     """
+    text_columns = text_columns if isinstance(text_columns, str) else list(text_columns)
     _check_text_columns(text_columns, joint)
     items, ids, empty, present = [], [], [], set()
     for record_id, record in with_ids(records):

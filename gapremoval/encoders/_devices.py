@@ -49,7 +49,7 @@ def choose_device(device=None):
     available = [f"cuda:{k}" for k in range(counts["cuda"])] + ["mps"] * counts["mps"] + ["cpu"]
     advice = (
         f"Available here: {', '.join(available)}. device=None chooses one of them: "
-        "set_params(device=None), or in a pipeline set_params(clipencoder__device=None)."
+        "set_params(device=None), or in a pipeline pipe[0].set_params(device=None)."
     )
     try:
         wanted = torch.device(device.strip().lower() if isinstance(device, str) else device)

@@ -31,6 +31,11 @@ CANNOT_JOIN = (
     "which the retriever fuses"
 )
 
+CANNOT_READ = (
+    "it does not encode {0}s. Choose a CLIP model or a multimodal embedder; gapremoval.add_texts "
+    "reads texts from images"
+)
+
 
 class Encoder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
@@ -46,7 +51,7 @@ class Encoder(
     """
 
     _parameter_constraints = {
-        "model": [str],
+        "model": "no_validation",  # _check_model tells more
         "device": "no_validation",  # choose_device knows what there is
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "output": [StrOptions({"numpy", "torch"})],
@@ -174,8 +179,9 @@ class Encoder(
         """Rows of the parts, from the cache if there is one; NaN for those that have none."""
         contents = Contents([content for _, content in parts], forward.wrong)
         if self.memory is not None:
-            network = f"{forward.model.fingerprint} {forward.precision}"
-            contents.hash([f"{network} {kind} " for kind, _ in parts], forward.pool.map)
+            made_by = {kind: forward.model.made_by(kind) for kind, _ in parts}
+            made_by = [f"{made_by[kind]} {forward.precision} {kind} " for kind, _ in parts]
+            contents.hash(made_by, forward.pool.map)
 
         def encode(missing):
             for done, rows in forward.encode({i: parts[i] for i in missing}):
@@ -218,7 +224,7 @@ class Encoder(
         wrong = []
         for number, row in enumerate(rows):
             if other := {kind for kind, _ in row.parts} - kinds:
-                why = CANNOT_JOIN if "joint" in other else f"it does not encode {other.pop()}s"
+                why = CANNOT_JOIN if "joint" in other else CANNOT_READ.format(other.pop())
                 wrong.append((number, why))
         if wrong:
             shown = ", ".join(str(number) for number, _ in wrong[:10]) + ", ..." * (len(wrong) > 10)

@@ -1,5 +1,7 @@
 """An error about some items, with the embeddings of the others."""
 
+from ..contents._error import listed
+
 
 class EncodingError(ValueError):
     """Some texts or pictures could not be encoded; the embeddings of the others are kept.
@@ -32,3 +34,30 @@ class EncodingError(ValueError):
 
     def __str__(self):
         return self.args[0]
+
+    def of_items(self, owner, is_whole):
+        """The same error for items of which some have several rows.
+
+        Parameters
+        ----------
+        owner : ndarray of int of shape (n_rows,)
+            The item of each row.
+        is_whole : ndarray of bool of shape (n_rows,)
+            Whether a row is all of its item. Rows of others are not in the new error.
+
+        Returns
+        -------
+        EncodingError
+        """
+        reasons = {}
+        for row, why in self.reasons.items():
+            reasons.setdefault(int(owner[row]), why)
+        told = listed([f"row {item}: {why}" for item, why in reasons.items()])
+        kept = is_whole[self.rows]
+        return EncodingError(
+            f"{len(reasons)} items cannot be encoded. {told}. Mend or drop them; the others, but "
+            "for combined queries, are this error's `embeddings`.",
+            reasons,
+            owner[self.rows[kept]],
+            self.embeddings[kept],
+        )

@@ -10,9 +10,10 @@ import numpy as np
 
 from .._items import Joint
 from .._warnings import warn
-from ..contents._pictures import UnreadablePicture, read_picture
+from ..contents._pictures import UnreadablePicture, read_part, read_picture
 
 NOT_FINITE = "the network gives a row that is not finite, so its weights may be damaged"
+NO_LENGTH = "the network gives a row of length zero, as of a text without tokens"
 
 
 class Forward:
@@ -104,7 +105,10 @@ class Forward:
         while batch := list(islice(prepared, self.batch_size)):
             positions, contents = zip(*batch)
             del batch
-            yield list(positions), self.model.stack(kind, list(contents))
+            inputs = self.model.stack(kind, list(contents))
+            if kind.endswith("joint"):
+                self.cut.update(np.array(positions)[self.model.is_cut(kind, inputs)].tolist())
+            yield list(positions), inputs
 
     def _prepared(self, pictures):
         """Yield a position and what is read of each picture; at most one batch is read ahead."""
@@ -123,7 +127,7 @@ class Forward:
     def _read(self, content):
         """A picture, or a text with its pictures, as the model takes it."""
         if isinstance(content, Joint):
-            return content.text, [self._read(picture) for picture in content.image]
+            return content.text, [read_part(self._read, x, 2) for x in content.image]
         return read_picture(content, stop=self.stopped, **self.model.reading)
 
     def _rows(self, positions, kind, batch):
@@ -137,10 +141,13 @@ class Forward:
             self.n_overflowed += int((~finite).sum())
             rows[~finite] = self._in_pieces(kind, batch[~finite.cpu()], "float32")
             finite = self.torch.isfinite(rows).all(dim=1)
-        unit = self.torch.nn.functional.normalize(rows[finite], dim=1).cpu().numpy()
+        has_length = finite & (rows != 0).any(dim=1)
+        unit = self.torch.nn.functional.normalize(rows[has_length], dim=1).cpu().numpy()
         positions, finite = np.array(positions), finite.cpu().numpy()
+        has_length = has_length.cpu().numpy()
+        self.wrong.update(dict.fromkeys(positions[~has_length].tolist(), NO_LENGTH))
         self.wrong.update(dict.fromkeys(positions[~finite].tolist(), NOT_FINITE))
-        return positions[finite].tolist(), unit
+        return positions[has_length].tolist(), unit
 
     def _one_by_one(self, positions, kind, batch, error):
         """As `_rows`, for a batch of which the network refuses some."""

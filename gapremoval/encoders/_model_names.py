@@ -83,7 +83,8 @@ def check_model_name(model):
     if architecture not in open_clip.list_models():
         problem = f"{architecture!r} is not an architecture of open_clip"
         if os.path.exists(os.path.expanduser(model)):
-            problem = f"a path alone; write 'ARCHITECTURE/{model}' or 'local-dir:{model}'"
+            problem = f"a path alone; write 'ARCHITECTURE/{model}', 'local-dir:{model}', or"
+            problem += f" 'st:{model}' for a model of sentence-transformers or transformers"
     elif rest == "random":
         return ModelName("random", architecture, rest)
     elif open_clip.get_pretrained_cfg(architecture, rest):
@@ -104,7 +105,8 @@ def check_model_name(model):
     raise ValueError(
         f"model={model!r}: {problem}.{_suggest(model, open_clip)}"
         + (f" Tags of {architecture}: {tags}." if tags else "")
-        + f" The forms of model are {FORMS}."
+        + f" The forms of model are {FORMS}. A model of sentence-transformers is 'st:NAME' where "
+        "names are taken, and SentenceTransformerEncoder(NAME)."
     )
 
 

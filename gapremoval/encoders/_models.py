@@ -43,6 +43,10 @@ class LoadedModel:
     network: Any
     device: Any
 
+    def made_by(self, kind):
+        """What determines the embeddings of a kind of part: the fingerprint, or less."""
+        return self.fingerprint
+
     def prepare_texts(self, kind, texts):
         """Tokenize texts, as far as this is done ahead of the batches.
 
@@ -64,6 +68,10 @@ class LoadedModel:
     def stack(self, kind, contents):
         """A batch for `encode`, of what `read_picture` returned for pictures or their joints."""
 
+    def is_cut(self, kind, batch):
+        """Whether the texts of a batch are longer than the network reads, an array of bool."""
+        return np.zeros(len(batch), dtype=bool)
+
     def encode(self, kind, batch, precision):
         """Encode a batch, which has a length and can be sliced.
 
@@ -79,9 +87,11 @@ class LoadedModel:
         """
 
     def samples(self):
-        """A batch of a text, and one of a picture if the network takes it, by kind."""
+        """A batch of a text and one of a picture, by kind, as far as the network takes them."""
         noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-        batches = {"text": self.prepare_texts("text", [SAMPLE_TEXT])[2]([0])}
+        batches = {}
+        if "text" in self.kinds:
+            batches["text"] = self.prepare_texts("text", [SAMPLE_TEXT])[2]([0])
         if "image" in self.kinds:
             batches["image"] = self.stack("image", [read_picture(noise, **self.reading)])
         return batches

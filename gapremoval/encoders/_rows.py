@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._embeddings import EmbeddingArray
 from .._items import (
     Joint,
     Query,
@@ -70,6 +71,11 @@ def read_rows(items, *, taker, warn_of_names=True):
         raise TypeError(
             f"{taker} takes a list of items and got a single {type(items).__name__}: write "
             f"[{shown}]. To search, call gapremoval.search(pipeline, {shown})."
+        )
+    if isinstance(items, EmbeddingArray):
+        raise TypeError(
+            f"{taker} takes texts and pictures, and these rows are encoded already: pass them to "
+            "the steps behind the encoder, pipe[1:], or to pipe[-1] if their gap was removed."
         )
     is_table = isinstance(items, Mapping | Set) or hasattr(items, "columns")
     if is_table or not hasattr(items, "__len__"):

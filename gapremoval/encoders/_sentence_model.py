@@ -6,6 +6,7 @@ import json
 import re
 import textwrap
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import joblib
@@ -14,6 +15,7 @@ import numpy as np
 from .._files import file_states
 from .._modality import is_query
 from .._optional import import_optional
+from .._warnings import warn
 from ..contents._locks import process_lock
 from ..contents._weights import update_by_weights
 from ._hub import fetch_folder
@@ -22,6 +24,8 @@ from ._models import LoadedModel, shared_model
 ORGANIZATION = "sentence-transformers"  # of models that are named without one
 UNUSED = ["*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf", "onnx/*", "openvino/*"]
 MODALITIES = {"text": "text", "image": "image", "joint": ("image", "text")}  # by kind
+# Arguments that tell where a model comes from, not what it computes.
+SOURCE = {"revision", "token", "local_files_only", "trust_remote_code"}
 NO_LIMIT = 2**20  # tokens; tokenizers without a limit state one of about 10**30
 
 
@@ -48,6 +52,10 @@ class SentenceModel(LoadedModel):
         prompts = json.dumps({role: self._prompt(role) for role in ("query", "document")})
         return hashlib.sha256(f"{self.made_of} {prompts}".encode()).hexdigest()
 
+    def made_by(self, kind):
+        """See `LoadedModel`: the prompt of queries does not change documents."""
+        return f"{self.made_of} {json.dumps(self._prompt(role_of(kind)))}"
+
     @property
     def kinds(self):
         """See `LoadedModel`."""
@@ -56,7 +64,7 @@ class SentenceModel(LoadedModel):
     @property
     def n_features(self):
         """Number of features of an embedding."""
-        return self.network.get_embedding_dimension() or self.probe()["text"].shape[1]
+        return self.network.get_embedding_dimension() or next(iter(self.probe().values())).shape[1]
 
     @property
     def context_length(self):
@@ -83,7 +91,7 @@ class SentenceModel(LoadedModel):
         texts = [_readable(text) for text in texts]
         order = np.argsort([-len(text) for text in texts], kind="stable")
         batch = self._inputs(texts)
-        return order, self._is_cut(kind, texts), lambda at: [batch[i] for i in at]
+        return order, self.is_cut(kind, batch), lambda at: [batch[i] for i in at]
 
     def stack(self, kind, contents):
         """See `LoadedModel`."""
@@ -96,6 +104,8 @@ class SentenceModel(LoadedModel):
 
     def encode(self, kind, batch, precision):
         """See `LoadedModel`; the precision is that of the weights."""
+        import torch
+
         role = role_of(kind)
         encode = getattr(self.network, f"encode_{role}")
         options = {}
@@ -104,29 +114,42 @@ class SentenceModel(LoadedModel):
             # as any token; sentence-transformers pads to the longest text of a batch.
             text = {"padding": "max_length", "max_length": self._full_length}
             options["processing_kwargs"] = {"text": {**text, "return_attention_mask": False}}
-        with process_lock("tokenizer"):  # which keeps its padding and truncation as a state
-            return encode(
-                batch,
-                prompt=self.prompts.get(role),  # None is the model's own
-                batch_size=len(batch),
-                show_progress_bar=False,
-                convert_to_tensor=True,
-                **options,
-            )
+        try:
+            with process_lock("tokenizer"):  # which keeps its padding and truncation as a state
+                return encode(
+                    batch,
+                    prompt=self.prompts.get(role),  # None is the model's own
+                    batch_size=len(batch),
+                    show_progress_bar=False,
+                    convert_to_tensor=True,
+                    **options,
+                )
+        except (torch.OutOfMemoryError, ValueError):
+            raise
+        except (RuntimeError, TypeError, LookupError) as error:  # as of a text without tokens
+            raise ValueError(f"{type(error).__name__}: {error}") from error
 
-    def _is_cut(self, kind, texts):
-        """Whether texts are longer than the model reads, with their prompt and template."""
+    def is_cut(self, kind, batch):
+        """See `LoadedModel`; with the prompt, the template and the pictures of each text."""
         width, tokenizer = self.context_length, getattr(self.network, "tokenizer", None)
         if width is None or not callable(tokenizer):
-            return np.zeros(len(texts), dtype=bool)
-        role = role_of(kind)
+            return np.zeros(len(batch), dtype=bool)
+        role, texts = role_of(kind), [x if isinstance(x, str) else x["text"] for x in batch]
+
+        def around(rest):
+            features = self.network.preprocess([rest], prompt=self._prompt(role), task=role)
+            return features["input_ids"].shape[-1]
+
         with process_lock("tokenizer"):
-            tokens = tokenizer(["", *texts], verbose=False)["input_ids"]
-            around = self.network.preprocess(
-                self._inputs([""]), prompt=self._prompt(role), task=role
-            )["input_ids"]
-        empty, *lengths = map(len, tokens)
-        return np.array(lengths) - empty + around.shape[-1] > width
+            empty, *lengths = map(len, tokenizer(["", *texts], verbose=False)["input_ids"])
+            if kind.endswith("text"):
+                n_around = around(*self._inputs([""]))
+            else:  # pictures are prepared once more, for long texts only
+                n_around = [
+                    around({**item, "text": ""}) if length > width / 2 else 0
+                    for item, length in zip(batch, lengths)
+                ]
+        return np.array(lengths) - empty + n_around > width
 
     def _inputs(self, texts):
         """Texts as dicts, since a bare text may be taken for the address or name of a picture."""
@@ -170,6 +193,11 @@ def check_sentence_model(model):
         raise TypeError(
             f"model must be one string, a folder or 'ORG/NAME'; got a {type(model).__name__}. A "
             "model in memory is saved by model.save_pretrained(folder), and named by the folder."
+        )
+    if not model or model.startswith("st:"):
+        raise ValueError(
+            f"model={model!r} names no model: give a folder or 'ORG/NAME', without 'st:', which is "
+            "for make_encoder and the command line."
         )
     folder = Path(model).expanduser().absolute()
     if folder.is_dir():
@@ -237,6 +265,7 @@ def _load(model, source, load_kwargs):
         source,
         folder="the folder as model",
         revision=load_kwargs.pop("revision", None),
+        token=load_kwargs.get("token"),
         ignore_patterns=UNUSED,
     )
     try:
@@ -252,7 +281,10 @@ def _build(model, folder, load_kwargs):
     from sentence_transformers import SentenceTransformer
 
     options = {"local_files_only": True, **load_kwargs}
+    log = import_module("transformers.utils.logging")
+    has_bar = log.is_progress_bar_enabled()
     try:
+        log.disable_progress_bar()
         network = SentenceTransformer(str(folder), device="cpu", **options)
     except (ImportError, MemoryError):
         raise
@@ -265,13 +297,31 @@ def _build(model, folder, load_kwargs):
             f"model={model!r} cannot be loaded by sentence-transformers from {folder} "
             f"({textwrap.shorten(str(error), 300)}).{code}"
         ) from error
+    finally:
+        if has_bar:
+            log.enable_progress_bar()
+    is_pooled = getattr(network[0], "module_output_name", None) != "token_embeddings"
+    if not is_pooled and not (Path(folder) / "modules.json").is_file():
+        warn(
+            f"model={model!r} has no modules.json, so sentence-transformers chose "
+            f"{network[1].pooling_mode!r} to make one vector of those of the tokens. Generative "
+            "embedders such as VLM2Vec read the last token: if it was trained so, save it with a "
+            "Pooling(..., 'lasttoken')."
+        )
     network = network.eval().requires_grad_(False)
-    return SentenceModel(network, network.device, _digest(network), {})
+    return SentenceModel(network, network.device, _digest(network, load_kwargs), {})
 
 
-def _digest(network):
+def _digest(network, load_kwargs):
     """Sha256 of all that determines embeddings, but for the prompts."""
     digest = hashlib.sha256(str(network).encode())  # the modules and their settings
+    # Settings that show in long texts, in large pictures or in a model's own code only.
+    given = {name: value for name, value in load_kwargs.items() if name not in SOURCE}
+    processor = getattr(network, "processor", None)
+    pictures = getattr(processor, "image_processor", processor)
+    pictures = pictures.to_json_string() if hasattr(pictures, "to_json_string") else ""
+    length = getattr(network, "max_seq_length", None)
+    digest.update(json.dumps([given, pictures, length], sort_keys=True, default=str).encode())
     config = getattr(network[0], "config", None)
     settings = config.to_diff_dict() if hasattr(config, "to_diff_dict") else {}
     settings = {k: v for k, v in settings.items() if k[0] != "_" and k != "transformers_version"}

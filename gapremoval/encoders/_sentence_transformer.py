@@ -43,9 +43,10 @@ class SentenceTransformerEncoder(Encoder):
         Whether to show a progress bar.
     load_kwargs : dict, default=None
         Further arguments of ``sentence_transformers.SentenceTransformer``, such as
-        ``{"model_kwargs": {"dtype": "bfloat16"}}``, ``{"processor_kwargs": {"max_pixels":
-        602112}}`` (pictures of fewer tokens), ``{"revision": ...}``, or ``{"trust_remote_code":
-        True}`` for models that come with code of their own, which it runs.
+        ``{"model_kwargs": {"dtype": "bfloat16"}}``, ``{"processor_kwargs": {"size":
+        {"longest_edge": 602112, "shortest_edge": 3136}}}`` (pixels of a picture, for fewer
+        tokens), ``{"revision": ...}``, or ``{"trust_remote_code": True}`` for models that come
+        with code of their own, which it runs.
 
     See Also
     --------
@@ -55,8 +56,13 @@ class SentenceTransformerEncoder(Encoder):
 
     Notes
     -----
-    Rows are those of sentence-transformers, scaled to unit length. The precision is that of the
-    stored weights; rows in half precision depend slightly on their batch.
+    Rows are those of sentence-transformers, scaled to unit length, except for the texts of SigLIP
+    models: these are padded to full length, as they were trained, where sentence-transformers
+    6.2 pads them to the longest of a batch. The precision is that of the stored weights; rows in
+    half precision depend slightly on their batch.
+
+    A checkpoint without a ``modules.json`` does not say how the vectors of tokens become one.
+    sentence-transformers averages them, where VLM2Vec and its kind read the last: a warning tells.
 
     Pictures are turned upright by their EXIF data, transparent parts become white, and a file
     with several frames gives its first one. In a `Joint` they stand before the text.
@@ -120,9 +126,11 @@ class SentenceTransformerEncoder(Encoder):
                     "prompts are a dict with a text for 'query', for 'document' or for both; got "
                     f"{role!r}: {prompt!r}."
                 )
-        if taken := {"device", "prompts"}.intersection(self.load_kwargs or {}):
+        if taken := {"device", "prompts", "cache_folder"}.intersection(self.load_kwargs or {}):
             name = taken.pop()
-            raise ValueError(f"load_kwargs has {name!r}: give it as {name}=, outside of the dict.")
+            how = f"give it as {name}=, outside of the dict"
+            how = "set the environment variable HF_HUB_CACHE" if name == "cache_folder" else how
+            raise ValueError(f"load_kwargs has {name!r}: {how}.")
 
     def _load(self):
         self._check_model()

@@ -1,11 +1,13 @@
 """noisy_queries: typing errors and dropped words in texts, noise on vectors."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.utils import check_random_state
 
 from .._array_api import to_numpy, unit_rows
 from .._embeddings import EmbeddingArray
-from .._items import Query
+from .._items import Joint, Query, Tagged, contents_of
 from .._validation import compute_dtype
 
 
@@ -63,19 +65,24 @@ def noisy_queries(queries, amount, *, random_state=None):
     return EmbeddingArray(noisy * lengths[:, None], queries.modality, queries.encoder)
 
 
-def _disturbed(query, amount, random):
-    if isinstance(query.item, str):
-        return Query(_mistyped(query.item, amount, random))
-    if isinstance(query.text, str):
-        text = _mistyped(query.text, amount, random)
-        return Query(text=text, image=query.image, weights=query.weights)
-    if query.add:
-        add, subtract = (
-            [_mistyped(x, amount, random) if isinstance(x, str) else x for x in parts]
-            for parts in (query.add, query.subtract)
-        )
-        return Query(add=add, subtract=subtract, weights=query.weights)
-    return query
+def _disturbed(item, amount, random):
+    """An item with noise in its texts."""
+    again = partial(_disturbed, amount=amount, random=random)
+    if isinstance(item, str):
+        return _mistyped(item, amount, random)
+    if isinstance(item, Tagged):
+        return Tagged(again(item.item), item.modality)
+    if isinstance(item, Joint):
+        return Joint(again(item.text), item.image)
+    if not any(isinstance(content, str) for content in contents_of(item)):
+        return item
+    if item.item is not None:
+        return Query(again(item.item))
+    if item.add:
+        add, subtract = [*map(again, item.add)], [*map(again, item.subtract)]
+        return Query(add=add, subtract=subtract, weights=item.weights)
+    text = None if item.text is None else again(item.text)
+    return Query(text=text, image=item.image, weights=item.weights)
 
 
 def _mistyped(text, amount, random):

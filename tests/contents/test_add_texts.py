@@ -459,3 +459,41 @@ def test_a_name_stands_for_the_weights_of_a_pipeline_and_the_prompt_counts(qwen,
         known = {"memory": tmp_path, "reader_name": "qwen", "prompt": prompt}
         add_texts([{"image": scenes[0]}], pipe, **known)
         assert (pipe.call_count > 0) == is_read
+
+
+def test_a_reader_that_fails_for_all_is_not_asked_for_the_rest_and_its_error_is_the_cause():
+    asked = []
+
+    def reader(pictures):
+        asked.append(len(pictures))
+        raise ZeroDivisionError("of the reader")
+
+    rng = np.random.default_rng(0)
+    records = [
+        {"id": i, "image": rng.integers(0, 255, (3, 3, 3), dtype=np.uint8)} for i in range(50)
+    ]
+    with pytest.raises(ReadingError, match="reader raised ZeroDivisionError") as raised:
+        add_texts(records, reader, batch_size=4)
+    assert asked == [4, 1, 1, 1, 1]
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert len(raised.value.reasons) == 50
+    assert "not tried" in raised.value.reasons[4]
+
+
+def test_a_reader_may_itself_add_texts_with_the_same_cache(tmp_path):
+    def outer(pictures):
+        records = add_texts(
+            [{"image": x} for x in pictures], Reader(), memory=tmp_path, reader_name="inner"
+        )
+        return [f"seen as {record['caption']}" for record in records]
+
+    records = [{"image": PICTURES["red"]}, {"image": PICTURES["blue"]}]
+    got = add_texts(records, outer, memory=tmp_path, reader_name="outer")
+    assert [record["caption"] for record in got] == ["seen as red", "seen as blue"]
+
+
+@pytest.mark.parametrize("results", [{"a", "b"}, pd.DataFrame({"a": ["x"], "b": ["y"]})])
+def test_results_without_the_order_of_the_pictures_are_refused(results):
+    records = [{"image": PICTURES["red"]}, {"image": PICTURES["blue"]}]
+    with pytest.raises(TypeError, match="must return a list of str"):
+        add_texts(records, lambda pictures: results)

@@ -126,6 +126,12 @@ def test_what_cannot_be_read_is_named_in_one_error(encoder, tmp_path):
     np.testing.assert_allclose(raised.value.embeddings.values, want, atol=1e-6)
 
 
+def test_rows_that_are_encoded_already_are_refused(encoder):
+    rows = encoder.transform(["two dogs"])
+    with pytest.raises(TypeError, match=r"encoded already: pass them to .*pipe\[1:\]"):
+        encoder.transform(rows)
+
+
 def test_threads_may_share_an_encoder(encoder, tmp_path):
     items = mixed_items(tmp_path)
     want = encoder.transform(items).values

@@ -328,8 +328,8 @@ def test_an_interrupted_download_of_a_repository_is_completed(hub, repository, m
         encoder.transform(["a"])
     hub.answers = True
 
-    def download(name, *, revision, ignore_patterns):
-        assert (name, revision) == ("org/tiny", None)
+    def download(name, *, revision, token, ignore_patterns):
+        assert (name, revision, token) == ("org/tiny", None, None)
         return str(repository("org/whole"))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -189,6 +190,102 @@ def test_equal_models_have_equal_fingerprints_and_others_have_not(sentence_model
     assert mark(copied) != first
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"processor_kwargs": {"size": {"longest_edge": 100_000, "shortest_edge": 256}}},
+        {"processor_kwargs": {"model_max_length": 64}},
+        {"truncate_dim": 8},
+    ],
+)
+def test_settings_that_few_items_show_are_another_encoder_with_rows_of_its_own(
+    sentence_models, settings, tmp_path
+):
+    # Neither a short text nor a small picture shows these; the cache must tell them apart.
+    items = ["two dogs " * 30, Image.effect_noise((600, 400), 80).convert("RGB")]
+    plain = encoder(sentence_models["embedder"], memory=tmp_path).transform(items)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* longer than the 64 tokens", UserWarning)
+        cached, alone = (
+            encoder(sentence_models["embedder"], load_kwargs=settings, memory=memory).transform(
+                items
+            )
+            for memory in (tmp_path, None)
+        )
+    assert cached.encoder != plain.encoder
+    np.testing.assert_allclose(cached.values, alone.values, atol=1e-5)
+
+
+def test_another_prompt_of_queries_does_not_encode_documents_again(
+    sentence_models, tmp_path, monkeypatch
+):
+    folder, items = sentence_models["embedder"], ["two dogs", "a cat", Query("a dog")]
+    first = encoder(folder, memory=tmp_path).transform(items)
+    monkeypatch.setattr(SentenceTransformer, "encode_document", None)
+    other = encoder(folder, memory=tmp_path, prompts={"query": "Another: "}).transform(items)
+    np.testing.assert_array_equal(other.values[:2], first.values[:2])
+    assert other.values[2] @ first.values[2] < 0.9999
+
+
+def test_a_checkpoint_that_does_not_tell_its_pooling_is_warned_of(tmp_path, sentence_models):
+    from sentence_models import save_qwen
+
+    save_qwen(tmp_path / "qwen")
+    with pytest.warns(UserWarning, match="no modules.json.*chose 'mean'.*'lasttoken'"):
+        rows = encoder(str(tmp_path / "qwen")).transform(["two dogs"])
+    told = encoder(sentence_models["embedder"], prompts={"document": ""}).transform(["two dogs"])
+    assert rows.values[0] @ told.values[0] < 0.99  # the same weights, and the last token
+
+
+def test_a_model_of_pictures_alone_is_an_encoder_too(tmp_path):
+    import transformers
+
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "image_size": 32, "patch_size": 8}
+    config = transformers.ViTConfig(num_hidden_layers=1, num_attention_heads=2, **sizes)
+    transformers.ViTModel(config).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    photos = pictures(2)
+    with pytest.warns(UserWarning, match="no modules.json"):
+        got = encoder(str(tmp_path)).transform(photos)
+    want = SentenceTransformer(str(tmp_path), device="cpu").encode(photos)
+    assert (got.values * unit(want)).sum(axis=1).min() > 0.9999
+    with pytest.raises(ValueError, match="it does not encode texts"):
+        encoder(str(tmp_path)).transform(["a"])
+
+
+def test_a_text_without_tokens_is_named_and_has_no_row_of_length_zero(tmp_path, sentence_models):
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(sentence_models["clip"]).backend_tokenizer
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
+    model.save_pretrained(str(tmp_path), create_model_card=False)
+    with pytest.raises(EncodingError, match="row 1 .''.: the network gives a row of length zero"):
+        encoder(str(tmp_path)).transform(["two dogs", ""])
+
+
+def test_the_text_of_a_joint_item_is_counted_when_it_is_cut(sentence_models):
+    photo = pictures(1)[0]
+    items = [Joint("two dogs " * 200, photo), Joint("two dogs", photo)]
+    with pytest.warns(UserWarning, match="1 text is longer than the 512 tokens"):
+        encoder(sentence_models["embedder"]).transform(items)
+    # With the tokens of its picture a text may be too long that is not so alone.
+    text = "~" * 480
+    encoder(sentence_models["embedder"], prompts={"document": ""}).transform([text])
+    with pytest.warns(UserWarning, match="1 text is longer"):
+        encoder(sentence_models["embedder"], prompts={"document": ""}).transform(
+            [Joint(text, [Image.new("RGB", (64, 64))] * 3)]
+        )
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_picture_of_a_joint_item_that_cannot_be_read_is_named(sentence_models, tmp_path, cached):
+    joint = Joint("two dogs", [*pictures(1), tmp_path / "gone.png"])
+    memory = tmp_path / "rows" if cached else None
+    with pytest.raises(EncodingError, match=r"row 0 \(Joint\): .*gone.png: no such file"):
+        encoder(sentence_models["embedder"], memory=memory).transform([joint, "a"])
+
+
 def test_half_precision_comes_from_the_weights(sentence_models):
     items = ["two dogs", *pictures(2)]
     half = {"model_kwargs": {"dtype": "bfloat16"}}
@@ -203,15 +300,15 @@ def test_half_precision_comes_from_the_weights(sentence_models):
 @pytest.mark.parametrize(
     ("model", "error", "message"),
     [
-        ("no folder/at all", FileNotFoundError, "No folder at"),
+        ("no folder/at all", ValueError, "neither a folder nor a repository"),
         ("./nothing", FileNotFoundError, "No folder at"),
         ("a b", ValueError, "neither a folder nor a repository"),
         ("a/b/c", FileNotFoundError, "No folder at"),
+        ("", ValueError, "names no model"),
+        ("st:org/name", ValueError, "without 'st:'"),
     ],
 )
 def test_a_wrong_name_is_told_at_fit(model, error, message):
-    if model == "no folder/at all":
-        error, message = ValueError, "neither a folder nor a repository"
     with pytest.raises(error, match=message):
         encoder(model).fit(["a"])
 
@@ -231,6 +328,7 @@ def test_a_folder_without_a_model_is_told(tmp_path):
         ({"prompts": {"query": 3}}, "prompts are a dict"),
         ({"load_kwargs": {"device": "cpu"}}, "give it as device="),
         ({"load_kwargs": {"prompts": {}}}, "give it as prompts="),
+        ({"load_kwargs": {"cache_folder": "x"}}, "set the environment variable HF_HUB_CACHE"),
         ({"batch_size": 0}, "batch_size"),
     ],
 )
@@ -240,7 +338,7 @@ def test_wrong_parameters_are_told_at_fit(sentence_models, parameters, message):
 
 
 def test_a_model_in_memory_is_named_by_its_folder(plain):
-    with pytest.raises((TypeError, ValueError), match="instance of 'str'"):
+    with pytest.raises(TypeError, match=r"is saved by model.save_pretrained\(folder\)"):
         SentenceTransformerEncoder(plain("clip")).fit(["a"])
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapremoval import EmbeddingArray, Query
+from gapremoval import EmbeddingArray, Joint, Query, Tagged
 from gapremoval.evaluation import noisy_queries
 
 words = st.lists(st.text("abcxyz", min_size=1, max_size=6), min_size=1, max_size=8)
@@ -47,6 +47,19 @@ def test_combined_queries_keep_their_weights_and_get_noise_in_their_texts():
     assert listed.weights == [1, 2, 3]
     assert listed.add[0] is named.image is image
     assert text not in (named.text, listed.add[1], listed.subtract[0])
+
+
+def test_texts_with_a_modality_of_their_own_or_with_pictures_get_noise_too():
+    image, text = np.zeros((2, 2, 3), dtype=np.uint8), "the same in deep blue"
+    tagged, joint, added = noisy_queries(
+        [Query(Tagged(text, "german")), Query(Joint(text, image)), Query(add=Tagged(text, "x"))],
+        1,
+        random_state=0,
+    )
+    assert tagged.item.modality == "german"
+    assert joint.item.image[0] is image
+    assert added.add[0].modality == "x"
+    assert text not in (tagged.item.item, joint.item.text, added.add[0].item)
 
 
 @given(st.floats(0.01, 3), st.integers(0, 99))
