@@ -67,7 +67,7 @@ def check_origin(new, known, owner):
         return
     if new.weights != known.weights:
         is_same = new.encoder.rpartition(" @ ")[0] == known.encoder.rpartition(" @ ")[0] != ""
-        what = "weights, settings or prompts" if is_same else "weights"
+        what = "weights or settings" if is_same else "weights"
         raise ValueError(
             f"These rows were encoded by {new.encoder!r}, and those of {owner} by "
             f"{known.encoder!r}. Embeddings of different {what} do not share a space: encode "

@@ -4,7 +4,13 @@ import pytest
 from estimator_checks import CHECKS, ENCODER_CHECKS
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-from gapremoval import CLIPEncoder, MixedModalityRetriever, ModalityGapRemover, PosteriorOdds
+from gapremoval import (
+    CLIPEncoder,
+    MixedModalityRetriever,
+    ModalityGapRemover,
+    PosteriorOdds,
+    SentenceTransformerEncoder,
+)
 from gapremoval.calibration import (
     AnchorAndScale,
     ByModality,
@@ -61,3 +67,23 @@ def _tiny_networks(tmp_path_factory):
 @pytest.mark.parametrize("model", ["tiny-vit/random", "tiny-resnet/random", "tiny-last/random"])
 def test_every_encoder(model, check):
     check(CLIPEncoder(model, device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def sentence_models(tmp_path_factory):
+    pytest.importorskip("sentence_transformers")
+    from sentence_models import save_clip, save_embedder, save_qwen
+
+    folder = tmp_path_factory.mktemp("models")
+    save_clip(folder / "clip")
+    save_qwen(folder / "qwen")
+    save_embedder(folder / "embedder", folder / "qwen")
+    return folder
+
+
+@pytest.mark.parametrize("check", ENCODER_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("model", ["clip", "embedder"])
+def test_every_encoder_of_sentence_transformers(sentence_models, model, check):
+    # In the generative model a query has a prompt of its own, unless there are none.
+    prompts = {"query": "", "document": ""}
+    check(SentenceTransformerEncoder(str(sentence_models / model), device="cpu", prompts=prompts))

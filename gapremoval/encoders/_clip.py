@@ -7,7 +7,7 @@ from ._encoder import Encoder
 from ._model_names import check_model_name
 
 
-class CLIPEncoder(Encoder):
+class CLIPEncoder(Encoder, auto_wrap_output_keys=None):
     """Encode texts and pictures with a CLIP network of open_clip.
 
     Nothing is learned in `fit`. The network is loaded at the first `transform`, kept once per

@@ -7,7 +7,7 @@ from ._encoder import Encoder
 from ._sentence_model import check_sentence_model, load_sentence_model
 
 
-class SentenceTransformerEncoder(Encoder):
+class SentenceTransformerEncoder(Encoder, auto_wrap_output_keys=None):
     """Encode texts, pictures and both together with a model of sentence-transformers.
 
     These are CLIP and SigLIP models, and multimodal generative embedders such as VLM2Vec,

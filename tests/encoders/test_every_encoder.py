@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("open_clip")
 pytest.importorskip("sentence_transformers")
 
+import torch
 from forked import child_pool, needs_fork
 from PIL import Image
 from sklearn.base import clone
@@ -130,6 +131,18 @@ def test_rows_that_are_encoded_already_are_refused(encoder):
     rows = encoder.transform(["two dogs"])
     with pytest.raises(TypeError, match=r"encoded already: pass them to .*pipe\[1:\]"):
         encoder.transform(rows)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_rows_on_cuda_are_those_of_the_cpu(encoder, tmp_path):
+    items = mixed_items(tmp_path)
+    there = clone(encoder).set_params(device="cuda", output="torch")
+    if isinstance(encoder, CLIPEncoder):
+        there.set_params(precision="float32")
+    got = there.transform(items)
+    assert got.values.is_cuda
+    np.testing.assert_allclose(got.to_host().values, encoder.transform(items).values, atol=2e-3)
+    assert got.encoder == encoder.transform(items).encoder
 
 
 def test_threads_may_share_an_encoder(encoder, tmp_path):
