@@ -1,5 +1,10 @@
 """Tiny captioning networks with random weights, saved as transformers saves them."""
 
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
