@@ -362,7 +362,7 @@ def transform_steps(steps, X, tags=None):
     tags : Tags or None
         Its tags, where they are known and it is not an EmbeddingArray.
     """
-    is_items = isinstance(X, list | tuple) or getattr(X, "dtype", None) == np.dtype(object)
+    is_items = isinstance(X, list | tuple) or getattr(getattr(X, "dtype", 0), "kind", "") == "O"
     if steps and is_items and any(map(combined_parts, X)):
         return _transform_combined(steps, list(X)), None
     for step in steps:
@@ -389,7 +389,7 @@ def _transform_combined(steps, items):
     try:  # in one call, in which an encoder batches them
         X, tags = transform_steps(steps, list(rows), _tags_of_items(rows))
     except EncodingError as error:
-        raise error.of_items(owner, np.isnan(weights)) from None
+        raise error.of_items(rows, owner, np.isnan(weights)) from None
     X = X if tags is None else EmbeddingArray(X, tags)
     queries = combine_queries(X[combined], weights[combined], owner[combined])
     X = EmbeddingArray.concatenate([X[plain], queries])

@@ -85,9 +85,9 @@ def add_texts(
     ------
     ReadingError
         If images cannot be decoded, or the reader raises for them. (When it raises for a batch,
-        the images are passed one by one; when it raises for all of the first batch, no more are
-        tried.) The error names all of them by the id of the record, and has the records with all
-        other texts.
+        the images are passed one by one; when it raises for all of several in the first batch,
+        no more are tried.) The error names all of them by the id of the record, and has the
+        records with all other texts.
     TypeError, ValueError
         If the reader does not return one text for each image, there is no prompt or no
         `reader_name` where it is needed, `name` cannot be a modality of texts, or the records

@@ -135,6 +135,6 @@ def _fault_on(loaded, device):
             cosine = float(torch.nn.functional.cosine_similarity(expected, there[kind]))
             if not cosine > 0.999:
                 return f"{kind}: cosine {cosine:.3f}"
-    except (RuntimeError, TypeError, AssertionError) as error:  # what the device cannot do
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:  # it cannot do it
         return textwrap.shorten(str(error), 200)
     return ""

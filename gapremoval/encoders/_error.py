@@ -1,6 +1,7 @@
 """An error about some items, with the embeddings of the others."""
 
-from ..contents._error import listed
+from .._items import contents_of
+from ..contents._error import reasons_by_owner
 
 
 class EncodingError(ValueError):
@@ -35,11 +36,13 @@ class EncodingError(ValueError):
     def __str__(self):
         return self.args[0]
 
-    def of_items(self, owner, is_whole):
+    def of_items(self, contents, owner, is_whole):
         """The same error for items of which some have several rows.
 
         Parameters
         ----------
+        contents : list of items
+            What each row was made of.
         owner : ndarray of int of shape (n_rows,)
             The item of each row.
         is_whole : ndarray of bool of shape (n_rows,)
@@ -49,10 +52,8 @@ class EncodingError(ValueError):
         -------
         EncodingError
         """
-        reasons = {}
-        for row, why in self.reasons.items():
-            reasons.setdefault(int(owner[row]), why)
-        told = listed([f"row {item}: {why}" for item, why in reasons.items()])
+        contents = [contents_of(item)[0] for item in contents]
+        told, reasons = reasons_by_owner(self.reasons, contents, owner.tolist(), "row")
         kept = is_whole[self.rows]
         return EncodingError(
             f"{len(reasons)} items cannot be encoded. {told}. Mend or drop them; the others, but "

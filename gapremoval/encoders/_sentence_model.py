@@ -26,6 +26,8 @@ UNUSED = ["*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf", "onnx/*", "openvino/*
 MODALITIES = {"text": "text", "image": "image", "joint": ("image", "text")}  # by kind
 # Arguments that tell where a model comes from, not what it computes.
 SOURCE = {"revision", "token", "local_files_only", "trust_remote_code"}
+# Arguments of a network that tell how it computes; its dtype is that of the weights.
+MEANS = {"attn_implementation", "device_map", "dtype", "low_cpu_mem_usage", "torch_dtype"}
 NO_LIMIT = 2**20  # tokens; tokenizers without a limit state one of about 10**30
 
 
@@ -137,16 +139,21 @@ class SentenceModel(LoadedModel):
         role, texts = role_of(kind), [x if isinstance(x, str) else x["text"] for x in batch]
 
         def around(rest):
-            features = self.network.preprocess([rest], prompt=self._prompt(role), task=role)
+            try:
+                features = self.network.preprocess([rest], prompt=self._prompt(role), task=role)
+            except ValueError:  # `encode` tells it
+                return 0
             return features["input_ids"].shape[-1]
 
         with process_lock("tokenizer"):
             empty, *lengths = map(len, tokenizer(["", *texts], verbose=False)["input_ids"])
             if kind.endswith("text"):
                 n_around = around(*self._inputs([""]))
-            else:  # pictures are prepared once more, for long texts only
+            else:  # to count the tokens of pictures, they are prepared once more
                 n_around = [
-                    around({**item, "text": ""}) if length > width / 2 else 0
+                    around({**item, "text": ""})
+                    if length > width / 8 or isinstance(item["image"], list)
+                    else 0
                     for item, length in zip(batch, lengths)
                 ]
         return np.array(lengths) - empty + n_around > width
@@ -317,6 +324,9 @@ def _digest(network, load_kwargs):
     digest = hashlib.sha256(str(network).encode())  # the modules and their settings
     # Settings that show in long texts, in large pictures or in a model's own code only.
     given = {name: value for name, value in load_kwargs.items() if name not in SOURCE}
+    kwargs = given.pop("model_kwargs", None) or {}
+    if kwargs := {name: value for name, value in kwargs.items() if name not in MEANS}:
+        given["model_kwargs"] = kwargs
     processor = getattr(network, "processor", None)
     pictures = getattr(processor, "image_processor", processor)
     pictures = pictures.to_json_string() if hasattr(pictures, "to_json_string") else ""

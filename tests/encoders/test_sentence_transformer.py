@@ -15,7 +15,7 @@ from sentence_models import PROMPTS
 from sentence_transformers import SentenceTransformer
 
 from gapremoval import Joint, Query, SentenceTransformerEncoder, Tagged
-from gapremoval.encoders import EncodingError, make_encoder
+from gapremoval.encoders import EncodingError, _devices, make_encoder
 
 MODELS = ["clip", "embedder"]
 
@@ -276,6 +276,14 @@ def test_the_text_of_a_joint_item_is_counted_when_it_is_cut(sentence_models):
         encoder(sentence_models["embedder"], prompts={"document": ""}).transform(
             [Joint(text, [Image.new("RGB", (64, 64))] * 3)]
         )
+    with pytest.warns(UserWarning, match="1 text is longer"):
+        encoder(sentence_models["embedder"]).transform(
+            [Joint("x y " * 20, [Image.new("RGB", (64, 64))] * 24)]
+        )
+    with pytest.raises(EncodingError, match=r"row 1 \(Joint\): the network refuses it"):
+        encoder(sentence_models["embedder"]).transform(
+            ["a", Joint("two dogs", [Image.new("RGB", (64, 64))] * 40)]
+        )
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -284,6 +292,23 @@ def test_a_picture_of_a_joint_item_that_cannot_be_read_is_named(sentence_models,
     memory = tmp_path / "rows" if cached else None
     with pytest.raises(EncodingError, match=r"row 0 \(Joint\): .*gone.png: no such file"):
         encoder(sentence_models["embedder"], memory=memory).transform([joint, "a"])
+
+
+@pytest.mark.parametrize("how", [{"attn_implementation": "eager"}, {"dtype": torch.float32}])
+def test_what_only_tells_how_to_compute_is_the_same_encoder(sentence_models, how):
+    folder = sentence_models["embedder"]
+    plain, other = (
+        encoder(folder, load_kwargs=kwargs).transform(["two dogs"])
+        for kwargs in (None, {"model_kwargs": how})
+    )
+    assert other.encoder == plain.encoder
+    np.testing.assert_allclose(other.values, plain.values, atol=1e-5)
+
+
+def test_a_device_that_cannot_compute_is_found_out(sentence_models):
+    loaded = encoder(sentence_models["embedder"])._load()[0]
+    assert _devices._fault_on(loaded, torch.device("cpu")) == ""
+    assert _devices._fault_on(loaded, torch.device("meta"))
 
 
 def test_half_precision_comes_from_the_weights(sentence_models):
