@@ -69,7 +69,7 @@ clean:
 	touch $@
 
 .venv/test.stamp: .venv/pyvenv.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[test,cli,mteb,sentence-transformers]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,cli,dask,milvus,mteb,recipes,sentence-transformers]'
 	touch $@
 
 .venv/docs.stamp: .venv/pyvenv.cfg pyproject.toml
