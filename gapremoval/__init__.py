@@ -11,6 +11,7 @@ from . import (
     model_selection,
     retrieval,
     score_calibration,
+    stores,
 )
 from ._combined_queries import combine_queries
 from ._embeddings import EmbeddingArray
@@ -71,5 +72,6 @@ __all__ = [
     "retrieval",
     "score_calibration",
     "search",
+    "stores",
     "teach",
 ]
