@@ -29,13 +29,13 @@ class FaissStore:
         writes the whole index of each modality that it changes, so give it many rows at once;
         `delete` writes the ids only. A copy or a pickle holds the path.
     factory : str, default="Flat"
-        faiss's description of the index: ``"Flat"`` is exact; ``"HNSW32"`` is a graph;
+        The index, as faiss's index factory describes it: ``"Flat"`` is exact; ``"HNSW32"`` is a graph;
         ``"IVF1024,Flat"`` has 1,024 lists of near rows. Compressed indexes are refused, since
         they do not give back what was stored. IVF is trained on the rows of the modality, as
         soon as there are 39 for each list, and searched exactly before. It counts in `build`: a
         store that was built keeps its kind of index.
     search_params : dict of str to int, default=None
-        faiss's parameters of a search: ``{"efSearch": 128}`` for HNSW (16 by default),
+        Parameters of a search, as faiss names them: ``{"efSearch": 128}`` for HNSW (16 by default),
         ``{"nprobe": 32}`` for IVF (1 by default). Larger is slower and misses less.
 
     See Also
@@ -97,6 +97,7 @@ class FaissStore:
         Parameters
         ----------
         queries : ndarray of shape (n_queries, n_features)
+            Finite vectors.
         k : int
             Number of rows, at least 1. Fewer are found where fewer match; an approximate index
             may also find fewer.
@@ -106,7 +107,7 @@ class FaissStore:
             Search only these rows, exactly, whatever the index. Ids that are not there are
             ignored.
         filter : None
-            faiss knows no metadata: anything else raises.
+            Not supported, since faiss knows no metadata: anything else raises.
 
         Returns
         -------
@@ -145,6 +146,7 @@ class FaissStore:
         Parameters
         ----------
         ids : sequence of ids of length n_rows
+            Integers or strings.
 
         Returns
         -------
@@ -175,6 +177,7 @@ class FaissStore:
         Parameters
         ----------
         modality : str
+            Name of the modality.
         n : int
             Number of rows; all of them if there are fewer.
 
@@ -198,6 +201,7 @@ class FaissStore:
         Parameters
         ----------
         n_features : int
+            Length of a vector.
         overwrite : bool, default=False
             Whether the rows that the store holds may be dropped.
 
@@ -284,6 +288,7 @@ class FaissStore:
         Parameters
         ----------
         ids : sequence of ids
+            Integers or strings.
         """
         with self._changing() as now:
             for segment in now.segments.values():
@@ -295,6 +300,7 @@ class FaissStore:
         Parameters
         ----------
         ids : sequence of ids of length n_ids
+            Integers or strings.
 
         Returns
         -------
@@ -310,11 +316,12 @@ class FaissStore:
         Parameters
         ----------
         batch_size : int, default=8192
+            Largest number of rows to yield at once.
 
         Yields
         ------
         StoreRows
-            At most `batch_size` rows of one modality; each row once.
+            Rows of one modality; each row of the store once.
         """
         for name, segment in self._now().segments.items():
             rows = segment.live_rows
@@ -328,6 +335,7 @@ class FaissStore:
         Parameters
         ----------
         settings : bytes
+            Anything, for example the calibration that made the rows.
         """
         with self._changing() as now:
             now.settings = bytes(settings)
