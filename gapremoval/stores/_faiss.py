@@ -29,9 +29,9 @@ class FaissStore:
         writes the whole index of each modality that it changes, so give it many rows at once;
         `delete` writes the ids only. A copy or a pickle holds the path.
     factory : str, default="Flat"
-        The index, as faiss's index factory describes it: ``"Flat"`` is exact; ``"HNSW32"`` is a graph;
-        ``"IVF1024,Flat"`` has 1,024 lists of near rows. Compressed indexes are refused, since
-        they do not give back what was stored. IVF is trained on the rows of the modality, as
+        The index, as faiss's index factory describes it: ``"Flat"`` is exact; ``"HNSW32"`` is a
+        graph; ``"IVF1024,Flat"`` has 1,024 lists of near rows. Compressed indexes are refused,
+        since they do not give back what was stored. IVF is trained on the rows of the modality, as
         soon as there are 39 for each list, and searched exactly before. It counts in `build`: a
         store that was built keeps its kind of index.
     search_params : dict of str to int, default=None
