@@ -1,5 +1,6 @@
 """Stores of vectors beyond this process, for `gapremoval.StoreRetriever`."""
 
+from ._milvus import MilvusStore
 from ._protocol import Store, StoreHits, StoreRows, WritableStore
 
-__all__ = ["Store", "StoreHits", "StoreRows", "WritableStore"]
+__all__ = ["MilvusStore", "Store", "StoreHits", "StoreRows", "WritableStore"]
