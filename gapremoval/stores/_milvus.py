@@ -188,7 +188,8 @@ class MilvusStore:
         Raises
         ------
         TypeError
-            If the ids are of another kind, or of another than those in the store.
+            If the ids are of another kind, or of another than those in the store, or JSON
+            cannot hold the metadata.
         ValueError
             If the vectors have another number of features or hold NaN or inf, or metadata are
             called as the store's own fields.
@@ -296,6 +297,11 @@ class MilvusStore:
 
     def _connected(self):
         if self._client is None:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z_0-9]{0,199}", self.collection):
+                raise ValueError(
+                    f"collection={self.collection!r} must consist of letters, digits and "
+                    "underscores, not begin with a digit, and have at most 200 of them."
+                )
             self._client = connect(self.uri)
         return self._client
 

@@ -16,6 +16,11 @@ INT64 = np.iinfo(np.int64)
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
+def pymilvus():
+    """The module, or an ImportError that names the extra."""
+    return import_optional("pymilvus", extra="milvus", purpose="MilvusStore")
+
+
 def is_local(uri):
     """Whether a uri is a file of Milvus Lite."""
     return str(uri).endswith(".db")
@@ -37,10 +42,9 @@ def connect(uri):
     ConnectionError
         If no server answers, or the server refuses the token.
     """
-    pymilvus = import_optional("pymilvus", extra="milvus", purpose="MilvusStore")
-    uri = str(uri)
+    milvus, uri = pymilvus(), str(uri)
     if is_local(uri):
-        return _open_file(pymilvus, uri)
+        return _open_file(milvus, uri)
     if not re.match(r"(https?|tcp)://|unix:", uri):
         raise ValueError(
             f"uri={uri!r} is neither a file that ends in '.db' nor the address of a server, "
@@ -52,21 +56,27 @@ def connect(uri):
             "Put 'user:password' into the environment variable MILVUS_TOKEN."
         )
     try:
-        return pymilvus.MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""))
-    except pymilvus.MilvusException as error:
+        return milvus.MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""))
+    except milvus.MilvusException as error:
         raise ConnectionError(
             f"No connection to Milvus at {uri}: {error.message}. Is the server running, and the "
             "environment variable MILVUS_TOKEN set if it asks for a token?"
         ) from error
 
 
-def _open_file(pymilvus, uri):
-    if not Path(uri).absolute().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {Path(uri).absolute().parent} to hold {uri}.")
+def _open_file(milvus, uri):
+    path = Path(uri).absolute()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to hold {uri}.")
+    if path.is_file():
+        raise RuntimeError(
+            f"{uri} is not of Milvus Lite 3, which keeps a folder of that name. It may be of an "
+            "older one: choose another name, and build the store anew."
+        )
     lite = import_optional("milvus_lite", extra="milvus", purpose="A local file of Milvus")
     try:
-        return pymilvus.MilvusClient(uri)
-    except pymilvus.MilvusException as error:
+        return milvus.MilvusClient(uri)
+    except milvus.MilvusException as error:
         # pymilvus does not say why; opening the file itself does.
         try:
             lite.MilvusLite(uri).close()
@@ -83,10 +93,9 @@ def _open_file(pymilvus, uri):
 
 def ask(client, method, collection, **asked):
     """Call a method of a client; a collection that is gone is an error that tells what to do."""
-    pymilvus = import_optional("pymilvus", extra="milvus", purpose="MilvusStore")
     try:
         return getattr(client, method)(collection, **asked)
-    except pymilvus.MilvusException as error:
+    except pymilvus().MilvusException as error:
         if error.code != COLLECTION_NOT_FOUND:
             raise
         raise RuntimeError(
@@ -121,7 +130,8 @@ def is_in(field, values, *, negate=False):
 
 def all_of(*conditions):
     """The conjunction of the conditions that are not empty."""
-    return " and ".join(f"({one})" for one in conditions if one)
+    conditions = [one for one in conditions if one]
+    return conditions[0] if len(conditions) == 1 else " and ".join(f"({c})" for c in conditions)
 
 
 def as_ids(ids):

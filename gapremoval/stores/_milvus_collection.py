@@ -7,8 +7,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from .._optional import import_optional
-from ._milvus_client import all_of, as_ids, ask, in_batches, is_in, literal
+from ._milvus_client import all_of, as_ids, ask, in_batches, is_in, literal, pymilvus
 from ._protocol import StoreHits, StoreRows
 
 MOST_HITS = 16_384  # the most rows that Milvus returns at once, and finds for a query
@@ -108,6 +107,8 @@ class Collection:
 
     def search(self, queries, k, *, modality=None, among=None, filter=None):
         queries = self._checked(queries)
+        if k < 1:
+            raise ValueError(f"k={k} must be at least 1.")
         modality = [modality] if isinstance(modality, str) else modality
         among = among if among is None else self._own(among)
         condition = all_of(
@@ -177,9 +178,17 @@ class Collection:
             for name, i in last.items()
         ]
         sizes = [4 * self.n_features + len(str((name, metadata[i]))) for name, i in last.items()]
+        # An upsert to Milvus Lite would keep the old metadata, where its insert replaces the row.
+        method = "insert" if self.local else "upsert"
         for batch in in_batches(records, sizes):
-            self._write("upsert", data=batch)
-        if self.local:  # which searches rows that lie in its journal 60 times more slowly
+            try:
+                self._write(method, data=batch)
+            except pymilvus().exceptions.DataNotMatchException as error:
+                raise TypeError(
+                    "Metadata must have names that are strings and values that JSON can hold: "
+                    "numbers, strings, lists, dicts, True, False and None."
+                ) from error
+        if self.local:  # whose searches of rows in the journal take 60 times longer
             self.flush()
 
     def delete(self, ids):
@@ -248,7 +257,7 @@ class Collection:
 
     def _create(self, name, max_lengths, n_features, indexes):
         """Create a collection of integers and texts (of some lengths) and vectors, and load it."""
-        types = import_optional("pymilvus", extra="milvus", purpose="MilvusStore").DataType
+        types = pymilvus().DataType
         schema = self.client.create_schema(auto_id=False, enable_dynamic_field=True)
         for field, length in max_lengths.items():
             text = {"datatype": types.VARCHAR, "max_length": length}
