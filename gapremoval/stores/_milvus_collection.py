@@ -72,12 +72,13 @@ class Collection:
                 f"The collection {name!r} has no field {sorted(absent)}. A MilvusStore needs the "
                 "fields 'id', 'modality' and 'vector'."
             )
-        (index,) = ask(client, "list_indexes", name, field_name="vector")
-        metric = ask(client, "describe_index", name, index_name=index)["metric_type"]
+        metric = None
+        for index in ask(client, "list_indexes", name, field_name="vector"):
+            metric = ask(client, "describe_index", name, index_name=index)["metric_type"]
         if metric not in ("IP", "COSINE"):
             raise ValueError(
-                f"The collection {name!r} is searched by {metric}. A MilvusStore needs an index "
-                "of the vectors with the metric IP, or COSINE."
+                f"The vectors of the collection {name!r} have an index with the metric {metric}. "
+                "A MilvusStore needs one with IP, or COSINE."
             )
         ask(client, "load_collection", name)
         return cls(
@@ -90,7 +91,8 @@ class Collection:
         )
 
     def holds_rows(self):
-        return bool(self._query(filter="", output_fields=["id"], limit=1))
+        found = self._query(output_fields=["id"], limit=1, consistency_level="Strong")
+        return bool(found)
 
     def count(self):
         counts = {}
@@ -109,6 +111,7 @@ class Collection:
         queries = self._checked(queries)
         if k < 1:
             raise ValueError(f"k={k} must be at least 1.")
+        k, limit = int(k), min(int(k), MOST_HITS)
         modality = [modality] if isinstance(modality, str) else modality
         among = among if among is None else self._own(among)
         condition = all_of(
@@ -117,14 +120,14 @@ class Collection:
             None if among is None else is_in("id", among),
         )
         nobody = any(wanted is not None and not len(wanted) for wanted in (modality, among))
-        found, step = [], max(1, 2**20 // min(k, MOST_HITS))
+        found, step = [], max(1, 2**20 // limit)
         for start in range(0, 0 if nobody else len(queries), step):
             found += self._ask(
                 "search",
                 data=list(queries[start : start + step]),
                 anns_field="vector",
                 filter=condition,
-                limit=min(k, MOST_HITS),
+                limit=limit,
                 output_fields=["modality"],
                 search_params={"params": self.search_params or {}},
             )
@@ -170,7 +173,7 @@ class Collection:
             own, other = ("integers", "strings") if self.has_int_ids else ("strings", "integers")
             raise TypeError(f"The ids in {self.name} are {own}, and {other} were given.")
         metadata = rows.metadata or [{}] * len(ids)
-        if clash := OWN_FIELDS.intersection(*[set().union(*metadata)]):
+        if clash := OWN_FIELDS & set().union(*metadata):
             raise ValueError(f"Metadata cannot be called {sorted(clash)}. Rename them.")
         last = {name: i for i, name in enumerate(ids)}
         records = [
@@ -189,7 +192,7 @@ class Collection:
                     "numbers, strings, lists, dicts, True, False and None."
                 ) from error
         if self.local:  # whose searches of rows in the journal take 60 times longer
-            self.flush()
+            self._write("flush")
 
     def delete(self, ids):
         for part in self._parts(self._own(as_ids(ids))):
@@ -218,17 +221,16 @@ class Collection:
             self._write("upsert", name, data=batch)
         # A reader has seen all the old chunks until here, or all the new ones beside them.
         self._write("delete", name, filter=f"version < {version}")
-        self.client.flush(name)
 
     def read_settings(self):
         name = settings_of(self.name)
         if not self.client.has_collection(name):
+            self._ask("describe_collection")  # an error if a build has just replaced both
             return None
-        self.client.load_collection(name)
+        ask(self.client, "load_collection", name)
+        asked = {"output_fields": ["*"], "consistency_level": "Strong"}
         versions = {}
-        for row in self.client.query(
-            name, filter="chunk >= 0", output_fields=["*"], consistency_level="Strong"
-        ):
+        for row in ask(self.client, "query", name, filter="chunk >= 0", **asked):
             versions.setdefault(row["version"], []).append(row)
         for _, rows in sorted(versions.items(), reverse=True):
             if len(rows) == rows[0]["n_chunks"]:  # or its writer was stopped
@@ -248,10 +250,12 @@ class Collection:
         self.has_int_ids = has_int_ids
 
     def flush(self):
+        """Write everything to its files, and wait until all searches see it."""
         self._write("flush")
+        self.holds_rows()
 
     def drop(self):
-        """Drop the rows and the settings; whatever is not there is ignored."""
+        """Drop the rows, then the settings; whatever is not there is ignored."""
         for name in (self.name, settings_of(self.name)):
             self.client.drop_collection(name)
 

@@ -175,7 +175,6 @@ def test_a_store_without_rows_takes_ids_of_either_kind_and_keeps_its_settings(ne
 def test_more_rows_than_milvus_returns_at_once_are_read_and_searched(new_store):
     rows = make_rows(list(range(16_400)), n_features=2, modality="text")
     store = filled(new_store(), rows)
-    assert store.count() == {"text": 16_400}
     assert sum(len(batch.ids) for batch in store.rows(10**6)) == 16_400
     with pytest.raises(ValueError, match="the most that Milvus finds"):
         store.search(rows.vectors[:1], 16_385)
@@ -362,7 +361,7 @@ def test_a_collection_of_others_is_searched_and_never_replaced(uri, metric):
 
 def test_a_collection_of_others_that_does_not_fit_is_refused(uri):
     store, _ = own_collection(uri, "L2")
-    with pytest.raises(ValueError, match="searched by L2"):
+    with pytest.raises(ValueError, match="the metric L2"):
         store.count()
     store, _ = own_collection(uri, "IP", vector="embedding")
     with pytest.raises(ValueError, match="no field \\['vector'\\]"):
