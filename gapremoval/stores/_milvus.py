@@ -144,6 +144,11 @@ class MilvusStore:
     def fetch(self, ids):
         """The rows with some ids, in their order.
 
+        Parameters
+        ----------
+        ids : sequence of str or of int
+            The ids.
+
         Returns
         -------
         StoreRows
@@ -157,14 +162,31 @@ class MilvusStore:
         return self._open().fetch(ids)
 
     def known(self, ids):
-        """Which ids the store holds: ndarray of bool."""
+        """Which ids the store holds.
+
+        Parameters
+        ----------
+        ids : sequence of str or of int
+            The ids.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_ids,)
+        """
         return self._open().known(ids)
 
     def sample(self, modality, n):
-        """At most `n` rows of a modality, drawn at random without replacement.
+        """Some rows of a modality, drawn at random without replacement.
 
         Each row has the same probability, and each call draws the same rows. For this all ids of
         the modality are read.
+
+        Parameters
+        ----------
+        modality : str
+            The modality.
+        n : int
+            Number of rows; all, if there are fewer.
 
         Returns
         -------
@@ -173,7 +195,17 @@ class MilvusStore:
         return self._open().sample(modality, n)
 
     def rows(self, batch_size=8192):
-        """Yield all rows, ordered by id, in StoreRows of at most `batch_size`."""
+        """Yield all rows, ordered by id.
+
+        Parameters
+        ----------
+        batch_size : int, default=8192
+            Largest number of rows at once. Long rows come in smaller batches.
+
+        Yields
+        ------
+        StoreRows
+        """
         return self._open().rows(batch_size)
 
     def upsert(self, rows):
@@ -208,11 +240,23 @@ class MilvusStore:
                     target.write_settings(settings)
 
     def delete(self, ids):
-        """Delete the rows with some ids; ids that are not there are ignored."""
+        """Delete the rows with some ids.
+
+        Parameters
+        ----------
+        ids : sequence of str or of int
+            The ids; those that are not there are ignored.
+        """
         self._open().delete(ids)
 
     def write_settings(self, settings):
-        """Keep bytes beside the rows, in a collection of their own, in place of those before."""
+        """Keep bytes beside the rows, in a collection of their own.
+
+        Parameters
+        ----------
+        settings : bytes
+            They take the place of those before in one step.
+        """
         self._open().write_settings(settings)
 
     def read_settings(self):
@@ -233,6 +277,7 @@ class MilvusStore:
         Parameters
         ----------
         n_features : int
+            Number of features of the rows.
         overwrite : bool, default=False
             Whether a store that holds rows may be replaced.
 
