@@ -7,7 +7,7 @@ import numpy as np
 
 from .._array_api import unit_rows
 from .._items import is_missing
-from .._warnings import shown, warn
+from .._warnings import shown
 from ..stores import StoreRows
 from ._query_banks import teaching_scores
 from ._snapshot import Segment
@@ -138,13 +138,6 @@ def as_snapshot(learned, rows, vectors):
 
 def directed_documents(documents):
     """A snapshot without the documents of length zero, which no search of a store would find."""
-    if n := len(documents.undirected):
-        ids = documents.column_of("id", documents.undirected)[0].tolist()
-        warn(
-            f"{n} document{'s have' if n > 1 else ' has'} length zero and so no direction, and "
-            f"{'are' if n > 1 else 'is'} left out of the store: {shown(ids)}. The usual cause is a "
-            "failed encoding."
-        )
     segments = {(name, True): segment for name, segment in documents.directed.items()}
     return replace(documents, segments=segments)
 
