@@ -24,9 +24,9 @@ class MilvusStore:
     settings, and stays with it: rows of one build never meet the settings of another. Where
     another process has replaced the build since, an error says to open the store again.
 
-    Rows are written by upserts, in requests of at most 16 MiB; pymilvus repeats them, with growing
-    pauses, while a server is out of reach or limits the rate, and only then. A search sees all
-    that this process wrote before.
+    Rows are written by upserts, in requests of at most 16 MiB. A request is repeated, with growing
+    pauses, while a server cannot be reached (some 15 seconds) or limits the rate, and only then.
+    A search sees all that this process wrote before.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ class MilvusStore:
         ------
         StoreRows
         """
-        return self._open().rows(batch_size)
+        yield from self._open().rows(batch_size)
 
     def upsert(self, rows):
         """Write rows; those whose id is there are replaced.

@@ -4,6 +4,7 @@ import base64
 import threading
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,43 +26,32 @@ def settings_of(name):
     return f"{name}_settings"
 
 
+@dataclass(eq=False)
 class Collection:
     """A WritableStore over one collection, except for `build`.
 
-    Parameters
+    Attributes
     ----------
     client : MilvusClient
     name : str
         Its own name, not an alias.
     n_features : int
-    has_int_ids : bool, default=None
+    has_int_ids : bool or None
         None for a collection that is not there yet: the first rows tell, and it is created.
-    metric : {"IP", "COSINE"}, default="IP"
-    local : bool, default=False
+    metric : {"IP", "COSINE"}
+    local : bool
         Whether it lies in a file of Milvus Lite.
-    index_params, search_params : dict, default=None
+    index_params, search_params : dict or None
     """
 
-    def __init__(
-        self,
-        client,
-        name,
-        n_features,
-        *,
-        has_int_ids=None,
-        metric="IP",
-        local=False,
-        index_params=None,
-        search_params=None,
-    ):
-        self.client = client
-        self.name = name
-        self.n_features = n_features
-        self.has_int_ids = has_int_ids
-        self.metric = metric
-        self.local = local
-        self.index_params = index_params
-        self.search_params = search_params
+    client: object
+    name: str
+    n_features: int
+    has_int_ids: bool | None = None
+    metric: str = "IP"
+    local: bool = False
+    index_params: dict | None = None
+    search_params: dict | None = None
 
     @classmethod
     def open(cls, client, name, **options):

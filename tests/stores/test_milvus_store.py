@@ -77,6 +77,23 @@ def test_a_server_is_used_by_changing_the_uri_only(server):
     assert other.known(["new", "newer"]).tolist() == [True, False]
 
 
+def test_writes_wait_for_a_server_that_is_away_for_a_moment(tmp_path):
+    running, files, port = start_server_in_thread(str(tmp_path / "data"))
+    store = filled(MilvusStore(f"http://127.0.0.1:{port}"), make_rows([1]))
+    running.stop(0).wait()
+    files.close()
+    started = []
+    returns = threading.Timer(
+        0.3, lambda: started.extend(start_server_in_thread(str(tmp_path / "data"), port=port))
+    )
+    returns.start()
+    store.upsert(make_rows([2]))
+    returns.join()
+    assert MilvusStore(f"http://127.0.0.1:{port}").known([1, 2]).all()
+    started[0].stop(0).wait()
+    started[1].close()
+
+
 def test_flat_search_of_real_embeddings_is_exact(real, new_store):
     vectors = real("coco_clip_vitb16.npz")["image"]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
