@@ -18,7 +18,8 @@ CHUNK = LONGEST_TEXT // 4 * 3  # bytes of settings that fit into one, in base 64
 READ_BYTES = 32 * 2**20
 OWN_FIELDS = {"id", "modality", "vector"}
 
-_local_writes = threading.Lock()  # Milvus Lite takes one writer at a time
+# Milvus Lite has no snapshots: what is read in the middle of a write may lack rows.
+_local_turn = threading.RLock()
 
 
 def settings_of(name):
@@ -175,18 +176,18 @@ class Collection:
         method = "insert" if self.local else "upsert"
         for batch in in_batches(records, sizes):
             try:
-                self._write(method, data=batch)
+                self._ask(method, data=batch)
             except pymilvus().exceptions.DataNotMatchException as error:
                 raise TypeError(
                     "Metadata must have names that are strings and values that JSON can hold: "
                     "numbers, strings, lists, dicts, True, False and None."
                 ) from error
         if self.local:  # whose searches of rows in the journal take 60 times longer
-            self._write("flush")
+            self._ask("flush")
 
     def delete(self, ids):
         for part in self._parts(self._own(as_ids(ids))):
-            self._write("delete", filter=is_in("id", part))
+            self._ask("delete", filter=is_in("id", part))
 
     def write_settings(self, settings):
         name = settings_of(self.name)
@@ -208,19 +209,19 @@ class Collection:
             for i, chunk in enumerate(chunks)
         ]
         for batch in in_batches(records, [LONGEST_TEXT] * len(records)):
-            self._write("upsert", name, data=batch)
+            self._ask("upsert", name, data=batch)
         # A reader has seen all the old chunks until here, or all the new ones beside them.
-        self._write("delete", name, filter=f"version < {version}")
+        self._ask("delete", name, filter=f"version < {version}")
 
     def read_settings(self):
         name = settings_of(self.name)
         if not self.client.has_collection(name):
             self._ask("describe_collection")  # an error if a build has just replaced both
             return None
-        ask(self.client, "load_collection", name)
+        self._ask("load_collection", name)
         asked = {"output_fields": ["*"], "consistency_level": "Strong"}
         versions = {}
-        for row in ask(self.client, "query", name, filter="chunk >= 0", **asked):
+        for row in self._ask("query", name, filter="chunk >= 0", **asked):
             versions.setdefault(row["version"], []).append(row)
         for _, rows in sorted(versions.items(), reverse=True):
             if len(rows) == rows[0]["n_chunks"]:  # or its writer was stopped
@@ -241,7 +242,7 @@ class Collection:
 
     def flush(self):
         """Write everything to its files, and wait until all searches see it."""
-        self._write("flush")
+        self._ask("flush")
         self.holds_rows()
 
     def drop(self):
@@ -266,15 +267,15 @@ class Collection:
         self.client.create_index(name, prepared, sync=False)
         self.client.load_collection(name)
 
-    def _ask(self, method, **asked):
-        return ask(self.client, method, self.name, **asked)
+    def _turn(self):
+        return _local_turn if self.local else nullcontext()
+
+    def _ask(self, method, name=None, **asked):
+        with self._turn():
+            return ask(self.client, method, name or self.name, **asked)
 
     def _query(self, **asked):
         return self._ask("query", **asked)
-
-    def _write(self, method, name=None, **asked):
-        with _local_writes if self.local else nullcontext():
-            return ask(self.client, method, name or self.name, **asked)
 
     def _by_id(self, asked, fields):
         found = {}
@@ -297,23 +298,19 @@ class Collection:
 
     def _pages(self, fields, condition, size):
         """Yield all rows that meet a condition, in the order of their ids."""
-        after = ""
+        pages, after = None, ""
+        asked = {"output_fields": fields, "batch_size": size}
         while True:
-            pages = self._ask(
-                "query_iterator",
-                filter=all_of(after, condition),
-                output_fields=fields,
-                batch_size=size,
-            )
-            while page := pages.next():
-                yield page
-                cursor = literal(page[-1]["id"])
-                if "\\" in cursor:  # pymilvus does not escape it: begin anew behind it
-                    break
-            pages.close()
+            if pages is None:
+                pages = self._ask("query_iterator", filter=all_of(after, condition), **asked)
+            with self._turn():
+                page = pages.next()
             if not page:
                 return
-            after = f"id > {cursor}"
+            yield page
+            cursor = literal(page[-1]["id"])
+            if "\\" in cursor:  # pymilvus does not escape it: begin anew behind it
+                pages, after = None, f"id > {cursor}"
 
     def _checked(self, vectors):
         vectors = np.asarray(vectors, dtype=np.float32)

@@ -1,5 +1,6 @@
 """MilvusStore on real files of Milvus Lite, and on its server."""
 
+import copy
 import itertools
 import os
 import pickle
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -232,6 +234,31 @@ def test_builds_leave_nothing_behind(tmp_path):
         raise KeyboardInterrupt
     assert len(names(str(store.uri))) == 2  # rows and settings
     store.close()
+
+
+def test_a_cluster_keeps_young_builds_that_other_machines_may_fill(server):
+    client = pymilvus.MilvusClient(server)
+    old, young = "shared_5f000000_0123abcd", f"shared_{int(time.time()):08x}_0123abcd"
+    for name in (old, f"{old}_settings", young, "shared_with_us"):
+        client.create_collection(name, dimension=2)
+    filled(MilvusStore(server, "shared"), make_rows([1]))
+    left = set(client.list_collections())
+    assert {young, "shared_with_us"} < left
+    assert not {old, f"{old}_settings"} & left
+
+
+def test_readers_see_the_old_settings_or_the_new_ones(new_store):
+    store = filled(new_store(), make_rows([1]))
+    versions = [bytes([i]) * 300_000 for i in range(8)]
+    store.write_settings(versions[0])
+    writer = threading.Thread(target=lambda: [*map(store.write_settings, versions[1:])])
+    writer.start()
+    reader, seen = copy.copy(store), []
+    while writer.is_alive():
+        seen.append(versions.index(reader.read_settings()))
+    writer.join()
+    assert seen == sorted(seen)
+    assert reader.read_settings() == versions[-1]
 
 
 def test_builds_at_the_same_time_do_not_disturb_each_other(uri, new_store):
