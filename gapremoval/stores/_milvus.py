@@ -5,7 +5,7 @@ import secrets
 import time
 from contextlib import contextmanager, suppress
 
-from ._milvus_client import connect, is_local, masked, release
+from ._milvus_client import BUILD, alias_of, connect, is_local, masked, release
 from ._milvus_collection import Collection
 
 ABANDONED_AFTER = 24 * 3600  # seconds, on a cluster, where other processes may still fill it
@@ -378,13 +378,13 @@ class MilvusStore:
         return Collection.open(self._connected(), name, **self._options(), local=is_local(self.uri))
 
     def _drop_abandoned(self, current):
-        pattern = rf"({re.escape(self.collection)}_([0-9a-f]{{8}})_[0-9a-f]{{8}})(_settings)?"
         for name in self._connected().list_collections():
-            if not (match := re.fullmatch(pattern, name)):
+            build, ending = name.removesuffix("_settings"), BUILD.search(name)
+            if alias_of(name) != self.collection or ending is None:
                 continue
-            build, age = match[1], time.time() - int(match[2], 16)
             if build == current or build in _builds_here:
                 continue
+            age = time.time() - int(ending[1], 16)
             if is_local(self.uri) or age > ABANDONED_AFTER:
                 with suppress(Exception):  # such as where somebody gave it another alias
                     self._connected().drop_collection(name)

@@ -13,6 +13,7 @@ from .._optional import import_optional
 # Milvus refuses requests of 64 MB and answers of about 100 MB.
 BYTES_A_REQUEST = 16 * 2**20
 COLLECTION_NOT_FOUND, UNAVAILABLE = 100, 2
+BUILD = re.compile(r"_([0-9a-f]{8})_[0-9a-f]{8}(_settings)?$")  # ends the name of a collection
 PAUSES = 0.1, 0.3, 1, 3, 10  # seconds until a server that is away is tried again
 INT64 = np.iinfo(np.int64)
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
@@ -110,12 +111,18 @@ def ask(client, method, collection, **asked):
         except pymilvus().MilvusException as error:
             if error.code == COLLECTION_NOT_FOUND:
                 raise RuntimeError(
-                    f"The collection {collection!r} is gone: another build has taken its place. "
-                    "Open the store again, by open() of its retriever or with a new MilvusStore."
+                    f"What was opened as {alias_of(collection)!r} is gone: another build has taken "
+                    "its place. Open the store again, by open() of its retriever or with a new "
+                    "MilvusStore."
                 ) from error
             if error.code != UNAVAILABLE or pause is None:
                 raise
             time.sleep(pause)
+
+
+def alias_of(name):
+    """The name by which a user knows a collection."""
+    return BUILD.sub("", name)
 
 
 def release(uri):

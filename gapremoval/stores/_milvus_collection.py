@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._milvus_client import all_of, as_ids, ask, in_batches, is_in, literal, pymilvus
+from ._milvus_client import alias_of, all_of, as_ids, ask, in_batches, is_in, literal, pymilvus
 from ._protocol import StoreHits, StoreRows
 
 MOST_HITS = 16_384  # the most rows that Milvus returns at once, and finds for a query
@@ -135,7 +135,7 @@ class Collection:
         found = self._by_id(asked, ["*", "vector"])
         for name in asked:
             if name not in found:
-                raise KeyError(f"{self.name} holds no row with the id {name!r}.")
+                raise KeyError(f"{alias_of(self.name)!r} holds no row with the id {name!r}.")
         return self._as_rows([found[name] for name in asked])
 
     def known(self, ids):
@@ -162,7 +162,9 @@ class Collection:
             self.create(has_int_ids)
         if has_int_ids != self.has_int_ids:
             own, other = ("integers", "strings") if self.has_int_ids else ("strings", "integers")
-            raise TypeError(f"The ids in {self.name} are {own}, and {other} were given.")
+            raise TypeError(
+                f"The ids in {alias_of(self.name)!r} are {own}, and {other} were given."
+            )
         metadata = rows.metadata or [{}] * len(ids)
         if clash := OWN_FIELDS & set().union(*metadata):
             raise ValueError(f"Metadata cannot be called {sorted(clash)}. Rename them.")
@@ -317,7 +319,7 @@ class Collection:
         if vectors.ndim != 2 or vectors.shape[1] != self.n_features:
             raise ValueError(
                 f"Rows of {vectors.shape[-1]} features were given, in an array of shape "
-                f"{vectors.shape}. {self.name} holds rows of {self.n_features}."
+                f"{vectors.shape}. {alias_of(self.name)!r} holds rows of {self.n_features}."
             )
         if not np.isfinite(vectors).all():
             raise ValueError("There is NaN or inf among the vectors.")
