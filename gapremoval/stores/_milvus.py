@@ -5,7 +5,7 @@ import secrets
 import time
 from contextlib import contextmanager, suppress
 
-from ._milvus_client import connect, is_local, masked, release
+from ._milvus_client import BUILD, alias_of, connect, is_local, masked, release
 from ._milvus_collection import Collection
 
 ABANDONED_AFTER = 24 * 3600  # seconds, on a cluster, where other processes may still fill it
@@ -24,9 +24,9 @@ class MilvusStore:
     settings, and stays with it: rows of one build never meet the settings of another. Where
     another process has replaced the build since, an error says to open the store again.
 
-    Rows are written by upserts, in requests of at most 16 MiB; pymilvus repeats them, with growing
-    pauses, while a server is out of reach or limits the rate, and only then. A search sees all
-    that this process wrote before.
+    Rows are written by upserts, in requests of at most 16 MiB. A request is repeated, with growing
+    pauses, while a server cannot be reached (some 15 seconds) or limits the rate, and only then.
+    A search sees all that this process wrote before.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ class MilvusStore:
         ------
         StoreRows
         """
-        return self._open().rows(batch_size)
+        yield from self._open().rows(batch_size)
 
     def upsert(self, rows):
         """Write rows; those whose id is there are replaced.
@@ -378,13 +378,13 @@ class MilvusStore:
         return Collection.open(self._connected(), name, **self._options(), local=is_local(self.uri))
 
     def _drop_abandoned(self, current):
-        pattern = rf"({re.escape(self.collection)}_([0-9a-f]{{8}})_[0-9a-f]{{8}})(_settings)?"
         for name in self._connected().list_collections():
-            if not (match := re.fullmatch(pattern, name)):
+            build, ending = name.removesuffix("_settings"), BUILD.search(name)
+            if alias_of(name) != self.collection or ending is None:
                 continue
-            build, age = match[1], time.time() - int(match[2], 16)
             if build == current or build in _builds_here:
                 continue
+            age = time.time() - int(ending[1], 16)
             if is_local(self.uri) or age > ABANDONED_AFTER:
                 with suppress(Exception):  # such as where somebody gave it another alias
                     self._connected().drop_collection(name)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from .._optional import import_optional
 
 # Milvus refuses requests of 64 MB and answers of about 100 MB.
 BYTES_A_REQUEST = 16 * 2**20
-COLLECTION_NOT_FOUND = 100
+COLLECTION_NOT_FOUND, UNAVAILABLE = 100, 2
+BUILD = re.compile(r"_([0-9a-f]{8})_[0-9a-f]{8}(_settings)?$")  # ends the name of a collection
+PAUSES = 0.1, 0.3, 1, 3, 10  # seconds until a server that is away is tried again
 INT64 = np.iinfo(np.int64)
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
@@ -92,16 +95,34 @@ def _open_file(milvus, uri):
 
 
 def ask(client, method, collection, **asked):
-    """Call a method of a client; a collection that is gone is an error that tells what to do."""
-    try:
-        return getattr(client, method)(collection, **asked)
-    except pymilvus().MilvusException as error:
-        if error.code != COLLECTION_NOT_FOUND:
-            raise
-        raise RuntimeError(
-            f"The collection {collection!r} is gone: another build has taken its place. Open the "
-            "store again, by open() of its retriever or with a new MilvusStore."
-        ) from error
+    """Call a method of a client that may be called twice, such as an upsert.
+
+    pymilvus itself repeats a call when a server limits the rate or drops the connection, but
+    gives up where it cannot connect anew at once.
+
+    Raises
+    ------
+    RuntimeError
+        If the collection is gone. The message tells what to do.
+    """
+    for pause in (*PAUSES, None):
+        try:
+            return getattr(client, method)(collection, **asked)
+        except pymilvus().MilvusException as error:
+            if error.code == COLLECTION_NOT_FOUND:
+                raise RuntimeError(
+                    f"What was opened as {alias_of(collection)!r} is gone: another build has taken "
+                    "its place. Open the store again, by open() of its retriever or with a new "
+                    "MilvusStore."
+                ) from error
+            if error.code != UNAVAILABLE or pause is None:
+                raise
+            time.sleep(pause)
+
+
+def alias_of(name):
+    """The name by which a user knows a collection."""
+    return BUILD.sub("", name)
 
 
 def release(uri):

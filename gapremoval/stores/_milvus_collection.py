@@ -4,10 +4,11 @@ import base64
 import threading
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 
-from ._milvus_client import all_of, as_ids, ask, in_batches, is_in, literal, pymilvus
+from ._milvus_client import alias_of, all_of, as_ids, ask, in_batches, is_in, literal, pymilvus
 from ._protocol import StoreHits, StoreRows
 
 MOST_HITS = 16_384  # the most rows that Milvus returns at once, and finds for a query
@@ -17,7 +18,8 @@ CHUNK = LONGEST_TEXT // 4 * 3  # bytes of settings that fit into one, in base 64
 READ_BYTES = 32 * 2**20
 OWN_FIELDS = {"id", "modality", "vector"}
 
-_local_writes = threading.Lock()  # Milvus Lite takes one writer at a time
+# Milvus Lite has no snapshots: what is read in the middle of a write may lack rows.
+_local_turn = threading.RLock()
 
 
 def settings_of(name):
@@ -25,43 +27,32 @@ def settings_of(name):
     return f"{name}_settings"
 
 
+@dataclass(eq=False)
 class Collection:
     """A WritableStore over one collection, except for `build`.
 
-    Parameters
+    Attributes
     ----------
     client : MilvusClient
     name : str
         Its own name, not an alias.
     n_features : int
-    has_int_ids : bool, default=None
+    has_int_ids : bool or None
         None for a collection that is not there yet: the first rows tell, and it is created.
-    metric : {"IP", "COSINE"}, default="IP"
-    local : bool, default=False
+    metric : {"IP", "COSINE"}
+    local : bool
         Whether it lies in a file of Milvus Lite.
-    index_params, search_params : dict, default=None
+    index_params, search_params : dict or None
     """
 
-    def __init__(
-        self,
-        client,
-        name,
-        n_features,
-        *,
-        has_int_ids=None,
-        metric="IP",
-        local=False,
-        index_params=None,
-        search_params=None,
-    ):
-        self.client = client
-        self.name = name
-        self.n_features = n_features
-        self.has_int_ids = has_int_ids
-        self.metric = metric
-        self.local = local
-        self.index_params = index_params
-        self.search_params = search_params
+    client: object
+    name: str
+    n_features: int
+    has_int_ids: bool | None = None
+    metric: str = "IP"
+    local: bool = False
+    index_params: dict | None = None
+    search_params: dict | None = None
 
     @classmethod
     def open(cls, client, name, **options):
@@ -144,7 +135,7 @@ class Collection:
         found = self._by_id(asked, ["*", "vector"])
         for name in asked:
             if name not in found:
-                raise KeyError(f"{self.name} holds no row with the id {name!r}.")
+                raise KeyError(f"{alias_of(self.name)!r} holds no row with the id {name!r}.")
         return self._as_rows([found[name] for name in asked])
 
     def known(self, ids):
@@ -171,7 +162,9 @@ class Collection:
             self.create(has_int_ids)
         if has_int_ids != self.has_int_ids:
             own, other = ("integers", "strings") if self.has_int_ids else ("strings", "integers")
-            raise TypeError(f"The ids in {self.name} are {own}, and {other} were given.")
+            raise TypeError(
+                f"The ids in {alias_of(self.name)!r} are {own}, and {other} were given."
+            )
         metadata = rows.metadata or [{}] * len(ids)
         if clash := OWN_FIELDS & set().union(*metadata):
             raise ValueError(f"Metadata cannot be called {sorted(clash)}. Rename them.")
@@ -185,18 +178,18 @@ class Collection:
         method = "insert" if self.local else "upsert"
         for batch in in_batches(records, sizes):
             try:
-                self._write(method, data=batch)
+                self._ask(method, data=batch)
             except pymilvus().exceptions.DataNotMatchException as error:
                 raise TypeError(
                     "Metadata must have names that are strings and values that JSON can hold: "
                     "numbers, strings, lists, dicts, True, False and None."
                 ) from error
         if self.local:  # whose searches of rows in the journal take 60 times longer
-            self._write("flush")
+            self._ask("flush")
 
     def delete(self, ids):
         for part in self._parts(self._own(as_ids(ids))):
-            self._write("delete", filter=is_in("id", part))
+            self._ask("delete", filter=is_in("id", part))
 
     def write_settings(self, settings):
         name = settings_of(self.name)
@@ -218,19 +211,19 @@ class Collection:
             for i, chunk in enumerate(chunks)
         ]
         for batch in in_batches(records, [LONGEST_TEXT] * len(records)):
-            self._write("upsert", name, data=batch)
+            self._ask("upsert", name, data=batch)
         # A reader has seen all the old chunks until here, or all the new ones beside them.
-        self._write("delete", name, filter=f"version < {version}")
+        self._ask("delete", name, filter=f"version < {version}")
 
     def read_settings(self):
         name = settings_of(self.name)
         if not self.client.has_collection(name):
             self._ask("describe_collection")  # an error if a build has just replaced both
             return None
-        ask(self.client, "load_collection", name)
+        self._ask("load_collection", name)
         asked = {"output_fields": ["*"], "consistency_level": "Strong"}
         versions = {}
-        for row in ask(self.client, "query", name, filter="chunk >= 0", **asked):
+        for row in self._ask("query", name, filter="chunk >= 0", **asked):
             versions.setdefault(row["version"], []).append(row)
         for _, rows in sorted(versions.items(), reverse=True):
             if len(rows) == rows[0]["n_chunks"]:  # or its writer was stopped
@@ -251,7 +244,7 @@ class Collection:
 
     def flush(self):
         """Write everything to its files, and wait until all searches see it."""
-        self._write("flush")
+        self._ask("flush")
         self.holds_rows()
 
     def drop(self):
@@ -276,15 +269,15 @@ class Collection:
         self.client.create_index(name, prepared, sync=False)
         self.client.load_collection(name)
 
-    def _ask(self, method, **asked):
-        return ask(self.client, method, self.name, **asked)
+    def _turn(self):
+        return _local_turn if self.local else nullcontext()
+
+    def _ask(self, method, name=None, **asked):
+        with self._turn():
+            return ask(self.client, method, name or self.name, **asked)
 
     def _query(self, **asked):
         return self._ask("query", **asked)
-
-    def _write(self, method, name=None, **asked):
-        with _local_writes if self.local else nullcontext():
-            return ask(self.client, method, name or self.name, **asked)
 
     def _by_id(self, asked, fields):
         found = {}
@@ -307,30 +300,26 @@ class Collection:
 
     def _pages(self, fields, condition, size):
         """Yield all rows that meet a condition, in the order of their ids."""
-        after = ""
+        pages, after = None, ""
+        asked = {"output_fields": fields, "batch_size": size}
         while True:
-            pages = self._ask(
-                "query_iterator",
-                filter=all_of(after, condition),
-                output_fields=fields,
-                batch_size=size,
-            )
-            while page := pages.next():
-                yield page
-                cursor = literal(page[-1]["id"])
-                if "\\" in cursor:  # pymilvus does not escape it: begin anew behind it
-                    break
-            pages.close()
+            if pages is None:
+                pages = self._ask("query_iterator", filter=all_of(after, condition), **asked)
+            with self._turn():
+                page = pages.next()
             if not page:
                 return
-            after = f"id > {cursor}"
+            yield page
+            cursor = literal(page[-1]["id"])
+            if "\\" in cursor:  # pymilvus does not escape it: begin anew behind it
+                pages, after = None, f"id > {cursor}"
 
     def _checked(self, vectors):
         vectors = np.asarray(vectors, dtype=np.float32)
         if vectors.ndim != 2 or vectors.shape[1] != self.n_features:
             raise ValueError(
                 f"Rows of {vectors.shape[-1]} features were given, in an array of shape "
-                f"{vectors.shape}. {self.name} holds rows of {self.n_features}."
+                f"{vectors.shape}. {alias_of(self.name)!r} holds rows of {self.n_features}."
             )
         if not np.isfinite(vectors).all():
             raise ValueError("There is NaN or inf among the vectors.")

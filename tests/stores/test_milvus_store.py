@@ -1,5 +1,6 @@
 """MilvusStore on real files of Milvus Lite, and on its server."""
 
+import copy
 import itertools
 import os
 import pickle
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -75,6 +77,23 @@ def test_a_server_is_used_by_changing_the_uri_only(server):
     assert other.read_settings() == b"settings"
     store.upsert(make_rows(["new"], seed=1))
     assert other.known(["new", "newer"]).tolist() == [True, False]
+
+
+def test_writes_wait_for_a_server_that_is_away_for_a_moment(tmp_path):
+    running, files, port = start_server_in_thread(str(tmp_path / "data"))
+    store = filled(MilvusStore(f"http://127.0.0.1:{port}"), make_rows([1]))
+    running.stop(0).wait()
+    files.close()
+    started = []
+    returns = threading.Timer(
+        0.3, lambda: started.extend(start_server_in_thread(str(tmp_path / "data"), port=port))
+    )
+    returns.start()
+    store.upsert(make_rows([2]))
+    returns.join()
+    assert MilvusStore(f"http://127.0.0.1:{port}").known([1, 2]).all()
+    started[0].stop(0).wait()
+    started[1].close()
 
 
 def test_flat_search_of_real_embeddings_is_exact(real, new_store):
@@ -215,6 +234,31 @@ def test_builds_leave_nothing_behind(tmp_path):
         raise KeyboardInterrupt
     assert len(names(str(store.uri))) == 2  # rows and settings
     store.close()
+
+
+def test_a_cluster_keeps_young_builds_that_other_machines_may_fill(server):
+    client = pymilvus.MilvusClient(server)
+    old, young = "shared_5f000000_0123abcd", f"shared_{int(time.time()):08x}_0123abcd"
+    for name in (old, f"{old}_settings", young, "shared_with_us"):
+        client.create_collection(name, dimension=2)
+    filled(MilvusStore(server, "shared"), make_rows([1]))
+    left = set(client.list_collections())
+    assert {young, "shared_with_us"} < left
+    assert not {old, f"{old}_settings"} & left
+
+
+def test_readers_see_the_old_settings_or_the_new_ones(new_store):
+    store = filled(new_store(), make_rows([1]))
+    versions = [bytes([i]) * 300_000 for i in range(8)]
+    store.write_settings(versions[0])
+    writer = threading.Thread(target=lambda: [*map(store.write_settings, versions[1:])])
+    writer.start()
+    reader, seen = copy.copy(store), []
+    while writer.is_alive():
+        seen.append(versions.index(reader.read_settings()))
+    writer.join()
+    assert seen == sorted(seen)
+    assert reader.read_settings() == versions[-1]
 
 
 def test_builds_at_the_same_time_do_not_disturb_each_other(uri, new_store):
