@@ -29,7 +29,8 @@ class VectorLayout:
     the one-hot of the document's modality. A query ``q`` of unit length is asked as ``[q, 1]`` in
     its block, zeros in the others, and the offsets that documents of a modality share, which
     depend on their number. The inner product is the score. For ``"cosine"`` and ``"l2"`` one
-    more coordinate makes all rows equally long, and rows and queries are brought to unit length.
+    more coordinate makes all rows equally long, and rows and queries are brought to unit length;
+    the mean of the shared offsets is added to scores later, so that it takes no precision.
 
     Attributes
     ----------
@@ -64,14 +65,14 @@ class VectorLayout:
 
     def to_json(self):
         """The fields as JSON knows them."""
-        rest = [x and [x.scores.tolist(), x.log_mass.tolist(), x.n_documents] for x in self.rest]
+        rest = [x and [*(column.tolist() for column in x[:3]), x.n_documents] for x in self.rest]
         return {**vars(self), "shared": self.shared.tolist(), "rest": rest}
 
     @classmethod
     def from_json(cls, fields):
         """From what `to_json` returned; a ValueError or TypeError if it is malformed."""
         names = {name: tuple(fields[name]) for name in ("query_modalities", "modalities", "slopes")}
-        rest = tuple(x and RestMass(np.array(x[0]), np.array(x[1]), x[2]) for x in fields["rest"])
+        rest = tuple(x and RestMass(*map(np.array, x[:3]), x[3]) for x in fields["rest"])
         shared = np.array(fields["shared"], dtype=float)
         layout = cls(**{**fields, **names, "shared": shared, "rest": rest})
         if layout.metric not in METRICS or layout.shared.shape != (
@@ -136,7 +137,7 @@ class VectorLayout:
         if of_all and rest and scores.shape[-1] < self.n_documents:
             # Where there are empty places, all documents that there are to be found were found.
             last = np.where(is_found, scores, np.inf).min(axis=-1, initial=np.inf)
-            below = sum(w * x.below(last, slope, self.n_documents) for w, x in rest)
+            below = sum(w * x.below(last, n_found, slope, self.n_documents) for w, x in rest)
             below = np.minimum(below, slope * last + np.log(self.n_documents - n_found))
             total = np.where(is_found.all(axis=-1), np.logaddexp(total, below), total)
         return np.where(is_found, np.exp(log_odds - total[..., None]), 0)
@@ -161,7 +162,8 @@ class VectorLayout:
             vectors[:, start : start + self.n_features] = weight * unit
             vectors[:, start + self.n_features] = weight
         start = self.n_blocks * (self.n_features + 1)
-        vectors[:, start : start + len(self.modalities)] = weights @ self.shared
+        shared, _ = self._asked_shared(weights)
+        vectors[:, start : start + len(self.modalities)] = shared
         if self.metric != "ip":
             vectors /= self._query_length(query_modality)
         return vectors.astype(np.float32)
@@ -169,7 +171,14 @@ class VectorLayout:
     def _query_length(self, query_modality):
         """The length that all queries have before they are brought to unit length."""
         weights = self.weights(query_modality)
-        return float(np.sqrt(2 * (weights @ weights) + np.sum((weights @ self.shared) ** 2)))
+        shared, _ = self._asked_shared(weights)
+        return float(np.sqrt(2 * (weights @ weights) + shared @ shared))
+
+    def _asked_shared(self, weights):
+        """The shared offsets that queries hold, and what they lack of the whole."""
+        shared = weights @ self.shared
+        rest = 0.0 if self.metric == "ip" else float(np.mean(shared))
+        return shared - rest, rest
 
     def fill(self, rows):
         """Write the last coordinate of rows, in place, where the metric needs one."""
@@ -190,7 +199,8 @@ class VectorLayout:
             similarity = 1 - (found if kind == "squared" else found**2) / 2
         else:
             similarity = (self.metric == "cosine") - found
-        return np.where(is_missing, -np.inf, scale * similarity)
+        _, rest = self._asked_shared(self.weights(query_modality))
+        return np.where(is_missing, -np.inf, scale * similarity + rest)
 
     def _kind(self, found, kind):
         """The kind that was given, or that the order of the numbers tells, the best first."""
