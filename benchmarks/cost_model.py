@@ -239,6 +239,7 @@ def costs(n, encoder, options):
         "an exact query, core seconds": exact,
         "the same, seconds on all cores of all shards": exact / (shards * options.shard_cores),
         "an IVF query, core milliseconds": ivf * 1e3,
+        "IVF queries a second on all shards": shards * options.shard_cores / ivf,
         "dollars: GPUs, once": gpu_hours * options.dollars_gpu_hour,
         "dollars: all cores up to the index, once": core_hours * options.dollars_core_hour,
         "dollars: files, a month": stored * options.dollars_tb_month,
