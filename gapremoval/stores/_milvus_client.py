@@ -40,7 +40,7 @@ def connect(uri):
         If pymilvus is not installed.
     ValueError
         If `uri` is neither a local file nor the address of a server, or holds a password.
-    RuntimeError
+    LookupError
         If another process holds the file, or the file cannot be opened.
     ConnectionError
         If no server answers, or the server refuses the token.
@@ -72,7 +72,7 @@ def _open_file(milvus, uri):
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to hold {uri}.")
     if path.is_file():
-        raise RuntimeError(
+        raise LookupError(
             f"{uri} is not of Milvus Lite 3, which keeps a folder of that name. It may be of an "
             "older one: choose another name, and build the store anew."
         )
@@ -84,13 +84,13 @@ def _open_file(milvus, uri):
         try:
             lite.MilvusLite(uri).close()
         except lite.exceptions.DataDirLockedError:
-            raise RuntimeError(
+            raise LookupError(
                 f"{uri} is in use by another process, and Milvus Lite serves one at a time. End "
                 "that process or call close() on its store; to share the documents, run a Milvus "
                 "server and pass its address as uri."
             ) from error
         except Exception as reason:
-            raise RuntimeError(f"Milvus Lite cannot open {uri}: {reason}") from error
+            raise LookupError(f"Milvus Lite cannot open {uri}: {reason}") from error
         raise
 
 
@@ -102,7 +102,7 @@ def ask(client, method, collection, **asked):
 
     Raises
     ------
-    RuntimeError
+    LookupError
         If the collection is gone. The message tells what to do.
     """
     for pause in (*PAUSES, None):
@@ -110,7 +110,7 @@ def ask(client, method, collection, **asked):
             return getattr(client, method)(collection, **asked)
         except pymilvus().MilvusException as error:
             if error.code == COLLECTION_NOT_FOUND:
-                raise RuntimeError(
+                raise LookupError(
                     f"What was opened as {alias_of(collection)!r} is gone: another build has taken "
                     "its place. Open the store again, by open() of its retriever or with a new "
                     "MilvusStore."

@@ -249,7 +249,7 @@ def test_what_does_not_fit_is_refused_when_a_store_is_opened(tmp_path):
     with stored.store_.build(3, overwrite=True) as other:
         other.upsert(fits.store_.sample("text", 2)._replace(vectors=np.eye(2, 3)))
         other.write_settings(settings)
-    with pytest.raises(ValueError, match="does not fit its 2 rows of 'text'.*overwrite=True"):
+    with pytest.raises(ValueError, match="does not fit them: another program.*overwrite=True"):
         StoreRetriever(store).open()
 
 

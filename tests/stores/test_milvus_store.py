@@ -216,9 +216,9 @@ def test_a_store_stays_with_its_build_until_it_is_opened_again(uri, new_store):
     carried = pickle.dumps(reader)
     filled(writer, make_rows(["a", "b"]), overwrite=True).write_settings(b"new")
     for stale in (reader, pickle.loads(carried)):
-        with pytest.raises(RuntimeError, match="Open the store again"):
+        with pytest.raises(LookupError, match="Open the store again"):
             stale.search(make_rows([0]).vectors, 1)
-        with pytest.raises(RuntimeError, match="Open the store again"):
+        with pytest.raises(LookupError, match="Open the store again"):
             stale.upsert(make_rows([1]))
         assert stale.read_settings() == b"new"
         assert stale.count() == {"text": 1, "image": 1}
@@ -355,7 +355,7 @@ import sys
 from gapremoval.stores import MilvusStore
 try:
     MilvusStore(sys.argv[1]).count()
-except RuntimeError as refused:
+except LookupError as refused:
     print(refused, flush=True)
 sys.stdin.readline()
 print(MilvusStore(sys.argv[1]).fetch(["ä"]).ids)
@@ -434,7 +434,7 @@ def test_tokens_are_neither_shown_nor_pickled(monkeypatch):
     [
         ("corpus", ValueError, "neither a file that ends in '.db'"),
         ("absent/corpus.db", FileNotFoundError, "no folder"),
-        ("old.db", RuntimeError, "not of Milvus Lite 3"),
+        ("old.db", LookupError, "not of Milvus Lite 3"),
         ("http://127.0.0.1:1", ConnectionError, "Is the server running"),
     ],
 )
