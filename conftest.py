@@ -23,6 +23,7 @@ NEED_CLIP = [
     "docs/guide/combined_queries.md",
     "docs/guide/any_encoder.md",
     "docs/guide/captions.md",
+    "docs/guide/many_machines.md",
     "docs/guide/mixbench.md",
 ]
 
