@@ -116,13 +116,15 @@ def index(
         raise UsageError("FOLDER is empty.")
     check_writable(out, "the index")
     if holds_parts(folder):
+        if hidden:
+            raise UsageError("--hidden is for a folder of photos, not for one of parts.")
         return 0 if index_parts(folder, model, out) else UNREAD
     return 0 if make_index(Path(folder), model, out, hidden=hidden) else UNREAD
 
 
 @app.command()
 def encode(
-    source: Annotated[Path, Argument(metavar="SOURCE", help="What to encode.")],
+    source: Annotated[str, Argument(metavar="SOURCE", help="What to encode.")],
     out: Annotated[Path, Option("--out", "-o", metavar="DIR", help="Folder of the parts.")],
     model: Annotated[str, Option(help="Network, as for 'gapremoval index'.")] = DEFAULT_MODEL,
     shard: Annotated[str, Option(metavar="i/n", help="Part of the work, from 0/n.")] = "0/1",
@@ -143,6 +145,8 @@ def encode(
     Exit code 3: all was written, but some photos or notes could not be read; stderr names them.
     They are not tried again until their file in DIR is deleted.
     """
+    if not source:
+        raise UsageError("SOURCE is empty.")
     try:
         numbers = parse_shard(shard)
     except ValueError as error:

@@ -62,7 +62,8 @@ def iter_parquet(
     Yields
     ------
     X : EmbeddingArray of shape (n_vectors, n_features)
-        In the dtype of the columns.
+        In the dtype of the columns. Rows of the parts that `gapremoval.encoders.encode_parts`
+        writes know their `encoder`.
     ids : ndarray of shape (n_vectors,)
         The id of each row of `X`, to be used as ``y``.
 
@@ -73,7 +74,11 @@ def iter_parquet(
     ValueError
         If not exactly one of `modality`, `modality_column` and `columns` is given, a column is
         not there, an id or a modality is missing, a row has no vector, or vectors differ in
-        length; the message names the row.
+        length; the message names the row. If a folder has parts of several encoders.
+
+    See Also
+    --------
+    gapremoval.encoders.encode_parts : Writes such files.
 
     Examples
     --------

@@ -1,5 +1,6 @@
 """encode_parts: a large source, encoded part by part, on one machine or on many."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -190,11 +191,14 @@ def _check_fits(path, source, made_by):
             f"{path} is no part of this library, or damaged: delete it, or encode into another "
             "folder."
         )
-    is_other = header.source != source.path and os.path.exists(header.source)
-    if is_other and not os.path.samefile(header.source, source.path):
+    is_same = header.source == source.path or (
+        os.path.exists(header.source) and os.path.samefile(header.source, source.path)
+    )
+    if not is_same:
         raise ValueError(
             f"{path.parent} has parts of {header.source}, not of {source.path}: encode each source "
-            "into a folder of its own."
+            "into a folder of its own. For a source that was moved, leave a link at its old place, "
+            "and name that."
         )
     if header.fingerprint != made_by["fingerprint"]:
         raise ValueError(
@@ -230,7 +234,7 @@ def _encode(encoder, items, header, has_numbers):
             entries = [entries[i] for i in error.rows]
         values = to_numpy(rows.values).astype(header.dtype)
         modality = rows.modality.tolist()
-    header = PartHeader(**{**vars(header), "left_out": left_out})
+    header = dataclasses.replace(header, left_out=left_out)
     ids = [entry.id if has_numbers else _text(entry.id) for entry in entries]
     names = [None if entry.name is None else os.fsencode(entry.name) for entry in entries]
     columns = {

@@ -102,19 +102,19 @@ def open_source(path, part_size, except_for=()):
     path = Path(os.path.abspath(path))
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
-    root, names = path, [path.name]
+    root, names, left_out = path.parent, [path.name], []
     if path.is_dir():
-        left_out = []
-        names = [name for name, _ in walk(path, False, except_for, left_out)]
+        root, names = path, [name for name, _ in walk(path, False, except_for, left_out)]
         names = sorted(names + [entry.name for entry in left_out])
-    else:
-        root = path.parent
     suffixes = [suffix_of(name) for name in names]
     tables, tars, known = (
         [name for name, suffix in zip(names, suffixes) if suffix in wanted]
         for wanted in ({".parquet"}, {".tar"}, known_suffixes())
     )
-    if all(suffix_of(name) in TEXTS for name in known) or path.is_file():
+    closed = [name for name in names if name.endswith("/")]
+    if path.is_file() or all(suffix_of(name) in TEXTS for name in known):
+        if (tables or tars) and closed:
+            raise PermissionError(f"These folders in {path} cannot be entered: {shown(closed)}.")
         if tables:
             return _open_tables(path, root, tables, part_size)
         if tars:
@@ -126,6 +126,7 @@ def open_source(path, part_size, except_for=()):
             f"There is nothing to encode in {path}: no picture, text (.txt, .md), .parquet or .tar "
             "file."
         )
+    known = sorted(known + closed) if closed else known  # named as what cannot be read
     cuts = range(0, len(known), part_size)
     ranges = [FileRange(root, known[start : start + part_size]) for start in cuts]
     return Source(str(path), str(root), False, ranges)
@@ -284,7 +285,7 @@ class RowRange:
 
 def _open_tables(path, root, files, part_size):
     parquet = _parquet()
-    ranges, n_rows, kinds = [], 0, set()
+    ranges, n_rows, id_types = [], 0, set()
     for file in files:
         with parquet.ParquetFile(root / file) as opened:
             schema, n = opened.schema_arrow, opened.metadata.num_rows
@@ -292,19 +293,31 @@ def _open_tables(path, root, files, part_size):
             raise ValueError(
                 f"{root / file} has no column 'text' or 'image'; it has {shown(schema.names, 50)}."
             )
-        kinds.add(str(schema.field("id").type) if "id" in schema.names else "int64")
+        id_types.add(schema.field("id").type if "id" in schema.names else None)
         cuts = range(0, n, part_size)
         ranges += [RowRange(root, file, x, min(x + part_size, n), n_rows) for x in cuts]
         n_rows += n
-    are_numbers = {"int" in kind for kind in kinds}
-    if len(are_numbers) > 1 or not all("int" in x or "string" in x for x in kinds):
+    are_numbers = {_are_numbers(id_type) for id_type in id_types}
+    if len(are_numbers) > 1 or None in are_numbers or (None in id_types and len(id_types) > 1):
         raise ValueError(
-            f"The ids in {path} are {shown(sorted(kinds))}: expected a column 'id' of strings in "
-            "all files, or of integers in all."
+            f"The ids in {path} are {shown(sorted(map(str, id_types)))}: expected a column 'id' of "
+            "strings in all files, of integers in all, or in none."
         )
     if not n_rows:
         raise ValueError(f"{path} has no rows.")
     return Source(str(path), str(path), are_numbers.pop(), ranges)
+
+
+def _are_numbers(id_type):
+    """Whether ids of an Arrow type are integers, or else strings; None for other types."""
+    types = import_optional("pyarrow.types", extra="parquet", purpose="A source of Parquet files")
+    if id_type is None:  # without ids, rows are numbered
+        return True
+    if types.is_dictionary(id_type):
+        id_type = id_type.value_type
+    if types.is_string(id_type) or types.is_large_string(id_type):
+        return False
+    return True if types.is_integer(id_type) else None
 
 
 def _state(root, name):

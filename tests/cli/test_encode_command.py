@@ -105,6 +105,8 @@ def test_the_index_of_parts_is_that_of_the_folder(run, photos, scenes):
     np.testing.assert_allclose(one.files.values, other.files.values, atol=1e-6)
     question = scenes.captions[4][1]
     assert run("search", "parts.gap", question).out == run("search", "folder.gap", question).out
+    assert run("index", "parts", "--hidden").code == 2
+    assert run("encode", "", *POCKET).code == 2
     # The index stays that of the folder, whichever makes it.
     assert run("index", photos, "--out", "parts.gap").code == 3
     assert run("index", "parts", "--out", "parts.gap").code == 3

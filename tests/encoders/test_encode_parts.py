@@ -284,11 +284,14 @@ def test_parts_of_something_else_are_refused_and_stay(small, checkpoint, tmp_pat
     (parts / "part-00000000.parquet").write_bytes(b"something")
     with pytest.raises(ValueError, match="is no part of this library, or damaged"):
         encode_parts(ENCODER, notes, parts)
-    shutil.rmtree(notes)
     shutil.rmtree(parts)
-    encode_parts(encoder, other, parts)
-    notes = shutil.move(other, notes)
-    assert not encode_parts(encoder, notes, parts).written  # the source was moved
+    encode_parts(encoder, notes, parts)
+    moved = shutil.move(notes, tmp_path / "moved")
+    with pytest.raises(ValueError, match="leave a link at its old place"):
+        encode_parts(encoder, moved, parts)
+    notes.symlink_to(moved)
+    assert not encode_parts(encoder, notes, parts).written
+    assert not encode_parts(encoder, moved, parts).written
 
 
 def test_parts_of_two_encoders_are_not_read_together(small, checkpoint, tmp_path):
@@ -318,6 +321,21 @@ def test_sources_with_nothing_to_encode_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no column 'text' or 'image'; it has 'caption'"):
         encode_parts(ENCODER, tmp_path, tmp_path / "parts")
     pq.write_table(pa.table({"text": ["x"], "id": [0.5]}), tmp_path / "items.parquet")
-    with pytest.raises(ValueError, match="expected a column 'id' of strings"):
+    with pytest.raises(ValueError, match="ids in .* are 'double': expected a column 'id' of str"):
+        encode_parts(ENCODER, tmp_path, tmp_path / "parts")
+    for name, ids in (("items", {}), ("more", {"id": [1]})):
+        pq.write_table(pa.table({"text": ["x"]} | ids), tmp_path / f"{name}.parquet")
+    with pytest.raises(ValueError, match="of integers in all, or in none"):
         encode_parts(ENCODER, tmp_path, tmp_path / "parts")
     assert not (tmp_path / "parts").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or not os.getuid(), reason="root may read all")
+def test_folders_that_cannot_be_entered_are_named(tmp_path):
+    (tmp_path / "a.txt").write_text("a ring")
+    (tmp_path / "closed").mkdir(mode=0)
+    done = encode_parts(ENCODER, tmp_path, tmp_path / "parts")
+    assert [name for name, _ in done.left_out] == ["closed/"]
+    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "items.parquet")
+    with pytest.raises(PermissionError, match="cannot be entered: 'closed/'"):
+        encode_parts(ENCODER, tmp_path, tmp_path / "parts")
