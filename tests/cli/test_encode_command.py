@@ -1,5 +1,6 @@
 """Shards encoded by processes that may be killed, and the index of what they wrote."""
 
+import io
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import needs_fork, start_child
 
 pytest.importorskip("typer")
 pytest.importorskip("open_clip")
@@ -28,38 +30,51 @@ POCKET = ["--model", "pocket", "--out", "parts"]
 
 @pytest.fixture
 def album(tmp_path, scenes):
-    """Six photos as a camera makes them, which take a while to decode, and their notes."""
+    """Eight photos as a camera makes them, which take a while to decode, and notes."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    for i, (image, captions) in enumerate(zip(scenes.images[:6], scenes.captions)):
-        image.resize((1800, 1200)).save(folder / f"{i}.jpg", progressive=True)
+    photo = io.BytesIO()
+    scenes.images[0].resize((4000, 2400)).save(photo, "jpeg", progressive=True)
+    for i, captions in enumerate(scenes.captions[:8]):
+        (folder / f"{i}.jpg").write_bytes(photo.getvalue() + bytes([i]))
         (folder / f"{i}.txt").write_text(captions[0])
     return folder
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_two_tasks_of_a_slurm_array_of_which_one_is_killed_and_run_again(run, album, tmp_path):
+def task_of_the_page(number, folder):
+    """The arguments that the page's script for Slurm types in a task of the array."""
     script = re.search("```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
-    script = script.replace("/100", "/2 --model pocket --part-size 1")
-    (tmp_path / "encode.sh").write_text(script)
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    tasks = [
-        subprocess.Popen(
-            ["bash", "encode.sh"],
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path, "SLURM_ARRAY_TASK_ID": str(i)},
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        for i in range(2)
-    ]
+    (folder / "encode.sh").write_text(script.replace("/100", "/2"))
+    typed = subprocess.run(
+        ["bash", "-c", """gapremoval() { printf '%s\\0' "$@"; }; . ./encode.sh"""],
+        cwd=folder,
+        env={**os.environ, "SLURM_ARRAY_TASK_ID": str(number)},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return [*typed.stdout.split("\0")[:-1], "--model", "pocket", "--part-size", "1"]
+
+
+def type_alone(arguments):
+    """Run a command in a child, and end it with its exit code."""
+    from gapremoval.cli._app import run
+
+    sys.exit(run(arguments))
+
+
+@needs_fork
+def test_two_tasks_of_a_slurm_array_of_which_one_is_killed_and_run_again(run, album, tmp_path):
+    typed = [task_of_the_page(i, tmp_path) for i in range(2)]
+    tasks = [start_child(type_alone, arguments) for arguments in typed]
     parts = tmp_path / "parts"
-    even = [parts / f"part-{i:08}.parquet" for i in range(0, 12, 2)]  # the photos
-    while not even[0].exists() and tasks[0].poll() is None:
+    even = [parts / f"part-{i:08}.parquet" for i in range(0, 16, 2)]  # the photos
+    while not even[0].exists() and tasks[0].is_alive():
         time.sleep(0.002)
-    os.killpg(tasks[0].pid, signal.SIGKILL)
-    said = [task.communicate()[1] for task in tasks]
-    assert [task.returncode for task in tasks] == [-signal.SIGKILL, 0], said
+    tasks[0].kill()
+    for task in tasks:
+        task.join()
+    assert [task.exitcode for task in tasks] == [-signal.SIGKILL, 0]
     finished = {path: path.stat().st_ino for path in parts.glob("*.parquet")}
     assert 1 <= len(finished.keys() & {*even}) < len(even)  # it was killed in the middle
     assert all(pq.read_table(path).num_rows == 1 for path in finished)  # none is half a file
@@ -68,12 +83,12 @@ def test_two_tasks_of_a_slurm_array_of_which_one_is_killed_and_run_again(run, al
     assert (refused.code, refused.out) == (1, "")
     assert re.search(r"There is no part-\d{8}\.parquet in parts: some shard was not", refused.err)
 
-    done = run("encode", "photos", *POCKET, "--part-size", "1", "--shard", "0/2")
+    done = run(*typed[0])
     assert (done.code, done.out) == (0, "")
     n_left = len(even) - len(finished.keys() & {*even})
-    assert done.err == f"gapremoval: shard 0/2: 6 parts in parts, {n_left} of them encoded now\n"
+    assert done.err == f"gapremoval: shard 0/2: 8 parts in parts, {n_left} of them encoded now\n"
     assert all(path.stat().st_ino == finished[path] for path in finished)
-    assert sorted(os.listdir(parts)) == [f"part-{i:08}.parquet" for i in range(12)]
+    assert sorted(os.listdir(parts)) == [f"part-{i:08}.parquet" for i in range(16)]
 
     batches = list(iter_parquet(parts, modality_column="modality", id="id"))
     rows = EmbeddingArray.concatenate([rows for rows, _ in batches])

@@ -136,6 +136,7 @@ def test_what_cannot_be_read_is_named_and_not_tried_again(tmp_path, whole, photo
     (source / "blank.txt").write_text(" ")
     (source / "gone.jpg").symlink_to("nowhere")
     (source / "other.docx").write_bytes(b"PK")
+    (source / "other.parquet").write_bytes(b"not read beside pictures")
     for n_written in (17, 0):
         done = encode_parts(ENCODER, source, out, part_size=1)
         assert len(done.written) == n_written + bool(n_written)
