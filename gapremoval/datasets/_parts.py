@@ -166,7 +166,8 @@ def read_parts(folder):
     headers = {number: read_header(path) for number, path in paths.items()}
     if foreign := [paths[number].name for number, header in headers.items() if header is None]:
         raise ValueError(
-            f"{shown(foreign)} in {folder}: no part of 'gapremoval encode', or damaged."
+            f"{shown(foreign)} in {folder} is no part of 'gapremoval encode', or damaged: delete "
+            "it, and encode again."
         )
     encoder = one_encoder(headers.values(), folder)
     for number in range(max(headers) + 1 + bool(headers[max(headers)].next)):

@@ -106,6 +106,10 @@ def encode_parts(encoder, source, folder, *, shard=(0, 1), part_size=4096, dtype
         `folder` has parts of another source, another model, or with another `part_size` or
         `dtype`.
 
+    See Also
+    --------
+    gapremoval.datasets.iter_parquet : Reads the parts, batch by batch.
+
     Notes
     -----
     The columns of a part are ``id`` (the id of the document, as `read_folder` and

@@ -224,7 +224,7 @@ class RowRange:
         return f"{self.file} row {self.start}"
 
     def state(self):
-        return [*_state(self.root, self.file), self.start, self.stop]
+        return [*_state(self.root, self.file), self.start, self.stop, self.first_row]
 
     def entries(self):
         for row, record in enumerate(self._records(), self.start):

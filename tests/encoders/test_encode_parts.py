@@ -233,6 +233,15 @@ def test_rows_of_tables_are_read_as_records(
     assert not encode_parts(ENCODER, home, home / "parts", part_size=part_size).written
 
 
+def test_rows_without_ids_are_numbered_again_if_files_before_them_grow(tmp_path):
+    for texts in (["a ring"], ["a ring", "a disc"]):
+        pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet")
+        pq.write_table(pa.table({"text": ["a star"]}), tmp_path / "b.parquet")
+        os.utime(tmp_path / "b.parquet", (0, 0))
+        encode_parts(ENCODER, tmp_path, tmp_path / "parts")
+        assert read(tmp_path / "parts")[0] == list(range(len(texts) + 1))
+
+
 def test_rows_without_content_or_id_are_named_and_their_other_parts_are_kept(tmp_path, photos):
     picture = (photos / "2.png").read_bytes()
     records = [
