@@ -11,6 +11,7 @@ from . import (
     model_selection,
     retrieval,
     score_calibration,
+    stores,
 )
 from ._combined_queries import combine_queries
 from ._embeddings import EmbeddingArray
@@ -30,7 +31,7 @@ from .contents import add_texts
 from .datasets import explode_documents, read_folder
 from .encoders import CLIPEncoder, SentenceTransformerEncoder
 from .model_selection import FusionWeightSearchCV, QueryKFold, make_ranking_scorer
-from .retrieval import MixedModalityRetriever
+from .retrieval import MixedModalityRetriever, StoreRetriever
 from .score_calibration import PosteriorOdds
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Query",
     "QueryKFold",
     "SentenceTransformerEncoder",
+    "StoreRetriever",
     "Tagged",
     "__version__",
     "add_documents",
@@ -71,5 +73,6 @@ __all__ = [
     "retrieval",
     "score_calibration",
     "search",
+    "stores",
     "teach",
 ]

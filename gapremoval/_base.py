@@ -70,7 +70,7 @@ class GapEstimator(TransformerMixin, BaseEstimator):
     def _refuse_changed_parameters(self):
         """Raise a ValueError if a parameter was changed after the fit that it belongs to."""
         for name, fitted in self._fitted_parameters.items():
-            if not _same_value(fitted, new := getattr(self, name)):
+            if not same_value(fitted, new := getattr(self, name)):
                 fitted, new = (shorten(repr(value), 80) for value in (fitted, new))
                 raise ValueError(
                     f"{name} was {fitted} when this {type(self).__name__} was fitted, and is {new} "
@@ -91,11 +91,11 @@ class GapEstimator(TransformerMixin, BaseEstimator):
         super().__setstate__(state)
 
 
-def _same_value(a, b):
+def same_value(a, b):
     """Whether two values of a parameter are equal."""
     if isinstance(a, BaseEstimator):
-        return type(a) is type(b) and _same_value(a.get_params(), b.get_params())
+        return type(a) is type(b) and same_value(a.get_params(), b.get_params())
     if isinstance(a, Mapping):
         same_keys = isinstance(b, Mapping) and a.keys() == b.keys()
-        return same_keys and all(_same_value(a[key], b[key]) for key in a)
+        return same_keys and all(same_value(a[key], b[key]) for key in a)
     return a is b or np.array_equal(to_numpy(a), to_numpy(b))

@@ -97,6 +97,19 @@ def _remove_abandoned(folder, prefix):
                     partial.unlink()
 
 
+@contextmanager
+def locked(path):
+    """Hold the lock of a file until the context ends, once its holder lets it go.
+
+    The file is made if necessary, and stays. Without locks in the file system nobody waits.
+    """
+    with open(path, "ab") as file:
+        with suppress(OSError):
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def read_arrays(path, names, optional=()):
     """Read the arrays of an uncompressed ``.npz`` file, without pickle.
 

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from exported_lines import exported_lines
 from interrupts import interrupted
 from random_documents import (
     PARTS,
@@ -128,8 +129,8 @@ class RandomMachine:
         return np.where(directed, scores, -np.inf), 1e-4
 
     def folded(self, asks, vectors, directed):
-        """The vectors for an index of inner products, compared with the oracle's."""
-        folded = self.retriever.fold(asks)[0].astype(float)
+        """The exported vectors, compared with the oracle's."""
+        folded = exported_lines(self.retriever, asks)
         scale = np.linalg.norm(folded[:, :-1], axis=1)
         unit = folded[directed, :-1] / scale[directed, None]
         np.testing.assert_allclose(unit, vectors[directed], atol=1e-5)

@@ -61,7 +61,7 @@ def test_a_picture_that_asks_among_texts_is_not_told_that_it_meant_a_text():
 
 def test_an_export_for_a_mistyped_modality_is_offered_the_nearest(pipe):
     with pytest.raises(ValueError, match=r"nothing about 'query:txt'.*Did you mean 'query:text'\?"):
-        pipe[-1].fold("txt")
+        pipe[-1].export_vectors("txt")
 
 
 def test_a_mistyped_column_is_offered_the_nearest(tmp_path):

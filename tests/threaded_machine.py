@@ -17,6 +17,7 @@ from math import inf
 
 import joblib
 import numpy as np
+from exported_lines import exported_lines
 from interrupts import interrupted
 from random_documents import (
     TEXT_WEIGHT,
@@ -279,15 +280,14 @@ class ThreadedMachine:
             np.testing.assert_allclose(scores, right, atol=1e-6, rtol=0)
 
     def check_calibrated(self, queries, found):
-        """Whether calibrated scores were those of their documents, by the folded vectors.
+        """Whether calibrated scores were those of their documents, by the exported vectors.
 
         The scale of a document and its offset stay, but for the prior of its modality, which
         follows the number of its documents with a direction.
         """
         ids, folded = self.retriever.ids_.tolist(), {}
         for asks in ("query:text", "query:image"):
-            rows = self.retriever.fold(asks)[0].astype(float)
-            folded[asks] = dict(zip(ids, rows))
+            folded[asks] = dict(zip(ids, exported_lines(self.retriever, asks)))
         for query, asks, seen, scores, names in zip(
             queries.values.astype(float),
             queries.modality,

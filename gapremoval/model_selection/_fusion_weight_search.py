@@ -89,9 +89,9 @@ class FusionWeightSearchCV(GridSearchCV):
 
     In three cases the retriever is fitted once per fold and weight instead: the ranking of the
     score calibration is not a scale and an offset per document (see
-    `MixedModalityRetriever.fold`), a fold tests on document rows as well, or the products with
-    the rows that the score calibration learns from would take more than 1 GiB. Errors are
-    always raised, never turned into NaN.
+    `MixedModalityRetriever.export_vectors`), a fold tests on document rows as well, or the
+    products with the rows that the score calibration learns from would take more than 1 GiB.
+    Errors are always raised, never turned into NaN.
 
     The products are computed in numpy, on the host. Weights are scored in as many threads as
     ``OMP_NUM_THREADS`` and the processors allow, at most four.

@@ -46,7 +46,7 @@ def weight_scores(retriever, weights, learn, test, metric):
     calibration = retriever.score_calibration
     tags = read_modality(test["X"], test["modality"])
     is_linear = calibration is None or (
-        isinstance(calibration, ScoreCalibrator) and calibration.folds
+        isinstance(calibration, ScoreCalibrator) and calibration.is_linear
     )
     if is_linear and tags is not None and tags.is_query.all():
         scores = _from_parts(retriever, weights, learn, test, metric)

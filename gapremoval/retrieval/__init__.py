@@ -1,6 +1,8 @@
 """Search over documents of several modalities."""
 
+from ._export import ExportedVectors
 from ._results import SearchResult
 from ._retriever import MixedModalityRetriever
+from ._store_retriever import StoreRetriever
 
-__all__ = ["MixedModalityRetriever", "SearchResult"]
+__all__ = ["ExportedVectors", "MixedModalityRetriever", "SearchResult", "StoreRetriever"]

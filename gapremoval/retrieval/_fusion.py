@@ -152,7 +152,8 @@ def warn_of_zero_length(ids):
     if ids:
         warn(
             f"{len(ids)} document{'s have' if len(ids) > 1 else ' has'} length zero and so no "
-            f"direction: {shown(ids)}. They are ranked after all others, with score 0.",
+            f"direction: {shown(ids)}. They are ranked after all others, with score 0; a store "
+            "leaves them out.",
         )
 
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._array_api import as_slice, namespace_and_device, to_numpy
 from .._base import GapEstimator
-from .._modality import Tags, as_query, is_query, meant_modality
+from .._modality import Tags, as_query, is_query
 from .._relevance import check_ids, check_y, group_ids, is_unanswered
 from .._repetitions import group_rows
 from .._validation import Rows, check_rows, compute_dtype
@@ -21,6 +21,7 @@ from .._warnings import warn
 from ..score_calibration import ScoreCalibrator
 from ._among import ids_to_remove, positions_like, rows_among
 from ._cut_offs import check_cut_offs, count_kept
+from ._export import export_vectors
 from ._fusion import check_fusion_weight, fuse_documents, warn_of_zero_length
 from ._index import Index
 from ._learning import calibrated, warn_of_unlearned
@@ -465,56 +466,41 @@ class MixedModalityRetriever(GapEstimator):
         shape = (n_queries, len(documents))
         return csr_array((found.scores.ravel(), indices.ravel(), starts), shape=shape)
 
-    def fold(self, query_modality="query:text"):
-        """Export vectors for an index of inner products, which then ranks as this does.
+    def export_vectors(self, query_modality="query:text", *, metric="ip", length=None):
+        """Export the documents as vectors for another store, which then ranks as this does.
 
-        The index must be one for inner products (``IndexFlatIP`` in faiss), since a cosine
-        index would undo the scales. A query `q` of unit length, transformed by the steps
-        before this one, is searched as ``[q, 1.0]``. Its inner product with a row is the
-        (calibrated) score.
+        A document that comes or goes changes no other vector, only the vectors that ask, so that
+        an export brings a store up to date by few writes: see `ExportedVectors.changes`.
 
         Parameters
         ----------
         query_modality : str, default="query:text"
             The modality of the queries. With a score calibration each modality has vectors of
             its own.
+        metric : {"ip", "cosine", "l2"}, default="ip"
+            What the store compares by: inner products, cosines or Euclidean distances.
+        length : float, default=None
+            For ``"cosine"`` and ``"l2"``: the `ExportedVectors.length` of an earlier export, so
+            that its vectors stay. By default 1.25 times the longest vector of inner products.
 
         Returns
         -------
-        vectors : ndarray of float32 of shape (n_documents, n_features + 1)
-            ``[scale * document, offset]``, in the order of `ids_`. Without a score
-            calibration scale is 1 and offset 0. A document of length zero gets an offset
-            below all scores.
-        metric : str
-            ``"ip"``, inner product.
-        appended : float
-            1.0, the last entry of a query.
+        ExportedVectors
+            With `vectors`, `ids`, and how to ask and to read the answers.
 
         Raises
         ------
         ValueError
             If the ranking of the score calibration is not linear in the cosines, or it learned
             nothing about this query modality: the vectors would rank by plain cosines, and
-            nothing in them would say so.
+            nothing in them would say so. If a vector is longer than `length`.
+
+        See Also
+        --------
+        gapremoval.StoreRetriever : Fills and asks a store by itself.
         """
         check_is_fitted(self)
-        documents, query_modality = self._index.now, as_query(query_modality)
-        calibration = documents.calibration
-        if calibration is not None and not calibration.folds:
-            raise ValueError(
-                f"{type(calibration).__name__} does not fold: its ranking is no inner product. "
-                "Use another score calibration, such as PosteriorOdds."
-            )
-        score_map = documents.score_map(query_modality)
-        if score_map is None and calibration is not None:
-            known = ", ".join(map(repr, calibration.query_modalities_)) or "nothing yet"
-            raise ValueError(
-                f"The score calibration learned nothing about {query_modality!r}, so there are no "
-                f"calibrated scores to export; it learned about {known}."
-                f"{meant_modality(query_modality, documents.modalities)} Add such queries with "
-                "partial_fit, or take a retriever without a score calibration."
-            )
-        return documents.folded(score_map), "ip", 1.0
+        return export_vectors(self._index.now, query_modality, metric, length)
 
     def score(self, X, y, sample_weight=None, *, modality=None):
         """Mean NDCG@10 over the judged queries among the rows.
@@ -648,12 +634,7 @@ class MixedModalityRetriever(GapEstimator):
         else:
             known, origin = documents.modalities, documents.origin
             rows = check_rows(self, X, modality, known=known, origin=origin)
-            if not rows.tags.is_query.any() and any(map(is_query, documents.modalities)):
-                warn(
-                    "None of these rows is marked as a query, so the step before centered them "
-                    "on the mean of documents. Tag them 'query:text' or the like, or call "
-                    "gapremoval.search, which does that.",
-                )
+            warn_of_no_query(rows.tags, documents.modalities)
         searched = documents
         if among is not None:
             among = rows_among(self._index, documents, among)
@@ -690,6 +671,16 @@ def _questions(rows, y):
     unit = unit_on_host(rows.values, at, compute_dtype(to_numpy(rows.values[:0, ...])))
     first, *_ = group_rows(np.column_stack([unit, rows.tags.codes[at]]))
     return rows[at[first]]
+
+
+def warn_of_no_query(tags, known):
+    """Warn about rows that ask and are not marked as queries, if others were before."""
+    if not tags.is_query.any() and any(map(is_query, known)):
+        warn(
+            "None of these rows is marked as a query, so the step before centered them on the mean "
+            "of documents. Tag them 'query:text' or the like, or call gapremoval.search, which "
+            "does that.",
+        )
 
 
 def _warn_of_no_ids(y, counts):

@@ -361,32 +361,6 @@ class Snapshot:
                 tops[name] = Top(top.scores, position[top.rows], top.log_sums)
         return tops
 
-    def folded(self, score_map):
-        """Vectors whose inner product with ``[query, 1]`` is the calibrated score.
-
-        Parameters
-        ----------
-        score_map : CorpusScoreMap or None
-            None for plain cosines.
-
-        Returns
-        -------
-        ndarray of float32 of shape (n_documents, n_features + 1)
-            In the order of `ids`. Documents of length zero get an offset below all scores.
-        """
-        folded = np.zeros((len(self), self.like.shape[1] + 1), dtype=np.float32)
-        folded[:, -1] = -2 if score_map is None else score_map.lowest
-        for name, segment in self.directed.items():
-            vectors, live = segment.columns["vectors"], segment.of_live(np.arange(len(segment)))
-            at = self.places_of(segment.columns["position"][live])
-            folded[at, :-1] = to_numpy(take_rows(vectors, live))
-            folded[at, -1] = 0
-            if score_map is not None:
-                scale, offset = score_map.of[name]
-                folded[at, :-1] *= scale[live, None]
-                folded[at, -1] = offset[live]
-        return folded
-
     def __getstate__(self):
         state = {column.name: getattr(self, column.name) for column in fields(self)}
         return {**state, "like": to_numpy(self.like), "null_samples": {}}

@@ -28,7 +28,7 @@ class ScoreCalibrator(BaseEstimator):
 
     Notes
     -----
-    A subclass overrides up to three methods. Their argument `scores` stands for the cosines of
+    A subclass overrides up to four methods. Their argument `scores` stands for the cosines of
     the example queries with the documents, which are never held all at once: it has ``rows``,
     an array of shape (n_rows, n_features) of unit rows, of which the first ``n_queries`` are
     queries and the others fallback queries, ``vectors``, a dict of arrays of shape
@@ -42,9 +42,12 @@ class ScoreCalibrator(BaseEstimator):
         attribute ``_learned``. The values become fitted attributes, dicts by query modality.
         One of the name ``slope_`` holds the log odds per unit of score, and lets results have
         probabilities.
-    ``_score_map(query_modality, modality, statistics, n_documents)``
+    ``_score_map(query_modality, modality, statistics)``
         The scale and the offset of each document of a modality, two arrays. By default they
         are 1 and 0.
+    ``_shared_offset(query_modality, modality, n_documents)``
+        What is added to the offsets of all documents of a modality, and may depend on their
+        number. By default it is 0.
 
     A subclass whose ranking is not linear in the cosines overrides `nearest` instead.
 
@@ -60,7 +63,7 @@ class ScoreCalibrator(BaseEstimator):
     ...         means = [block.mean(axis=1) for _, _, block, _ in scores.blocks()]
     ...         return np.concatenate(means)[:, None]
     ...
-    ...     def _score_map(self, query_modality, modality, statistics, n_documents):
+    ...     def _score_map(self, query_modality, modality, statistics):
     ...         return np.ones(len(statistics)), -statistics[:, 0]
     >>> rows, tags = [[1, 0], [0, 1], [1, 0], [0.8, 0.6]], ["image"] * 2 + ["query:text"] * 2
     >>> retriever = MixedModalityRetriever(score_calibration=Unbiased()).fit(rows, modality=tags)
@@ -137,14 +140,15 @@ class ScoreCalibrator(BaseEstimator):
         """
         if query_modality not in self.query_modalities_:
             return None
-        maps, lowest = {}, 0.0
+        maps, own, shared, lowest = {}, {}, {}, 0.0
         for m, segment in documents.directed.items():
-            statistics = segment.columns[query_modality]
-            maps[m] = ScoreMap(*self._score_map(query_modality, m, statistics, segment.n_live))
+            scale, own[m] = self._score_map(query_modality, m, segment.columns[query_modality])
+            shared[m] = float(self._shared_offset(query_modality, m, segment.n_live))
+            maps[m] = ScoreMap(scale, own[m] + shared[m] if shared[m] else own[m])
             scale, offset = map(segment.of_live, maps[m])
             lowest = np.min(offset - scale, initial=lowest)
         slope = getattr(self, "slope_", {}).get(query_modality)
-        return CorpusScoreMap(maps, float(lowest) - 1, slope)
+        return CorpusScoreMap(maps, own, shared, float(lowest) - 1, slope)
 
     def nearest(self, documents, queries, k, query_modality, *, without=None):
         """The documents with the best calibrated scores.
@@ -173,7 +177,7 @@ class ScoreCalibrator(BaseEstimator):
         return documents.nearest(queries, k, score_map=score_map, without=without)
 
     @property
-    def folds(self):
+    def is_linear(self):
         """Whether a scale and an offset for each document give the ranking."""
         return type(self).nearest is ScoreCalibrator.nearest
 
@@ -183,5 +187,8 @@ class ScoreCalibrator(BaseEstimator):
     def _learn(self, scores, statistics):
         return {}
 
-    def _score_map(self, query_modality, modality, statistics, n_documents):
+    def _score_map(self, query_modality, modality, statistics):
         return np.ones(len(statistics)), np.zeros(len(statistics))
+
+    def _shared_offset(self, query_modality, modality, n_documents):
+        return 0.0

@@ -40,7 +40,7 @@ class NearestNeighborNormalization(ScoreCalibrator):
     from the documents' own rows of the query modality, leaving each row's own document out. At
     least two rows are needed.
 
-    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
+    `MixedModalityRetriever.export_vectors` gives vectors that rank in the same way.
 
     References
     ----------
@@ -73,7 +73,7 @@ class NearestNeighborNormalization(ScoreCalibrator):
         k = max(int(self.top * scores.n_rows + 1e-9), 1)
         return top_means(scores, k)[:, None]
 
-    def _score_map(self, query_modality, modality, statistics, n_documents):
+    def _score_map(self, query_modality, modality, statistics):
         return np.ones(len(statistics)), -self.share * statistics[:, 0]
 
 
@@ -109,7 +109,7 @@ class CSLS(ScoreCalibrator):
     from the documents' own rows of the query modality, leaving each row's own document out. At
     least two rows are needed.
 
-    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
+    `MixedModalityRetriever.export_vectors` gives vectors that rank in the same way.
 
     References
     ----------
@@ -134,7 +134,7 @@ class CSLS(ScoreCalibrator):
     def _document_statistics(self, scores):
         return top_means(scores.asked(), self.n_neighbors)[:, None]
 
-    def _score_map(self, query_modality, modality, statistics, n_documents):
+    def _score_map(self, query_modality, modality, statistics):
         return np.full(len(statistics), 2.0), -statistics[:, 0]
 
 
@@ -171,8 +171,8 @@ class QBNorm(ScoreCalibrator):
 
     Notes
     -----
-    The query decides how it is ranked, so `MixedModalityRetriever.fold` raises. The scores of
-    one query are comparable with each other, but not with those of another query.
+    The query decides how it is ranked, so `MixedModalityRetriever.export_vectors` raises. The
+    scores of one query are comparable with each other, but not with those of another query.
 
     The paper divides by the sum over the bank; the mean differs by a constant and changes no
     ranking. The activation set follows the corpus when documents are added or removed. It is
@@ -255,7 +255,7 @@ class QBNorm(ScoreCalibrator):
         own = np.where(scores.own < 0, -1, scores.position[scores.own])
         return {"bank_": scores.rows, "own_": own}
 
-    def _score_map(self, query_modality, modality, statistics, n_documents):
+    def _score_map(self, query_modality, modality, statistics):
         return np.ones(len(statistics)), -statistics[:, 0]
 
 

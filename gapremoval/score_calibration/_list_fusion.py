@@ -30,7 +30,7 @@ class ListFusion(ScoreCalibrator):
         CorpusScoreMap
             Without scales and offsets.
         """
-        return CorpusScoreMap({}, 0.0)
+        return CorpusScoreMap({}, {}, {}, 0.0)
 
     def nearest(self, documents, queries, k, query_modality, *, without=None):
         """The best documents of the merged lists.

@@ -198,13 +198,35 @@ class PosteriorOdds(ScoreCalibrator):
         """The divisor of a cosine, for documents of one modality."""
         return spread * (_own_spread(statistics[:, 0], spread, believed) / norm) ** self.hubness
 
-    def _score_map(self, query_modality, modality, statistics, n_documents):
-        share, *spreads, shift = (
+    def scale_range(self, query_modality, modality):
+        """The smallest and the largest scale that a document of a modality can have.
+
+        Parameters
+        ----------
+        query_modality, modality : str
+            That were learned about.
+
+        Returns
+        -------
+        tuple of float
+        """
+        _, *spreads, _ = (
+            getattr(self, name)[query_modality][modality] for name in self._by_modality
+        )
+        # The variance of cosines with centered rows, which are shorter than 2, is below 4.
+        low, high = 1 / self._spread(np.array([[4.0], [0.0]]), *spreads)
+        return float(low), float(high)
+
+    def _score_map(self, query_modality, modality, statistics):
+        _, *spreads, shift = (
             getattr(self, name)[query_modality][modality] for name in self._by_modality
         )
         scale = 1 / self._spread(statistics, *spreads)
-        prior = np.log(share / n_documents) / self.slope_[query_modality]
-        return scale, prior - (shift + statistics[:, 2]) * scale
+        return scale, -(shift + statistics[:, 2]) * scale
+
+    def _shared_offset(self, query_modality, modality, n_documents):
+        share = self.answer_share_[query_modality][modality]
+        return np.log(share / n_documents) / self.slope_[query_modality]
 
     def _known_shares(self, names):
         """The shares that were given, in the order of the names; None if there are none."""

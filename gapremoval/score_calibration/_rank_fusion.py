@@ -36,7 +36,7 @@ class ReciprocalRankFusion(ListFusion):
 
     Notes
     -----
-    A rank depends on the other documents, so `MixedModalityRetriever.fold` raises.
+    A rank depends on the other documents, so `MixedModalityRetriever.export_vectors` raises.
 
     Nothing is learned and no example queries are needed. All modalities are taken to be
     equally likely to answer. Documents of length zero come last, with score 0.

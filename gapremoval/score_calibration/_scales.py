@@ -37,7 +37,7 @@ class ScoreScale(ScoreCalibrator):
     from the documents' own rows of the query modality, leaving each row's own document out. At
     least two rows are needed.
 
-    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
+    `MixedModalityRetriever.export_vectors` gives vectors that rank in the same way.
 
     References
     ----------
@@ -70,7 +70,7 @@ class ScoreScale(ScoreCalibrator):
         total = [variance.mean() + mean.var() for mean, variance in of_modality]
         return np.array([mean.mean() for mean, _ in of_modality]), np.sqrt(total)
 
-    def _score_map(self, query_modality, modality, statistics, n_documents):
+    def _score_map(self, query_modality, modality, statistics):
         scale = np.full(len(statistics), 1 / self.deviation_[query_modality][modality])
         return scale, np.zeros(len(statistics))
 
@@ -108,7 +108,7 @@ class ScoreZ(ScoreScale):
     from the documents' own rows of the query modality, leaving each row's own document out. At
     least two rows are needed.
 
-    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
+    `MixedModalityRetriever.export_vectors` gives vectors that rank in the same way.
 
     References
     ----------
@@ -126,8 +126,8 @@ class ScoreZ(ScoreScale):
     ['image', 'image+text', 'text']
     """
 
-    def _score_map(self, query_modality, modality, statistics, n_documents):
-        scale, _ = super()._score_map(query_modality, modality, statistics, n_documents)
+    def _score_map(self, query_modality, modality, statistics):
+        scale, _ = super()._score_map(query_modality, modality, statistics)
         return scale, -scale * self.mean_[query_modality][modality]
 
 
@@ -163,7 +163,7 @@ class PseudoPositiveZ(ScoreZ):
     from the documents' own rows of the query modality, leaving each row's own document out. At
     least two rows are needed.
 
-    `MixedModalityRetriever.fold` gives vectors that rank in the same way.
+    `MixedModalityRetriever.export_vectors` gives vectors that rank in the same way.
 
     References
     ----------

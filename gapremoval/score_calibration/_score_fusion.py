@@ -68,9 +68,9 @@ class DistributionBasedScoreFusion(_ScoreFusion):
     beyond the list, which Qdrant does not return, also score 0 and are ordered by cosine. Equal
     scores are ordered by cosine, then by the order in which the documents were added.
 
-    A score depends on the other documents, so `MixedModalityRetriever.fold` raises. Nothing is
-    learned and no example queries are needed. All modalities are taken to be equally likely to
-    answer. Documents of length zero come last, with score 0.
+    A score depends on the other documents, so `MixedModalityRetriever.export_vectors` raises.
+    Nothing is learned and no example queries are needed. All modalities are taken to be equally
+    likely to answer. Documents of length zero come last, with score 0.
 
     References
     ----------
@@ -142,9 +142,9 @@ class RelativeScoreFusion(_ScoreFusion):
     which the documents were added. Documents beyond the list, which Weaviate does not return,
     have score 0.
 
-    A score depends on the other documents, so `MixedModalityRetriever.fold` raises. Nothing is
-    learned and no example queries are needed. All modalities are taken to be equally likely to
-    answer. Documents of length zero come last, with score 0.
+    A score depends on the other documents, so `MixedModalityRetriever.export_vectors` raises.
+    Nothing is learned and no example queries are needed. All modalities are taken to be equally
+    likely to answer. Documents of length zero come last, with score 0.
 
     References
     ----------

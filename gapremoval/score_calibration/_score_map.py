@@ -26,6 +26,10 @@ class CorpusScoreMap(NamedTuple):
     ----------
     of : dict of str to ScoreMap
         By modality, of the documents with a direction, in the order of their rows.
+    own : dict of str to ndarray of float64 of shape (n_documents,)
+        The part of the offsets that does not change as other documents come and go.
+    shared : dict of str to float
+        The other part, which is the same for all documents of a modality.
     lowest : float
         The score of documents of length zero, below that of all others.
     slope : float or None
@@ -34,6 +38,8 @@ class CorpusScoreMap(NamedTuple):
     """
 
     of: dict
+    own: dict
+    shared: dict
     lowest: float
     slope: float | None = None
 
@@ -53,11 +59,20 @@ def mean_score_map(maps):
     if len(maps) < 2:
         return maps[0] if maps else None
     slopes = [each.slope for each in maps]
-    has_odds = None not in slopes
-    weights = np.array(slopes) / sum(slopes) if has_odds else np.full(len(maps), 1 / len(maps))
+    has_odds, weights = None not in slopes, mean_weights(slopes)
+    names = maps[0].of
     of = {
         name: ScoreMap(*(weights @ columns for columns in zip(*(each.of[name] for each in maps))))
-        for name in maps[0].of
+        for name in names
     }
+    own = {name: weights @ [each.own[name] for each in maps] for name in names}
+    shared = {name: float(weights @ [each.shared[name] for each in maps]) for name in names}
     lowest = float(weights @ [each.lowest for each in maps])
-    return CorpusScoreMap(of, lowest, float(np.mean(slopes)) if has_odds else None)
+    return CorpusScoreMap(of, own, shared, lowest, float(np.mean(slopes)) if has_odds else None)
+
+
+def mean_weights(slopes):
+    """The weights of score maps in their mean, by their slopes: ndarray that adds up to 1."""
+    if None in slopes:
+        return np.full(len(slopes), 1 / len(slopes))
+    return np.array(slopes) / sum(slopes)

@@ -142,7 +142,7 @@ def test_a_first_fit_that_fails_leaves_nothing(fit):
         with pytest.raises(NotFittedError):
             retriever.search(queries)
         with pytest.raises(NotFittedError):
-            retriever.fold()
+            retriever.export_vectors()
 
 
 def test_what_fails_later_leaves_the_fit():

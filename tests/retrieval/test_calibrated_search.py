@@ -231,7 +231,7 @@ def test_a_corpus_without_any_direction_learns_nothing_and_is_searched_in_order(
     assert found.ids.tolist() == [[0, 1, 2, 3]] * len(queries)
     assert np.isnan(found.probabilities).all()
     with pytest.raises(ValueError, match="learned nothing about 'query:text'.*nothing yet"):
-        retriever.fold()
+        retriever.export_vectors()
 
 
 @pytest.mark.filterwarnings("ignore:.*learned nothing:UserWarning")

@@ -46,7 +46,11 @@ def test_calibrated_answers_are_those_of_numpy(device, seed, dtype, k, kind):
     for asked in (queries, tensors(queries, device)):
         found = retriever.search(asked, document_modality=kind)
         assert_same_results(want, found, tolerance)
-        for array in (*vars(found).values(), *retriever.kneighbors(asked), retriever.fold()[0]):
+        for array in (
+            *vars(found).values(),
+            *retriever.kneighbors(asked),
+            retriever.export_vectors().vectors,
+        ):
             assert type(array) is np.ndarray
 
 

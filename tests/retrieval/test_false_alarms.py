@@ -294,7 +294,7 @@ class OwnOdds(ScoreCalibrator):
     def _learn(self, scores, statistics):
         return {"slope_": 20.0}
 
-    def _score_map(self, query_modality, modality, statistics, n_documents):
+    def _score_map(self, query_modality, modality, statistics):
         return np.ones(len(statistics)), np.zeros(len(statistics))
 
 

@@ -171,7 +171,7 @@ def test_a_calibration_that_learned_nothing_says_so_until_there_is_enough():
     with pytest.warns(UserWarning, match="learned nothing about 'query:image', 'query:text'"):
         assert np.isnan(retriever.search(queries).probabilities).all()
     with pytest.raises(ValueError, match="learned nothing about 'query:text'.*nothing yet"):
-        retriever.fold()
+        retriever.export_vectors()
     retriever.partial_fit(documents[1:2], ids[1:2])
     assert retriever.score_calibration_.query_modalities_ == ("query:text",)
     assert np.isfinite(retriever.search(queries[:1]).probabilities).all()

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:y was not given:UserWarning"),
 ]
 
-FOLD = [
+LINEAR = [
     PosteriorOdds(),
     ScoreScale(),
     ScoreZ(),
@@ -35,14 +35,14 @@ FOLD = [
     CSLS(),
 ]
 LIST_FUSIONS = [ReciprocalRankFusion(), DistributionBasedScoreFusion(), RelativeScoreFusion()]
-DO_NOT_FOLD = [QBNorm(), *LIST_FUSIONS]
+NOT_LINEAR = [QBNorm(), *LIST_FUSIONS]
 
 
 def of(calibrations):
     return pytest.mark.parametrize("calibration", calibrations, ids=lambda x: type(x).__name__)
 
 
-every = of([*FOLD, *DO_NOT_FOLD])
+every = of([*LINEAR, *NOT_LINEAR])
 
 
 def fitted(calibration, X, ids=None):
@@ -76,24 +76,20 @@ def test_the_order_of_the_queries_that_teach_does_not_matter(
     )
 
 
-@of(FOLD)
+@of(LINEAR)
 @given(st.integers(0, 100))
-def test_folded_vectors_give_the_scores(make_corpus, scores_of, calibration, seed):
+def test_exported_vectors_give_the_scores(make_corpus, scores_of, calibration, seed):
     corpus = make_corpus(seed)
     retriever = fitted(calibration, corpus.rows)
-    vectors, metric, appended = retriever.fold("query:text")
-    lengths = np.linalg.norm(corpus.queries.values, axis=1, keepdims=True)
-    asked = np.column_stack([corpus.queries.values / lengths, np.full(len(lengths), appended)])
-    assert metric == "ip"
-    np.testing.assert_allclose(
-        asked @ vectors.T, scores_of(retriever, corpus.queries), rtol=1e-5, atol=1e-5
-    )
+    exported = retriever.export_vectors("query:text")
+    products = exported.queries(corpus.queries) @ exported.vectors.T
+    np.testing.assert_allclose(products, scores_of(retriever, corpus.queries), rtol=1e-5, atol=1e-5)
 
 
-@of(DO_NOT_FOLD)
-def test_what_is_no_inner_product_does_not_fold(make_corpus, calibration):
-    with pytest.raises(ValueError, match=f"{type(calibration).__name__} does not fold"):
-        fitted(calibration, make_corpus().rows).fold()
+@of(NOT_LINEAR)
+def test_what_is_no_inner_product_is_not_exported(make_corpus, calibration):
+    with pytest.raises(ValueError, match=f"{type(calibration).__name__} cannot be exported"):
+        fitted(calibration, make_corpus().rows).export_vectors()
 
 
 @every
@@ -108,7 +104,7 @@ def test_one_modality_searched_comes_in_the_order_of_the_whole_list(make_corpus,
         np.testing.assert_allclose(whole.scores[query, among], images.scores[query])
 
 
-@of([*FOLD, QBNorm()])
+@of([*LINEAR, QBNorm()])
 def test_query_modalities_that_were_not_taught_keep_their_cosines(make_corpus, calibration):
     corpus = make_corpus()
     heard = EmbeddingArray(corpus.queries.values, "query:audio")
@@ -121,7 +117,7 @@ def test_query_modalities_that_were_not_taught_keep_their_cosines(make_corpus, c
 
 
 # PosteriorOdds divides by a spread that is all but 0 there.
-@of([*FOLD[1:], *DO_NOT_FOLD])
+@of([*LINEAR[1:], *NOT_LINEAR])
 @pytest.mark.parametrize("n_queries", [0, 1, 2])
 def test_a_single_document_of_a_modality_equal_rows_and_few_queries(
     scores_of, calibration, n_queries

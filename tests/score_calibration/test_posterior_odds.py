@@ -62,7 +62,8 @@ def learned_lines(pipe, query_modality):
     for name, of_segment in scores.segments.items():
         rows = statistics[of_segment]
         at = now.places_of(scores.position[of_segment])
-        scale[at], offset[at] = odds._score_map(query_modality, name, rows, len(rows))
+        scale[at], own = odds._score_map(query_modality, name, rows)
+        offset[at] = own + odds._shared_offset(query_modality, name, len(rows))
     return ScoreMap(scale, offset)
 
 
@@ -170,7 +171,8 @@ def test_without_queries_scale_and_offset_follow_from_spreads_and_sizes(
         assert norm == pytest.approx(np.sqrt((own**2).mean()))
         want = learned["spread_"] * (own / norm) ** hubness
         rows = statistics[scores.segments[name]]
-        scale, offset = odds._score_map("query:text", name, rows, len(rows))
+        scale, own = odds._score_map("query:text", name, rows)
+        offset = own + odds._shared_offset("query:text", name, len(rows))
         np.testing.assert_allclose(1 / scale, want, rtol=1e-9)
         want = np.log(share / len(rows)) / odds.slope_["query:text"] - rows[:, 2] * scale
         np.testing.assert_allclose(offset, want, rtol=1e-9)

@@ -1,0 +1,227 @@
+"""Search raw embeddings in a store that knows nothing of their modality gap, with a certificate.
+
+For a raw row d of unit length, of a modality with center m, and a query q, the corrected cosine is
+``(q.d - q.m) / |d - m|``. A store is asked for the largest q.d of each modality. Of a row that it
+did not return q.d is at most that of the last one, so its score is bounded; once the k-th best
+score of those returned reaches this bound, they are the k best of all.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..score_calibration import PosteriorOdds
+from ._query_banks import teaching_scores
+from ._store_documents import UNIT, RawRows, as_snapshot
+
+# Inner products may differ by the lengths of the rows, and by rounding.
+SLACK = UNIT + 1e-5
+
+# Rows of each modality that are asked for at first, in multiples of k, the factor by which more
+# are asked for, and the largest number.
+FIRST, GROWTH, MOST = 2, 2, 4096
+
+# Queries whose rows are held at a time.
+N_QUERIES = 64
+
+
+class Terms(NamedTuple):
+    """The linear form of the scores of one modality: ``scale * (cosine of q - center) + offset``.
+
+    Attributes
+    ----------
+    center : ndarray of shape (n_features,)
+        Subtracted from the query.
+    low, high : float
+        No scale lies outside of these.
+    shift : float
+        Subtracted from the cosine before it is scaled.
+    offset : float
+    """
+
+    center: np.ndarray
+    low: float
+    high: float
+    shift: float
+    offset: float
+
+    def bound(self, products, distances):
+        """The largest score of rows with at most these products ``(q - center).(d - m)``.
+
+        `distances` are the smallest and the largest ``|d - m|``.
+        """
+        nearest, furthest = distances
+        cosines = np.where(products > 0, products / nearest, products / furthest) - self.shift
+        return np.where(cosines > 0, self.high, self.low) * cosines + self.offset
+
+
+def terms_of(head, query_modality, modality):
+    """The Terms of the documents of a modality."""
+    calibration, n = head.calibration, head.n_features
+    if calibration is None:
+        return Terms(np.zeros(n), 1.0, 1.0, 0.0, 0.0)
+    center = np.zeros(n)
+    if calibration.recenter:
+        bank = {query_modality: head.learned.banks[0][query_modality]}
+        scores = teaching_scores(bank, {})[query_modality]
+        center = scores.centered(calibration.prior_count)[1]
+    low, high = calibration.scale_range(query_modality, modality)
+    shift = calibration.shift_[query_modality][modality]
+    offset = calibration._shared_offset(query_modality, modality, head.counts[modality])
+    return Terms(center, low, high, shift, float(offset))
+
+
+def check_raw_calibration(calibration):
+    """Raise if the scores of a calibration have no bounds."""
+    if not isinstance(calibration, PosteriorOdds | None):
+        raise ValueError(
+            f"raw=True takes score_calibration=PosteriorOdds() or None, whose scores have bounds; "
+            f"got {type(calibration).__name__}."
+        )
+
+
+def search_raw(store, head, queries, query_modality, k, *, without=None, **options):
+    """The best documents for queries of one modality.
+
+    Parameters
+    ----------
+    store : Store
+    head : StoreHead
+    queries : ndarray of float64 of shape (n_queries, n_features)
+        Corrected, of unit length.
+    query_modality : str
+    k : int
+    without : sequence of ids, default=None
+        A row that each query does not find.
+    **options : object
+        ``modality``, ``among`` and ``filter`` of `Store.search`.
+
+    Returns
+    -------
+    found : list of ndarray of shape (n_queries, n_found)
+        Ids, scores, modalities, and probabilities, given that one of the rows fetched answers:
+        None, -inf, "" and 0 where there are fewer.
+    certified : ndarray of bool of shape (n_queries,)
+    n_fetched : ndarray of int of shape (n_queries,)
+    """
+    calibration = head.calibration
+    if calibration is not None and query_modality not in calibration.query_modalities_:
+        raise ValueError(
+            f"The score calibration learned nothing about {query_modality!r}; it learned about "
+            f"{', '.join(map(repr, calibration.query_modalities_)) or 'nothing yet'}. Add such "
+            "queries with partial_fit."
+        )
+    blocks = []
+    for start in range(0, len(queries), N_QUERIES):
+        some = slice(start, start + N_QUERIES)
+        left_out = None if without is None else without[some]
+        search = _RawSearch(store, head, queries[some], query_modality, k, left_out, options)
+        blocks.append(search.run())
+    *columns, certified, n_fetched = zip(*blocks)
+    widest = max(column.shape[1] for column in columns[0])
+    filled = [
+        np.concatenate([_padded(x, widest, value) for x in column])
+        for column, value in zip(columns, (None, -np.inf, "", 0.0))
+    ]
+    return filled, np.concatenate(certified), np.concatenate(n_fetched)
+
+
+def _padded(column, width, value):
+    """A column with more places, which are empty."""
+    blank = np.full((len(column), width - column.shape[1]), value, dtype=column.dtype)
+    return np.concatenate([column, blank], axis=1)
+
+
+class _RawSearch:
+    """One block of queries: the rows that were fetched, and bounds of the scores of others."""
+
+    def __init__(self, store, head, queries, query_modality, k, without, options):
+        self.store, self.raw, self.head = store, RawRows(head.centers), head
+        self.queries, self.query_modality, self.k = queries, query_modality, k
+        self.without = without
+        self.options = {name: x for name, x in options.items() if name != "modality"}
+        self.names = options.get("modality") or [*head.counts]
+        self.terms = {name: terms_of(head, query_modality, name) for name in self.names}
+        self.place, self.modality = {}, []  # of the rows that were fetched, by id
+        self.scores = np.empty((len(queries), 0))
+        self.bounds = np.full((len(queries), len(self.names)), np.inf)
+        self.n_fetched = np.zeros((len(queries), len(self.names)), dtype=int)
+
+    def run(self):
+        """Ask for more rows of each modality until the best are certain; see `search_raw`."""
+        k = FIRST * self.k
+        while len(waiting := np.flatnonzero(~self._is_certain())):
+            for number in range(len(self.names)):
+                self._ask(number, waiting[self.bounds[waiting, number] > -np.inf], k)
+            if k >= MOST:
+                break
+            k = min(GROWTH * k, MOST)
+        n_found = min(self.k, len(self.place))
+        order = np.argsort(-self.scores, axis=1, kind="stable")[:, :n_found]
+        ids = np.fromiter(self.place, dtype=object, count=len(self.place))
+        scores = np.take_along_axis(self.scores, order, axis=1)
+        modalities = np.array(self.modality, dtype=np.str_)[order]
+        is_there, ids = scores > -np.inf, ids[order]
+        ids[~is_there], modalities[~is_there] = None, ""
+        odds = np.full(scores.shape, np.nan)
+        if self.head.calibration is not None and n_found:
+            slope = self.head.calibration.slope_[self.query_modality]
+            total = np.logaddexp.reduce(slope * self.scores, axis=1, keepdims=True)
+            odds = np.exp(slope * scores - total)
+        certified, n_fetched = self._is_certain(), self.n_fetched.sum(axis=1)
+        return ids, scores, modalities, odds, certified, n_fetched
+
+    def _is_certain(self):
+        """Whether no other row can have a better score than the k-th best."""
+        kth = np.full(len(self.queries), -np.inf)
+        if self.scores.shape[1] >= self.k:
+            kth = -np.partition(-self.scores, self.k - 1, axis=1)[:, self.k - 1]
+        return (self.bounds <= kth[:, None]).all(axis=1)
+
+    def _ask(self, number, at, k):
+        """Ask for the best `k` rows of a modality, and bound the scores of the others."""
+        if not len(at):
+            return
+        name = self.names[number]
+        terms, center = self.terms[name], self.raw.centers[name]
+        asked = self.queries[at] - terms.center
+        # The center finds the row that is nearest to it, and its opposite the furthest.
+        vectors = np.concatenate([asked, [center, -center]]).astype(np.float32)
+        hits = self.store.search(vectors, k, modality=[name], **self.options)
+        is_there = hits.products > -np.inf
+        self.n_fetched[at, number] = is_there[:-2].sum(axis=1)
+        if not is_there.any():
+            self.bounds[at, number] = -np.inf
+            return
+        self._fetch(name, hits.ids[:-2][is_there[:-2]].tolist())
+        near, far = hits.products[-2, 0], -hits.products[-1, 0]
+        squares = 1 + center @ center - 2 * np.array([near + SLACK, far - SLACK])
+        last = hits.products[:-2, -1] + SLACK - asked @ center
+        bounds = terms.bound(last, np.sqrt(np.maximum(squares, 1e-12))) + SLACK
+        is_all = (hits.products.shape[1] < k) | ~is_there[:-2].all(axis=1)
+        self.bounds[at, number] = np.where(is_all, -np.inf, bounds)
+
+    def _fetch(self, name, ids):
+        """Fetch rows that are not here yet, and score them exactly with all queries."""
+        new = [x for x in dict.fromkeys(ids) if x not in self.place]
+        if not new:
+            return
+        rows = self.store.fetch(new)
+        vectors = self.raw.vectors(rows)
+        scores = self.queries @ vectors.T
+        if self.head.calibration is not None:
+            segment = as_snapshot(self.head.learned, rows, vectors.astype(np.float32)).directed[
+                name
+            ]
+            statistics = segment.columns[self.query_modality]
+            at = {x: i for i, x in enumerate(segment.columns["id"].tolist())}
+            statistics = statistics[[at[x] for x in new]]
+            calibration = self.head.calibration
+            scale, own = calibration._score_map(self.query_modality, name, statistics)
+            scores = scale * scores + own + self.terms[name].offset
+        if self.without is not None:
+            for query, own in enumerate(self.without):
+                scores[query, [x == own for x in new]] = -np.inf
+        self.place |= dict.fromkeys(new)
+        self.modality += [name] * len(new)
+        self.scores = np.concatenate([self.scores, scores], axis=1)

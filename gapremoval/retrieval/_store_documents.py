@@ -1,0 +1,205 @@
+"""Documents as rows of a store, and rows of a store as documents."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from .._array_api import unit_rows
+from .._items import is_missing
+from .._warnings import shown
+from ..stores import StoreRows
+from ._query_banks import teaching_scores
+from ._snapshot import Segment
+from ._vector_layout import export_rows
+
+# Documents of each modality from which a score calibration learns, where there are more.
+MOST_DOCUMENTS = 20_000
+
+# Lengths of raw rows may differ from 1 by so much, as those of float16 do.
+UNIT = 1e-4
+
+
+class ExportedRows:
+    """The rows that a StoreRetriever wrote: their first numbers are the document, scaled."""
+
+    def __init__(self, layout):
+        self.n_features = layout.n_features
+
+    def vectors(self, rows):
+        """The documents of StoreRows: ndarray of float32 of shape (n_rows, n_features)."""
+        return unit_rows(np.asarray(rows.vectors[:, : self.n_features], dtype=np.float32))[0]
+
+
+class RawRows:
+    """Rows as their encoder made them, of unit length, and the centers of their modalities."""
+
+    def __init__(self, centers):
+        self.centers = {name: np.asarray(center, dtype=float) for name, center in centers.items()}
+        self.n_features = len(next(iter(self.centers.values())))
+
+    def vectors(self, rows):
+        """The corrected rows of StoreRows: ndarray of float64 of shape (n_rows, n_features)."""
+        return unit_rows(self.checked(rows) - self._centers(rows))[0]
+
+    def _centers(self, rows):
+        if missing := sorted(set(rows.modalities.tolist()) - self.centers.keys()):
+            raise ValueError(
+                f"The store has rows of {shown(missing)}, for which raw= has no center; it has "
+                f"{', '.join(map(repr, self.centers))}."
+            )
+        return np.stack([self.centers[name] for name in rows.modalities.tolist()])
+
+    def checked(self, rows):
+        """The raw rows in float64, at unit length; a ValueError if they were far from it."""
+        vectors, lengths = unit_rows(np.asarray(rows.vectors, dtype=float))
+        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT))
+        if len(wrong):
+            raise ValueError(
+                f"Rows of the store must have unit length with raw=True; that of "
+                f"{shown(rows.ids[wrong].tolist())} has length {lengths[wrong[0]]:.4g}. Normalize "
+                "them in the store, or fill another one without raw."
+            )
+        return vectors
+
+
+def raw_centers(rows):
+    """The mean of the raw rows of each modality, at unit length: a dict."""
+    unit = unit_rows(np.asarray(rows.vectors, dtype=float))[0]
+    names = sorted(set(rows.modalities.tolist()))
+    return {name: unit[rows.modalities == name].mean(axis=0) for name in names}
+
+
+def sampled_rows(store, needed=()):
+    """A sample of the rows of each modality, and those with some ids.
+
+    Parameters
+    ----------
+    store : Store
+    needed : iterable of ids
+        Those that the store has.
+
+    Returns
+    -------
+    StoreRows
+        Each id once.
+    """
+    found = [store.sample(name, MOST_DOCUMENTS) for name, n in store.count().items() if n]
+    seen = {x for rows in found for x in rows.ids.tolist()}
+    if more := [x for x in dict.fromkeys(needed) if x not in seen]:
+        found.append(store.fetch(more))
+    return StoreRows(*(np.concatenate(columns) for columns in zip(*(rows[:3] for rows in found))))
+
+
+def as_snapshot(learned, rows, vectors):
+    """A snapshot of what was learned and of some documents, with their statistics.
+
+    Parameters
+    ----------
+    learned : Snapshot
+        Its documents, if it has any, are left out.
+    rows : StoreRows
+    vectors : ndarray of float32 of shape (n_rows, n_features)
+        The documents, of unit length.
+
+    Returns
+    -------
+    Snapshot
+        A document from whose rows the calibration learned has its position of then; others have
+        positions from ``learned.next_position`` on.
+    """
+    known = {}
+    for bank in learned.banks:
+        for some in bank.values():
+            known |= {x: p for x, p in zip(some.ids, some.own.tolist()) if p >= 0}
+    new = np.arange(learned.next_position, learned.next_position + len(rows.ids))
+    positions = np.array(
+        [known.get(x, p) for x, p in zip(rows.ids.tolist(), new.tolist())], dtype=np.int64
+    )
+    documents, segments = {}, {}
+    for name in sorted(set(rows.modalities.tolist())):
+        at = np.flatnonzero(rows.modalities == name)
+        at = at[np.argsort(positions[at])]
+        documents[name] = positions[at], rows.ids[at], vectors[at]
+    statistics = {}
+    if hasattr(learned.calibration, "query_modalities_") and documents:
+        scores = teaching_scores(learned.banks[0], documents)
+        statistics = learned.calibration.document_statistics(scores)
+    start = 0
+    for name, (position, ids, of_name) in documents.items():
+        at = slice(start, start := start + len(ids))
+        columns = {"vectors": of_name, "position": position, "id": ids}
+        columns["made_of"] = np.zeros((len(ids), 2))
+        columns |= {query: values[at] for query, values in statistics.items()}
+        segments[name, True] = Segment(columns)
+    next_position = learned.next_position + len(rows.ids)
+    return replace(learned, segments=segments, next_position=next_position, null_samples={})
+
+
+def directed_documents(documents):
+    """A snapshot without the documents of length zero, which no search of a store would find."""
+    segments = {(name, True): segment for name, segment in documents.directed.items()}
+    return replace(documents, segments=segments)
+
+
+def rows_of(documents, layout, metadata=None, since=0):
+    """Yield the documents of a snapshot from a position on, as StoreRows.
+
+    Parameters
+    ----------
+    documents : Snapshot
+    layout : VectorLayout
+    metadata : DataFrame or dict, default=None
+        Of the documents, by id.
+    since : int, default=0
+    """
+    for name, positions, vectors in export_rows(documents, layout):
+        at = np.flatnonzero(positions >= since)
+        if len(at):
+            ids = documents.column_of("id", positions[at])[0]
+            fields = None if metadata is None else metadata_of(metadata, ids.tolist())
+            yield StoreRows(ids, np.full(len(ids), name), vectors[at], fields)
+
+
+def rewritten_rows(store, layout, learned, new_layout, without):
+    """Yield the rows of a store anew, as a score calibration that has learned since has them.
+
+    Parameters
+    ----------
+    store : WritableStore
+    layout : VectorLayout
+        Of its rows.
+    learned : Snapshot
+        With the score calibration.
+    new_layout : VectorLayout
+    without : set of ids
+        Rows that are left out.
+    """
+    for rows in store.rows():
+        at = np.array([x not in without for x in rows.ids.tolist()], dtype=bool)
+        metadata = rows.metadata and [x for x, stays in zip(rows.metadata, at) if stays]
+        rows = StoreRows(*(column[at] for column in rows[:3]), metadata)
+        documents = as_snapshot(learned, rows, ExportedRows(layout).vectors(rows))
+        fields = None if metadata is None else dict(zip(rows.ids.tolist(), metadata))
+        yield from rows_of(documents, new_layout, fields)
+
+
+def metadata_of(metadata, ids):
+    """The fields of some documents, a list of dict; missing values are left out.
+
+    Raises
+    ------
+    TypeError
+        If `metadata` is neither a DataFrame nor a dict of dicts.
+    """
+    if hasattr(metadata, "loc"):
+        if not metadata.index.is_unique:
+            raise ValueError("The index of metadata must hold each document's id once.")
+        metadata = metadata.loc[metadata.index.intersection(ids)].to_dict(orient="index")
+    if not isinstance(metadata, Mapping):
+        raise TypeError(
+            "metadata is a DataFrame whose index holds the documents' ids, or a dict of id to "
+            f"dict; got a {type(metadata).__name__}."
+        )
+    found = [metadata.get(x) or {} for x in ids]
+    return [{name: x for name, x in row.items() if not is_missing(x)} for row in found]

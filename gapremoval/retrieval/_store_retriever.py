@@ -1,0 +1,674 @@
+"""StoreRetriever: search documents whose vectors lie in a store."""
+
+import copy
+from collections import Counter
+from collections.abc import Mapping
+from itertools import chain
+from numbers import Integral, Real
+from threading import RLock
+from types import SimpleNamespace
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import GapEstimator
+from .._embeddings import EmbeddingArray
+from .._modality import Tags, as_query
+from .._relevance import check_ids, check_known, check_relevance, check_y
+from .._validation import Rows, check_rows
+from .._warnings import shown
+from ..metrics._ranking import gains_of, get_ranking_metric
+from ..score_calibration import ScoreCalibrator
+from ..stores import Store, WritableStore
+from ._among import _is_mask, _listed
+from ._cut_offs import check_cut_offs
+from ._export import check_linear
+from ._index import Index
+from ._raw_search import check_raw_calibration
+from ._retriever import MixedModalityRetriever, warn_of_no_query
+from ._scoring import HELD_OUT, judged_queries
+from ._store_documents import (
+    RawRows,
+    as_snapshot,
+    directed_documents,
+    raw_centers,
+    rewritten_rows,
+    rows_of,
+    sampled_rows,
+)
+from ._store_head import StoreHead, without_documents
+from ._store_search import search_store
+from ._vector_layout import make_layout
+
+
+class StoreRetriever(GapEstimator):
+    """Search documents whose vectors lie in a store: a file, a database or a cluster.
+
+    It takes the place of `MixedModalityRetriever` behind the same steps, and ranks as that does,
+    as exactly as the store's index. Rows are fused into documents, a score calibration learns,
+    and the documents are written to the store as exported vectors (see
+    `MixedModalityRetriever.export_vectors`), whose inner product with a query is the calibrated
+    score. What was learned is kept beside them, so that a later process opens the store and
+    searches right.
+
+    Parameters
+    ----------
+    store : WritableStore, or Store with ``raw=True``
+        Such as `gapremoval.stores.FaissStore` or `gapremoval.stores.MilvusStore`.
+    n_neighbors : int, default=10
+        Number of documents that a query finds, at least 1; at most the size of the corpus.
+    fusion_weight : float in [0, 1] or dict of str to float, default=0.5
+        Weights of the modalities of a document; see `MixedModalityRetriever`.
+    score_calibration : ScoreCalibrator, default=None
+        Makes the scores of documents of different modalities comparable, such as
+        `PosteriorOdds()`.
+    raw : bool or dict of str to ndarray, default=False
+        Whether the store holds embeddings as their encoder made them, of unit length, that
+        another program put there and that stay as they are. A dict has their center for each
+        modality: the `centers_` of the `ModalityGapRemover` that transforms the queries. With
+        True the centers are the means of a sample of rows.
+    query_modalities : sequence of str, default=None
+        The query modalities that will be asked, such as ``["query:text"]``. Each takes a block
+        of `n_features` numbers of every row. By default all that the score calibration learned
+        about.
+
+    Attributes
+    ----------
+    store_ : WritableStore or Store
+        The store that is searched.
+    score_calibration_ : ScoreCalibrator or None
+        The fitted score calibration.
+    n_documents_ : int
+        Number of documents, when they were last counted.
+    modalities_ : tuple of str
+        The modalities of all rows so far, those of queries included.
+    encoder_ : str or None
+        The encoder of the rows so far, where they name it; rows of another are refused.
+    n_features_in_ : int
+        Number of features.
+
+    See Also
+    --------
+    MixedModalityRetriever : Searches in this process, exactly. Tune with it, then move the
+        parameters.
+
+    Notes
+    -----
+    What differs from `MixedModalityRetriever`: equal scores have no order, results have no
+    evidence and no false alarm, there is no `ids_`, `kneighbors` or `transform` (a store has no
+    row numbers), masks name no documents, and documents of length zero are left out.
+    Probabilities are estimated as by `ExportedVectors.probabilities`, from the best hundred
+    documents; with `among`, `filter` and `document_modality` they are given that one of those
+    found answers.
+
+    `fit`, and `partial_fit` with queries or with the first documents of a modality, fill a new
+    store, which takes the place of the old one in one step; an error or an interrupt leaves the
+    old one. The score calibration then learns from at most 20,000 documents of each modality,
+    drawn by the store. `partial_fit` with documents alone, and `remove`, write those documents
+    only.
+
+    Examples
+    --------
+    >>> from gapremoval import StoreRetriever, make_search_pipeline, search
+    >>> from gapremoval.datasets import make_mixed_modality
+    >>> from gapremoval.stores import FaissStore
+    >>> X, y = make_mixed_modality(200, random_state=0)
+    >>> exact = make_search_pipeline().fit(X, y)
+    >>> pipe = make_search_pipeline()
+    >>> odds = pipe[-1].score_calibration
+    >>> pipe.steps[-1] = "storeretriever", StoreRetriever(FaissStore(), score_calibration=odds)
+    >>> found = search(pipe.fit(X, y), X[-2:], 5)
+    >>> bool((found.ids == search(exact, X[-2:], 5).ids).all())
+    True
+    """
+
+    __metadata_request__fit = {"modality": True, "overwrite": True, "metadata": True}
+    __metadata_request__partial_fit = {"modality": True, "metadata": True}
+    __metadata_request__predict = {
+        "modality": True,
+        "document_modality": True,
+        "among": True,
+        "filter": True,
+    }
+    __metadata_request__score = {"modality": True}
+
+    _parameter_constraints = {
+        "store": [Store],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "fusion_weight": [Interval(Real, 0, 1, closed="both"), Mapping],
+        "score_calibration": [ScoreCalibrator, None],
+        "raw": ["boolean", Mapping],
+        "query_modalities": ["array-like", None],
+    }
+    _fixed_in_fit = ("fusion_weight", "score_calibration", "raw", "query_modalities")
+
+    def __init__(
+        self,
+        store,
+        *,
+        n_neighbors=10,
+        fusion_weight=0.5,
+        score_calibration=None,
+        raw=False,
+        query_modalities=None,
+    ):
+        self.store = store
+        self.n_neighbors = n_neighbors
+        self.fusion_weight = fusion_weight
+        self.score_calibration = score_calibration
+        self.raw = raw
+        self.query_modalities = query_modalities
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, modality=None, overwrite=False, metadata=None):
+        """Learn, and fill the store with the documents; query rows are not stored.
+
+        With ``raw=True`` nothing is written. The score calibration then learns from a sample of
+        the store's rows and from the query rows of `X`, whose document rows are not read.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            The documents' rows, and any queries.
+        y : sequence of length n_rows, default=None
+            The id of each document row: all str or all integers. For a query row its relevance;
+            see `MixedModalityRetriever.fit`.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+        overwrite : bool, default=False
+            Whether the documents of a store that holds some are replaced.
+        metadata : DataFrame indexed by id, or dict of id to dict, default=None
+            Other fields of the documents, which `filter` of `search` can name.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As for `MixedModalityRetriever.fit`; if the store holds rows and `overwrite` is False;
+            if query modalities are named about which nothing was learned; with ``raw=True``, if
+            the store is empty or has rows of another length than 1.
+        """
+        with self._writing, self._fitting() as twin:
+            check_rows(twin, X, modality, reset=True)
+            twin._fix_parameters()
+            if self.raw is not False:
+                twin.store_ = self.store
+                twin._learn_raw(X, y, modality)
+            else:
+                self._check_writable()
+                twin.store_ = copy.copy(self.store)
+                documents = twin._inner().fit(X, y, modality=modality)._index.now
+                documents = directed_documents(documents)
+                layout = twin._layout(documents)
+                rows = rows_of(documents, layout, metadata)
+                twin._fill(without_documents(documents), layout, rows, overwrite=overwrite)
+        return self
+
+    def open(self):
+        """Take up a store that another retriever filled, with what that has learned.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If nothing was learned that stands beside the rows of the store, it does not fit the
+            rows, or this retriever was given another score calibration or fusion weight.
+        """
+        self._check_writable()
+        store = copy.copy(self.store)
+        settings = store.read_settings()
+        if settings is None:
+            raise ValueError(
+                f"{store!r} was not filled by a StoreRetriever: there is no calibration beside its "
+                "rows. Fit one, or search raw embeddings with raw=True."
+            )
+        head = StoreHead.from_bytes(settings).counted(store.count())
+        head.check_fits(store, self.score_calibration, self.fusion_weight)
+        with self._writing, self._fitting() as twin:
+            twin.store_, twin._head, twin.n_features_in_ = store, head, head.n_features
+            twin._fix_parameters()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, *, modality=None, metadata=None):
+        """Add documents, and let the score calibration learn from new query rows.
+
+        Documents alone cost their own writing. Queries, and the first documents of a modality,
+        let the score calibration learn, after which all rows are written anew, to a new store
+        that takes the place of the old one.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            The documents' rows, and any queries, which are not stored. With ``raw=True`` queries
+            alone.
+        y : sequence of length n_rows, default=None
+            As for `fit`. Without it, row numbers continue those of the rows so far.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+        metadata : DataFrame indexed by id, or dict of id to dict, default=None
+            Other fields of the documents.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As for `fit`, and if an id is already there, the rows come from another encoder than
+            those before, or a parameter was changed since the fit.
+        """
+        return self._add_documents(X, y, modality, metadata=metadata)
+
+    def _add_documents(self, X, y, modality, replace=False, metadata=None):
+        """Add documents as `partial_fit` does; with `replace`, ids may be there already."""
+        with self._writing:
+            if not hasattr(self, "_head"):
+                return self.fit(X, y, modality=modality, metadata=metadata)
+            self._refuse_changed_parameters()
+            head, learned = self._head, self._head.learned
+            rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
+            X, asks = EmbeddingArray(rows.values, rows.tags), rows.tags.is_query
+            if head.layout is None and not asks.all():
+                raise ValueError(
+                    "With raw=True documents are added to the store itself, and partial_fit takes "
+                    "queries alone."
+                )
+            after, learns, since = self._after(X, y, asks)
+            new = after.column_of("id", after.positions[after.positions >= since])[0].tolist()
+            if not replace:
+                self._refuse_known(new)
+            if head.layout is None:
+                self._head = head.with_learned(without_documents(after))
+                return self
+            after = directed_documents(after)
+            layout = self._layout(after) if learns else head.layout
+            rows = rows_of(after, layout, metadata, since)
+            if learns:
+                old = rewritten_rows(self.store_, head.layout, after, layout, set(new))
+                self._fill(without_documents(after), layout, chain(old, rows), overwrite=True)
+            else:
+                for some in rows:
+                    self.store_.upsert(some)
+                self._keep(without_documents(after))
+        return self
+
+    def _after(self, X, y, asks):
+        """A snapshot with new documents; whether all rows change; the first new position."""
+        head, learned = self._head, self._head.learned
+        if head.calibration is None or not asks.any():
+            after = self._inner(learned)._add_documents(X, y, None)._index.now
+            holds = head.layout is None or set(after.directed) <= set(head.layout.modalities)
+            if after.calibration is head.calibration and holds:
+                return after, False, learned.next_position
+        relevance = () if y is None else check_y(y, len(asks))[asks].tolist()
+        before = self._sampled(relevance)
+        after = self._inner(before)._add_documents(X, y, None, replace=True)._index.now
+        return after, True, before.next_position
+
+    def remove(self, ids):
+        """Remove documents.
+
+        Parameters
+        ----------
+        ids : id, collection of ids, or pandas Series of bool indexed by id
+            The documents.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If an id is not in the store; nothing is removed then. If the store holds raw rows.
+        """
+        check_is_fitted(self)
+        with self._writing:
+            if self._head.layout is None:
+                raise ValueError("With raw=True documents are removed from the store itself.")
+            ids = self._ids(ids, "remove")
+            self.store_.delete(ids)
+            self._keep(self._head.learned)
+        return self
+
+    @property
+    def score_calibration_(self):
+        """The fitted score calibration, or None."""
+        return self._head.calibration
+
+    @property
+    def n_documents_(self):
+        """The number of documents, when they were last counted."""
+        return sum(self._head.counts.values())
+
+    @property
+    def modalities_(self):
+        """The modalities of all rows so far, those of queries included."""
+        return self._head.learned.modalities
+
+    @property
+    def encoder_(self):
+        """The encoder of the rows so far, or None."""
+        return getattr(self._head.learned.origin, "encoder", None)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_head")
+
+    def predict(self, X, *, modality=None, document_modality=None, among=None, filter=None):
+        """The ids of the best documents; every row is a query.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_queries, n_features)
+            The queries.
+        modality : str or sequence of str of shape (n_queries,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+        document_modality, among, filter : object, default=None
+            See `search`.
+
+        Returns
+        -------
+        ndarray of shape (n_queries, n_found)
+            Ids, best first; None where a query found fewer documents than others.
+        """
+        options = {"document_modality": document_modality, "among": among, "filter": filter}
+        return self._search(X, None, modality, None, options, with_odds=False).ids
+
+    def search(
+        self,
+        X=None,
+        n_neighbors=None,
+        *,
+        modality=None,
+        document_modality=None,
+        among=None,
+        filter=None,
+        like=None,
+        max_false_alarm=None,
+        min_probability=None,
+    ):
+        """The best documents with scores and modalities; every row is a query.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_queries, n_features)
+            The queries. Not with `like`.
+        n_neighbors : int, default=None
+            Number of documents per query. By default the value passed to the constructor.
+        modality : str or sequence of str of shape (n_queries,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+        document_modality : str or collection of str, default=None
+            Search only documents of this modality or these modalities.
+        among : collection of ids or pandas Series of bool indexed by id, default=None
+            Search only these documents.
+        filter : object, default=None
+            Search only documents whose metadata satisfy this condition in the store's own
+            language, such as ``'brand == "x" and price < 10'`` in Milvus.
+        like : id or collection of ids, default=None
+            Ask with these documents in place of `X`, each for others like it.
+        max_false_alarm : None
+            Not known in a store: an error unless None.
+        min_probability : float in [0, 1], default=None
+            Leave out documents whose probability is lower.
+
+        Returns
+        -------
+        SearchResult
+            With probabilities if the score calibration gives them, without evidence and false
+            alarms. With ``raw=True`` it also has `certified`, an ndarray of bool of shape
+            (n_queries,): whether the documents found are certainly the best of all, if the
+            store's search is exact; and `n_fetched`, the number of rows that were fetched.
+
+        Raises
+        ------
+        ValueError
+            If an id is not in the store, no document has the `document_modality`, or the store
+            holds no vectors for queries of this modality.
+        TypeError
+            If both `X` and `like` are given, or neither.
+        """
+        check_is_fitted(self)
+        if max_false_alarm is not None:
+            raise ValueError(
+                "A store gives no false alarms: search with min_probability=, or with "
+                "MixedModalityRetriever."
+            )
+        if min_probability is not None:
+            check_cut_offs(self.score_calibration_, min_probability=min_probability)
+        if (X is None) == (like is None):
+            raise TypeError("Give either queries or like=, the ids of documents that ask.")
+        options = {"document_modality": document_modality, "among": among, "filter": filter}
+        found = self._search(X, n_neighbors, modality, like, options)
+        if min_probability is None or found.probabilities is None:
+            return found
+        kept = found._is_there & ~(found.probabilities < min_probability)
+        return found._first(kept.sum(axis=1))
+
+    def score(self, X, y, sample_weight=None, *, modality=None):
+        """Mean NDCG@10 over the judged queries among the rows.
+
+        Parameters
+        ----------
+        X : EmbeddingArray or array-like of shape (n_rows, n_features)
+            Queries; document rows are ignored if they are in the store.
+        y : sequence of length n_rows
+            The relevance of queries, as `MixedModalityRetriever.score` takes it.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights of the queries.
+        modality : str or sequence of str of shape (n_rows,), default=None
+            The rows' modalities; not needed for an EmbeddingArray.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If no query is judged, or a document that is named is not in the store.
+        """
+        check_is_fitted(self)
+        return self._score_queries(X, y, sample_weight, modality=modality)
+
+    def _score_queries(self, X, y, sample_weight=None, *, modality=None, metric="ndcg@10"):
+        """As `score`, by any ranking metric."""
+        metric, k = get_ranking_metric(metric)
+        learned = self._head.learned
+        rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
+        asks = np.flatnonzero(rows.tags.is_query)
+        if y is None:
+            raise ValueError("score needs y: the relevance of the queries.")
+        y = check_y(y, len(rows.tags))
+        at = np.flatnonzero(~rows.tags.is_query)
+        ids = check_ids(y[at], at).tolist()
+        check_known(ids, self._those_known(ids), what="y of the document rows", advice=HELD_OUT)
+        named = [x for gains in check_relevance(y[asks].tolist()) for x in gains or ()]
+        there = SimpleNamespace(ids=self._those_known(named))
+        if sample_weight is not None:
+            sample_weight = check_y(sample_weight, len(rows.tags), "sample_weight")[asks]
+        judged = judged_queries(rows[asks], y[asks], sample_weight, there)
+        ranking = search_store(self.store_, self._head, judged.queries, k, with_odds=False).ids
+        return judged.mean(metric, gains_of(judged.relevance, ranking, k), k)
+
+    # What was learned, and the rows that are written.
+
+    @property
+    def _writing(self):
+        """The lock that one thread holds while it changes the store."""
+        return vars(self).setdefault("_lock", RLock())
+
+    def _inner(self, documents=None):
+        """A MixedModalityRetriever with the same parameters, and with some documents."""
+        odds = self.score_calibration
+        if documents is not None and documents.calibration is not None:
+            odds = documents.calibration
+        inner = MixedModalityRetriever(
+            self.n_neighbors, fusion_weight=self.fusion_weight, score_calibration=odds
+        )
+        if documents is not None:
+            inner.n_features_in_, inner._index = self.n_features_in_, Index(documents)
+        return inner
+
+    def _sampled(self, relevance):
+        """The snapshot of a sample of the store's documents, and of those that are named."""
+        head = self._head
+        named = [x for gains in check_relevance(relevance) for x in gains or ()]
+        named += [x for bank in head.learned.banks for some in bank.values() for x in some.ids]
+        named = [x for x in dict.fromkeys(named) if x is not None]
+        rows = sampled_rows(self.store_, self._those_known(named).tolist())
+        return as_snapshot(head.learned, rows, head.of_rows.vectors(rows).astype(np.float32))
+
+    def _learn_raw(self, X, y, modality):
+        """Learn from a sample of raw rows, and from the queries among some rows."""
+        check_raw_calibration(self.score_calibration)
+        rows = check_rows(self, X, modality, reset=True)
+        asks = np.flatnonzero(rows.tags.is_query)
+        relevance = [None] * len(asks) if y is None else check_y(y, len(rows.tags))[asks].tolist()
+        if not (counts := self.store_.count()):
+            raise ValueError(f"{self.store_!r} is empty, and raw=True searches what it holds.")
+        named = [x for gains in check_relevance(relevance) for x in gains or ()]
+        sample = sampled_rows(self.store_, self._those_known(named).tolist())
+        if sample.vectors.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"The rows of the store have {sample.vectors.shape[1]} features, and the queries "
+                f"{self.n_features_in_}: they come from another encoder."
+            )
+        centers = self.raw if isinstance(self.raw, Mapping) else raw_centers(sample)
+        vectors = RawRows(centers).vectors(sample).astype(np.float32)
+        documents = EmbeddingArray(vectors, sample.modalities)
+        if len(asks):
+            asked = EmbeddingArray(rows.values, rows.tags)[asks]
+            documents = EmbeddingArray.concatenate([documents, asked])
+        inner = self._inner().fit(documents, [*sample.ids.tolist(), *relevance])
+        learned = without_documents(inner._index.now)
+        self._head = StoreHead(learned, None, counts, self.fusion_weight, centers)
+
+    def _layout(self, documents):
+        """The layout of the rows of documents, for the query modalities that are asked."""
+        calibration = documents.calibration
+        names = getattr(calibration, "query_modalities_", ())
+        if calibration is not None:
+            check_linear(calibration)
+            wanted = names if self.query_modalities is None else self.query_modalities
+            wanted = [as_query(name) for name in wanted]
+            if missing := [name for name in wanted if name not in names]:
+                raise ValueError(
+                    f"query_modalities names {shown(missing)}, about which the score calibration "
+                    f"learned nothing; it learned about {', '.join(map(repr, names)) or 'none'}."
+                )
+            names = wanted
+        return make_layout(documents, names)
+
+    def _fill(self, learned, layout, rows, *, overwrite):
+        """Fill a new store, which takes the place of the old one, and keep what was learned."""
+        counts = Counter()
+        with self.store_.build(layout.width, overwrite=overwrite) as store:
+            for some in rows:
+                store.upsert(some)
+                counts.update(some.modalities.tolist())
+            head = StoreHead(learned, layout, {}, self.fusion_weight).counted(counts)
+            store.write_settings(head.to_bytes())
+        self._head = head
+
+    def _keep(self, learned):
+        """Count the documents, and keep what was learned beside them."""
+        head = self._head.with_learned(learned).counted(self.store_.count())
+        self.store_.write_settings(head.to_bytes())
+        self._head = head
+
+    def _check_writable(self):
+        """Raise if the store cannot be filled, or must not be."""
+        if self.raw is not False:
+            raise ValueError(
+                "With raw=True nothing is kept in the store: fit, or load a retriever that was "
+                "pickled."
+            )
+        if not isinstance(self.store, WritableStore):
+            raise TypeError(
+                f"{type(self.store).__name__} is no WritableStore, such as FaissStore. With "
+                "raw=True any Store is searched as it is."
+            )
+
+    # Ids.
+
+    def _those_known(self, ids):
+        """Those of some ids that the store has: ndarray of object."""
+        ids = np.fromiter(ids, dtype=object, count=len(ids))
+        # Other stores say so when a row is fetched.
+        return ids[self.store_.known(ids)] if len(ids) and hasattr(self.store_, "known") else ids
+
+    def _refuse_known(self, new):
+        if len(known := self._those_known(new)):
+            raise ValueError(
+                f"{len(known)} of the new documents are already in the store: "
+                f"{shown(known.tolist())}. add_documents(pipe, X, ids, replace=True) replaces them."
+            )
+
+    def _ids(self, given, name):
+        """The ids that are given, each once; all of them are in the store."""
+        ids = _listed(given, name)
+        if _is_mask(ids):
+            if not hasattr(given, "loc"):
+                raise ValueError(
+                    f"{name} takes ids: the rows of a store have no order that a mask could follow."
+                )
+            ids = given.index[np.asarray(ids, dtype=bool)].tolist()
+        ids = list(dict.fromkeys(ids))
+        check_known(ids, self._those_known(ids), what=f"argument {name}")
+        return ids
+
+    # Search.
+
+    def _search(self, X, n_neighbors, modality, like, options, with_odds=True):
+        """The SearchResult of rows that are all queries, or of documents."""
+        check_is_fitted(self)
+        k = self.n_neighbors if n_neighbors is None else n_neighbors
+        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
+            raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
+        head, options = self._head, {name: x for name, x in options.items() if x is not None}
+        if "among" in options:
+            options["among"] = self._ids(options["among"], "among=")
+        if "document_modality" in options:
+            options["modality"] = head.modalities_named(options.pop("document_modality"))
+        options["with_odds"] = with_odds
+        if like is not None:
+            if modality is not None:
+                raise ValueError("modality= is for queries: the modality of documents is known.")
+            ids = _listed(like, "like=")
+            if not ids or _is_mask(ids):
+                raise ValueError(f"like= takes the ids of documents; got {repr(like)[:60]}.")
+            self._ids(ids, "like=")
+            rows = self.store_.fetch(ids)
+            tags = Tags.encode([as_query(name) for name in rows.modalities.tolist()], len(ids))
+            rows = Rows(head.of_rows.vectors(rows), tags)
+            return search_store(self.store_, head, rows, k, without=ids, **options)
+        learned = head.learned
+        rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
+        warn_of_no_query(rows.tags, learned.modalities)
+        return search_store(self.store_, head, rows, k, **options)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        state.pop("_lock", None)
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = None
+        return tags
+
+    @property
+    def fit_transform(self):
+        """There is none: the rows of a store have no numbers for columns to follow."""
+        raise AttributeError("StoreRetriever has no fit_transform, since it has no transform.")
