@@ -25,6 +25,7 @@ NEED_CLIP = [
     "docs/guide/combined_queries.md",
     "docs/guide/any_encoder.md",
     "docs/guide/captions.md",
+    "docs/guide/many_machines.md",
     "docs/guide/mixbench.md",
 ]
 NEED_MILVUS = ["docs/guide/milvus.md"]
