@@ -40,7 +40,7 @@ def connect(uri):
         If pymilvus is not installed.
     ValueError
         If `uri` is neither a local file nor the address of a server, or holds a password.
-    LookupError
+    RuntimeError
         If another process holds the file, or the file cannot be opened.
     ConnectionError
         If no server answers, or the server refuses the token.
@@ -72,7 +72,7 @@ def _open_file(milvus, uri):
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to hold {uri}.")
     if path.is_file():
-        raise LookupError(
+        raise RuntimeError(
             f"{uri} is not of Milvus Lite 3, which keeps a folder of that name. It may be of an "
             "older one: choose another name, and build the store anew."
         )
@@ -84,13 +84,13 @@ def _open_file(milvus, uri):
         try:
             lite.MilvusLite(uri).close()
         except lite.exceptions.DataDirLockedError:
-            raise LookupError(
+            raise RuntimeError(
                 f"{uri} is in use by another process, and Milvus Lite serves one at a time. End "
                 "that process or call close() on its store; to share the documents, run a Milvus "
                 "server and pass its address as uri."
             ) from error
         except Exception as reason:
-            raise LookupError(f"Milvus Lite cannot open {uri}: {reason}") from error
+            raise RuntimeError(f"Milvus Lite cannot open {uri}: {reason}") from error
         raise
 
 

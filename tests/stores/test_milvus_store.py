@@ -355,7 +355,7 @@ import sys
 from gapremoval.stores import MilvusStore
 try:
     MilvusStore(sys.argv[1]).count()
-except LookupError as refused:
+except RuntimeError as refused:
     print(refused, flush=True)
 sys.stdin.readline()
 print(MilvusStore(sys.argv[1]).fetch(["ä"]).ids)
@@ -434,7 +434,7 @@ def test_tokens_are_neither_shown_nor_pickled(monkeypatch):
     [
         ("corpus", ValueError, "neither a file that ends in '.db'"),
         ("absent/corpus.db", FileNotFoundError, "no folder"),
-        ("old.db", LookupError, "not of Milvus Lite 3"),
+        ("old.db", RuntimeError, "not of Milvus Lite 3"),
         ("http://127.0.0.1:1", ConnectionError, "Is the server running"),
     ],
 )
