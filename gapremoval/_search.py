@@ -31,6 +31,7 @@ def search(
     document_modality=None,
     among=None,
     like=None,
+    filter=None,
     max_false_alarm=None,
     min_probability=None,
 ):
@@ -43,8 +44,8 @@ def search(
     Parameters
     ----------
     estimator : fitted Pipeline, search object such as GridSearchCV, or retriever
-        Its last step is a `MixedModalityRetriever` or another estimator with a ``search``
-        method.
+        Its last step is a `MixedModalityRetriever`, a `StoreRetriever` or another estimator with
+        a ``search`` method.
     queries : object
         One query or a sequence of them (a list, array, or column of pandas, polars or Arrow).
         For a pipeline that begins with an encoder: texts (str), images (``Path``, PIL image,
@@ -67,6 +68,9 @@ def search(
     like : id or collection of ids, default=None
         Ask with these documents in place of `queries`, each for others like it. No document
         finds itself.
+    filter : object, default=None
+        For a `StoreRetriever`: search only documents whose metadata satisfy this condition in the
+        store's own language, such as ``'brand == "x" and price < 10'`` in Milvus.
     max_false_alarm : float in [0, 1], default=None
         Find nothing for queries whose false alarm is higher; see `SearchResult`.
     min_probability : float in [0, 1], default=None
@@ -80,8 +84,8 @@ def search(
     Raises
     ------
     TypeError
-        If the last step of `estimator` cannot search, or both `queries` and `like` are given, or
-        neither.
+        If the last step of `estimator` cannot search, or has no metadata to filter by; if both
+        `queries` and `like` are given, or neither.
     NotFittedError
         If `estimator` is not fitted, or is a search object without ``refit=True``.
     ValueError
@@ -114,11 +118,17 @@ def search(
     steps, retriever = _split_to(estimator, "search")
     if (queries is None) == (like is None):
         raise TypeError("search takes either queries or like=, the ids of documents that ask.")
+    if filter is not None and isinstance(retriever, MixedModalityRetriever):
+        raise TypeError(
+            "MixedModalityRetriever holds no metadata, so filter= is for a StoreRetriever alone: "
+            "give among=, the ids of the documents to search or a mask."
+        )
     options = {
         "modality": modality,
         "document_modality": document_modality,
         "among": among,
         "like": like,
+        "filter": filter,
         "max_false_alarm": max_false_alarm,
         "min_probability": min_probability,
     }

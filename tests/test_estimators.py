@@ -10,6 +10,7 @@ from gapremoval import (
     ModalityGapRemover,
     PosteriorOdds,
     SentenceTransformerEncoder,
+    StoreRetriever,
 )
 from gapremoval.calibration import (
     AnchorAndScale,
@@ -21,6 +22,7 @@ from gapremoval.calibration import (
     ShrunkWhitener,
     TopComponentsRemover,
 )
+from gapremoval.stores import FaissStore
 
 ESTIMATORS = [
     ModalityGapRemover(),
@@ -42,6 +44,9 @@ ESTIMATORS = [
     MixedModalityRetriever(),
     MixedModalityRetriever(3, fusion_weight={"text": 1, "image": 2}),
     MixedModalityRetriever(score_calibration=PosteriorOdds()),
+    StoreRetriever(FaissStore()),
+    StoreRetriever(FaissStore(), fusion_weight={"text": 1, "image": 2}),
+    StoreRetriever(FaissStore(), score_calibration=PosteriorOdds()),
 ]
 
 

@@ -4,7 +4,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gapremoval import MixedModalityRetriever, ModalityGapRemover, PosteriorOdds
+from gapremoval import MixedModalityRetriever, ModalityGapRemover, PosteriorOdds, StoreRetriever
 from gapremoval.calibration import (
     AnchorAndScale,
     ByModality,
@@ -15,13 +15,13 @@ from gapremoval.calibration import (
     ShrunkWhitener,
     TopComponentsRemover,
 )
+from gapremoval.stores import FaissStore
 
-EXPECTED_FAILURES = {
-    MixedModalityRetriever: {
-        "check_fit_score_takes_y": "score takes queries, and an untagged row is none",
-        "check_pipeline_consistency": "score takes queries, and an untagged row is none",
-    }
+ASKS_QUERIES = {
+    "check_fit_score_takes_y": "score takes queries, and an untagged row is none",
+    "check_pipeline_consistency": "score takes queries, and an untagged row is none",
 }
+EXPECTED_FAILURES = {MixedModalityRetriever: ASKS_QUERIES, StoreRetriever: ASKS_QUERIES}
 
 
 # scikit-learn's rows carry no tags, which fitting says.
@@ -42,6 +42,8 @@ EXPECTED_FAILURES = {
         TopComponentsRemover(),
         MixedModalityRetriever(),
         MixedModalityRetriever(score_calibration=PosteriorOdds()),
+        StoreRetriever(FaissStore()),
+        StoreRetriever(FaissStore(), score_calibration=PosteriorOdds()),
     ],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator), {}),
 )

@@ -17,8 +17,9 @@ from ._store_documents import UNIT, RawRows, as_snapshot
 # Inner products may differ by the lengths of the rows, and by rounding.
 SLACK = UNIT + 1e-5
 
-# Rows of each modality that are asked for at first, in multiples of k, and at most.
-FIRST, MOST = 4, 4096
+# Rows of each modality that are asked for at first, in multiples of k, the factor by which more
+# are asked for, and the largest number.
+FIRST, GROWTH, MOST = 2, 2, 4096
 
 # Queries whose rows are held at a time.
 N_QUERIES = 64
@@ -154,7 +155,7 @@ class _RawSearch:
                 self._ask(number, waiting[self.bounds[waiting, number] > -np.inf], k)
             if k >= MOST:
                 break
-            k = min(4 * k, MOST)
+            k = min(GROWTH * k, MOST)
         n_found = min(self.k, len(self.place))
         order = np.argsort(-self.scores, axis=1, kind="stable")[:, :n_found]
         ids = np.fromiter(self.place, dtype=object, count=len(self.place))

@@ -105,15 +105,13 @@ class StoreHead:
     def counted(self, counts):
         """The same with other numbers of documents, and the shared offsets that follow."""
         counts = {name: n for name, n in counts.items() if n}
-        layout, calibration = self.layout, self.calibration
-        if layout is not None and calibration is not None:
-            shared = [
-                [calibration._shared_offset(query, m, counts.get(m, 1)) for m in layout.modalities]
-                for query in layout.query_modalities
-            ]
-            shape = layout.n_blocks, len(layout.modalities)
-            shared = np.array(shared, dtype=float).reshape(shape)
-            layout = replace(layout, shared=shared, n_documents=sum(counts.values()))
+        layout = self.layout
+        if layout is not None:
+            layout = replace(layout, n_documents=sum(counts.values()))
+            if asked := layout.query_modalities:
+                offset, names = self.calibration._shared_offset, layout.modalities
+                shared = [[offset(q, m, counts.get(m, 1)) for m in names] for q in asked]
+                layout = replace(layout, shared=np.array(shared, dtype=float))
         return replace(self, counts=counts, layout=layout)
 
     def to_bytes(self):
