@@ -54,7 +54,7 @@ def read_folder(folder):
         contents = Contents(kept["n_features"], kept["factory"], settings)
         for name, part in kept["segments"].items():
             contents.segments[name] = _read_segment(folder, part, contents.n_features)
-    except OSError:
+    except (ImportError, OSError):
         raise
     except Exception as error:  # of many kinds: any of them is a damaged file
         raise ValueError(f"{folder} does not hold a readable FaissStore: {error}") from error
