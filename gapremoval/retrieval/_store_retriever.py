@@ -650,8 +650,9 @@ class StoreRetriever(GapEstimator):
             try:
                 return self._searched(head, *asked, **options)
             except LookupError:
-                if self._head is head:
-                    raise
+                with self._writing:  # by a thread that is about to put the new head in place
+                    if self._head is head:
+                        raise
 
     def _searched(self, head, X, n_neighbors, modality, like, options, with_odds=True):
         """The SearchResult of rows that are all queries, or of documents."""
