@@ -122,8 +122,9 @@ def milvus(folder, n):
 
 
 def ivf(folder, n):
-    """As many lists as each has rows, in each of the two modalities."""
-    return FaissStore(factory=f"IVF{int(np.sqrt(n / 2))},Flat", search_params={"nprobe": 16})
+    """As many lists as each has rows, in each of the two modalities; at most 256."""
+    n_lists = min(int(np.sqrt(n / 2)), 256)
+    return FaissStore(factory=f"IVF{n_lists},Flat", search_params={"nprobe": 16})
 
 
 # The largest number of documents says what takes minutes to fill, and not what is possible.
