@@ -14,6 +14,8 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 collect_ignore = ["docs/conf.py", "docs/_build", "docs/api", "docs/gallery"]
 if not find_spec("typer"):  # modules are imported to look for doctests
     collect_ignore += ["gapremoval/cli"]
+if not find_spec("dask"):
+    collect_ignore += ["gapremoval/calibration/_dask.py", "docs/guide/dask.md"]
 
 NEED_CLIP = [
     "docs/getting_started.md",

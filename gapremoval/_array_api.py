@@ -30,6 +30,11 @@ def is_device_array(values):
     return not isinstance(values, np.ndarray) and is_array_api_obj(values)
 
 
+def is_lazy(values):
+    """Whether `values` is a Dask collection: an array, a DataFrame or a column of one."""
+    return hasattr(type(values), "__dask_graph__")
+
+
 def check_precision(values):
     """Raise a ValueError for tensors of 8-bit floats, which most operations do not support."""
     if is_torch_array(values) and values.dtype.is_floating_point and values.dtype.itemsize == 1:

@@ -14,7 +14,7 @@ from .._array_api import (
 from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
 from .._modality import is_query, meant_modality, parts_of
-from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype
+from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype, is_lazy_rows
 from .._warnings import warn
 from ._centers import ROUNDING, fallback_modalities
 
@@ -91,6 +91,11 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
         """
         self._refuse_changed_parameters()
         known = list(getattr(self, "counts_", ()))[: 1 if self._maps_all_alike else None]
+        if is_lazy_rows(X):
+            from ._dask import LazyRows
+
+            rows = LazyRows.of(self, X, modality, known=known, origin=self._origin)
+            return _like(X, rows.transformed(self), rows.coding)
         rows = check_rows(self, X, modality, known=known, origin=self._origin)
         calibrated, n_zero = self._map_rows(rows)
         warn_of_zero_rows(n_zero)
@@ -119,6 +124,8 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
         ValueError
             As in `fit` and `transform`.
         """
+        if is_lazy_rows(X):
+            return self.fit(X, y, modality=modality).transform(X, modality=modality)
         rows, lengths = self._learn(X, y, modality)
         self._warn_of_few_rows()
         return _like(X, self._map_rows(rows, lengths)[0], rows.tags)

@@ -7,6 +7,7 @@ import numpy as np
 from .._array_api import row_spans, to_numpy
 from .._embeddings import EmbeddingArray
 from .._files import replacing
+from .._validation import is_lazy_rows
 
 
 def save_transformed(transformer, X, path, *, modality=None, verbose=False):
@@ -55,6 +56,10 @@ def save_transformed(transformer, X, path, *, modality=None, verbose=False):
     >>> Z.shape, Z.dtype
     ((100, 4), dtype('float64'))
     """
+    if is_lazy_rows(X):
+        from ._dask import LazyRows
+
+        return LazyRows.of(transformer, X, modality, known=None).save(transformer, path)
     with replacing(path) as file:
         X = X if modality is None else EmbeddingArray(X, modality)
         batches = (X[rows] for rows in row_spans(X)) if hasattr(X, "shape") else X
