@@ -345,8 +345,13 @@ def _save_chunk(values, tags, place, how, file):
     numbers = pyarrow.array(rows.ravel())
     columns["embedding"] = pyarrow.FixedSizeListArray.from_arrays(numbers, rows.shape[1])
     with replacing(file) as out:
-        # Embeddings do not get smaller by compression.
+        # Embeddings do not get smaller by compression, and nobody asks for their least number.
+        only = ["modality"]
         parquet.write_table(
-            pyarrow.table(columns), out, compression="none", use_dictionary=["modality"]
+            pyarrow.table(columns),
+            out,
+            compression="none",
+            use_dictionary=only,
+            write_statistics=only,
         )
     return len(rows)
