@@ -65,33 +65,41 @@ def peak():
     return int(lines["VmHWM"].split()[0]) / 1024
 
 
-def run(n_rows, n_features, chunk, folder):
-    """A row of the table, by its header."""
+HEADER = [
+    "rows",
+    "GiB of rows",
+    "GiB written",
+    "fit, s",
+    "transform and write, s",
+    "worker before, MiB",
+    "worker at most, MiB",
+]
+
+
+def run(n_rows, n_features, chunk, place):
+    """A row of the table."""
     values, tags = lazy_corpus(n_rows, n_features, chunk)
     cluster = LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
     )
-    with cluster, Client(cluster) as client:
-        client.run(lambda: __import__("gapremoval"))
-        idle = max(client.run(peak).values())
-        start = time.perf_counter()
-        remover = ModalityGapRemover().fit(values, modality=tags)
-        fitted = time.perf_counter()
-        save_transformed(remover, values, folder, modality=tags)
-        saved = time.perf_counter()
-        most = max(client.run(peak).values())
-    n_bytes = sum(file.stat().st_size for file in folder.iterdir())
-    check(remover, folder, n_rows, n_features, chunk)
-    return {
-        "rows": f"{n_rows:,}",
-        "GiB of rows": f"{n_rows * n_features * 2 / 2**30:.2f}",
-        "GiB written": f"{n_bytes / 2**30:.2f}",
-        "fit, s": f"{fitted - start:.0f}",
-        "transform and write, s": f"{saved - fitted:.0f}",
-        "worker before, MiB": f"{idle:.0f}",
-        "worker at most, MiB": f"{most:.0f}",
-        "client, MiB": f"{peak():.0f}",
-    }
+    folder = Path(tempfile.mkdtemp(dir=place))
+    try:
+        with cluster, Client(cluster) as client:
+            client.run(lambda: __import__("gapremoval"))
+            before = max(client.run(peak).values())
+            start = time.perf_counter()
+            remover = ModalityGapRemover().fit(values, modality=tags)
+            fitted = time.perf_counter()
+            save_transformed(remover, values, folder / "corrected", modality=tags)
+            saved = time.perf_counter()
+            most = max(client.run(peak).values())
+        n_bytes = sum(file.stat().st_size for file in folder.glob("*/*"))
+        check(remover, folder / "corrected", n_rows, n_features, chunk)
+    finally:
+        shutil.rmtree(folder)
+    times = [f"{fitted - start:.0f}", f"{saved - fitted:.0f}"]
+    sizes = [f"{n / 2**30:.2f}" for n in (2 * n_rows * n_features, n_bytes)]
+    return [f"{n_rows:,}", *sizes, *times, f"{before:.0f}", f"{most:.0f}"]
 
 
 def check(remover, folder, n_rows, n_features, chunk):
@@ -126,12 +134,5 @@ if __name__ == "__main__":
     options = parser.parse_args()
     difference = largest_difference(options.features, 50_000)
     print(f"largest difference of means and centers from a fit in memory: {difference:.1e}")
-    table = []
-    for n_rows in options.rows:
-        folder = Path(tempfile.mkdtemp(dir=options.folder))
-        try:
-            row = run(n_rows, options.features, options.chunk, folder / "corrected")
-        finally:
-            shutil.rmtree(folder)
-        table.append(row.values())
-    print_table("A generated corpus, two workers", row, table)
+    rows = (run(n, options.features, options.chunk, options.folder) for n in options.rows)
+    print_table("A generated corpus, two workers", HEADER, rows)

@@ -40,11 +40,13 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            Documents and, if there are any, queries.
+            Documents and, if there are any, queries. Calibrators with ``merge`` take Dask arrays
+            of rows, and columns of vectors of a Dask DataFrame, too.
         y : object, default=None
             Ignored, except by calibrators that learn from pairs: the ids of documents.
         modality : str or sequence of str of shape (n_rows,), default=None
-            The modality of each row; not needed for an EmbeddingArray.
+            The modality of each row; not needed for an EmbeddingArray. Beside lazy rows, a Dask
+            array or column.
 
         Returns
         -------
@@ -66,15 +68,17 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            The rows.
+            The rows; they may be a Dask array, or a column of vectors of a Dask DataFrame.
         modality : str or sequence of str of shape (n_rows,), default=None
-            The modality of each row; not needed for an EmbeddingArray.
+            The modality of each row; not needed for an EmbeddingArray. A Dask array or column
+            beside lazy rows.
 
         Returns
         -------
         EmbeddingArray or array of shape (n_rows, n_features)
             The calibrated rows: the same kind of array as `X`, on the same device and in the
-            same dtype. Integers become float64 (float32 in tensors).
+            same dtype. Integers become float64 (float32 in tensors). Dask arrays and columns
+            stay lazy.
 
         Raises
         ------
@@ -95,7 +99,7 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
             from ._dask import LazyRows
 
             rows = LazyRows.of(self, X, modality, known=known, origin=self._origin)
-            return _like(X, rows.transformed(self), rows.coding)
+            return _like(X, rows.transformed(self), rows.legend)
         rows = check_rows(self, X, modality, known=known, origin=self._origin)
         calibrated, n_zero = self._map_rows(rows)
         warn_of_zero_rows(n_zero)

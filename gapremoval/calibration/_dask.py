@@ -37,16 +37,16 @@ class LazyRows:
     values : Array of shape (n_rows, n_features) or Series of vectors
         An array has one chunk along the features.
     tags : Array or Series of shape (n_rows,) or None
-        The tags in chunks like those of `values`: strings, or codes where `coding` has names.
-        None if `coding` tells all.
-    coding : Tags, str or None
-        What the codes mean, or the one modality of all rows. None if `tags` are strings, or
-        nothing is known.
+        The tags in chunks like those of `values`: strings, or the codes of `legend`. None if
+        `legend` tells all.
+    legend : Tags, str or None
+        The tags in memory whose codes `tags` are, or the one modality of all rows. None if
+        `tags` are strings, or the modalities are not known.
     """
 
     values: object
     tags: object
-    coding: object
+    legend: object
 
     @classmethod
     def of(cls, owner, X, modality=None, *, reset=False, known=(), origin=None):
@@ -92,11 +92,11 @@ class LazyRows:
     @property
     def origin(self):
         """The origin of the rows, where it is known."""
-        return getattr(self.coding, "origin", None)
+        return getattr(self.legend, "origin", None)
 
-    def _key(self):
-        """What each chunk needs to know of the tags."""
-        return self.coding[:0] if isinstance(self.coding, Tags) else self.coding
+    def _short_legend(self):
+        """What each chunk needs to know of the legend: names without codes."""
+        return self.legend[:0] if isinstance(self.legend, Tags) else self.legend
 
     def _places(self):
         """The number of the first row of each chunk; or the name of the chunk, for messages."""
@@ -123,7 +123,7 @@ class LazyRows:
     def moments(self, calibrator, *, reset):
         """The pooled moments of all chunks, computed in one pass; and the number of zero rows."""
         work, pool = dask.delayed(_chunk_moments), dask.delayed(_pooled)
-        how = type(calibrator), calibrator._with_roots, self._key()
+        how = type(calibrator), calibrator._with_roots, self._short_legend()
         pieces = [work(*chunk, *how) for chunk in self._in_groups()._chunks()]
         while len(pieces) > 1:
             pieces = [pool(pieces[i : i + FAN_IN]) for i in range(0, len(pieces), FAN_IN)]
@@ -137,8 +137,8 @@ class LazyRows:
 
     def transformed(self, calibrator):
         """The transformed rows, as lazy as these: an array for an array, a column for a column."""
-        names = self.coding.counts() if isinstance(self.coding, Tags) else [self.coding]
-        if self.coding is not None:
+        names = self.legend.counts() if isinstance(self.legend, Tags) else [self.legend]
+        if self.legend is not None:
             # A row of each modality shows at once what would otherwise fail when computed.
             rows = np.eye(1, calibrator.n_features_in_).repeat(len(names), axis=0)
             calibrator.transform(rows, modality=list(names))
@@ -146,11 +146,11 @@ class LazyRows:
         vars(calibrator).pop("_moments", None)  # a transform needs none, and they may be large
         if hasattr(calibrator, "copy"):
             calibrator.copy = True  # chunks belong to Dask
-        how = dask.delayed((calibrator, self._key(), self._places()), traverse=False)
+        how = dask.delayed((calibrator, self._short_legend(), self._places()), traverse=False)
         if not isinstance(self.values, da.Array):
             tags = [] if self.tags is None else [self.tags]
             return self.values.map_partitions(
-                _transform_column, *tags, how=how, meta=self.values._meta
+                _transform_column, *tags, how=how, meta=self.values._meta.astype(object)
             )
         tags = [] if self.tags is None else [self.tags[:, None]]
         dtype = self.values.dtype if self.values.dtype.kind == "f" else np.dtype(np.float64)
@@ -182,7 +182,7 @@ class LazyRows:
         partial.mkdir()
         try:
             work = dask.delayed(_save_chunk)
-            how = dask.delayed((transformer, self._key()), traverse=False)
+            how = dask.delayed((transformer, self._short_legend()), traverse=False)
             pieces = [
                 work(*chunk, how, partial / f"part-{number:06d}.parquet")
                 for number, chunk in enumerate(self._chunks())
@@ -271,23 +271,24 @@ def _telling_place(values, place):
     except ValueError as error:
         if isinstance(place, str):
             raise ValueError(f"In {place}: {error}") from error
-        checked_lengths(values, place)
+        if not np.ma.isMaskedArray(values):
+            checked_lengths(values, place)
         raise
 
 
-def _modality(tags, key):
+def _modality(tags, legend):
     """The modality of the rows of a chunk, as an estimator takes it."""
-    if isinstance(key, Tags):
-        return replace(key, codes=tags, origin=None)
-    return key if tags is None else tags
+    if isinstance(legend, Tags):
+        return replace(legend, codes=tags)
+    return legend if tags is None else tags
 
 
-def _chunk_moments(values, tags, place, kind, with_roots, key):
+def _chunk_moments(values, tags, place, kind, with_roots, legend):
     """What a chunk of rows holds."""
     if not len(values):
         return _Found(Moments())
     with _telling_place(values, place):
-        rows = check_rows(kind(), values, _modality(tags, key), reset=True)
+        rows = check_rows(kind(), values, _modality(tags, legend), reset=True)
         moments, _ = Moments.of(rows, with_roots=with_roots)
     return _Found(moments, *rows.values.shape)
 
@@ -308,21 +309,21 @@ def _pooled(pieces):
 
 def _transform_chunk(values, tags=None, *, how, block_id):
     """Transform a chunk of an array."""
-    calibrator, key, places = how
+    calibrator, legend, places = how
     if not len(values):
         return values.astype(values.dtype if values.dtype.kind == "f" else np.float64)
     with _telling_place(values, places[block_id[0]]):
         tags = None if tags is None else tags[:, 0]
-        return calibrator.transform(values, modality=_modality(tags, key))
+        return calibrator.transform(values, modality=_modality(tags, legend))
 
 
 def _transform_column(values, tags=None, *, how):
     """Transform a partition of a column of vectors."""
-    calibrator, key, _ = how
+    calibrator, legend, _ = how
     if not len(values):
         return values
     with _telling_place(values, "a partition"):
-        rows = calibrator.transform(values, modality=_modality(tags, key))
+        rows = calibrator.transform(values, modality=_modality(tags, legend))
     return values._constructor([*rows], index=values.index, name=values.name, dtype=object)
 
 
@@ -331,11 +332,11 @@ def _save_chunk(values, tags, place, how, file):
     import pyarrow
     from pyarrow import parquet
 
-    transformer, key = how
+    transformer, legend = how
     if not len(values):
         return 0
     with _telling_place(values, place):
-        modality = _modality(tags, key)
+        modality = _modality(tags, legend)
         X = values if modality is None else EmbeddingArray(values, modality)
         Z = transformer.transform(X)
     columns = {}
@@ -345,13 +346,7 @@ def _save_chunk(values, tags, place, how, file):
     numbers = pyarrow.array(rows.ravel())
     columns["embedding"] = pyarrow.FixedSizeListArray.from_arrays(numbers, rows.shape[1])
     with replacing(file) as out:
-        # Embeddings do not get smaller by compression, and nobody asks for their least number.
-        only = ["modality"]
-        parquet.write_table(
-            pyarrow.table(columns),
-            out,
-            compression="none",
-            use_dictionary=only,
-            write_statistics=only,
-        )
+        # Embeddings hardly get smaller, and statistics of their numbers take most of the time.
+        few = {"use_dictionary": ["modality"], "write_statistics": ["modality"]}
+        parquet.write_table(pyarrow.table(columns), out, compression="none", **few)
     return len(rows)

@@ -56,7 +56,10 @@ class MomentCalibrator(Calibrator):
 
 
 class Mergeable:
-    """What a calibrator can do that needs nothing but pooled moments."""
+    """What a calibrator can do that needs nothing but pooled moments.
+
+    It adds batches, merges fits, and learns from the chunks of Dask collections.
+    """
 
     def _learn(self, X, y, modality, *, again=False):
         if not is_lazy_rows(X):
@@ -85,7 +88,7 @@ class Mergeable:
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            Documents and, if there are any, queries.
+            Documents and, if there are any, queries; Dask collections as in `fit`.
         y : object, default=None
             Ignored.
         modality : str or sequence of str of shape (n_rows,), default=None

@@ -38,11 +38,7 @@ dd = pytest.importorskip("dask.dataframe")
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning"),
-    # Dask reads Parquet files by what pandas 3 is about to drop.
-    pytest.mark.filterwarnings("ignore:The inplace keyword"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:Few rows to take a mean from:UserWarning")
 
 MERGEABLE = [ModalityGapRemover(), GapShift(), CovarianceAligner(), GapSubspaceEraser()]
 OTHERS = [AnchorAndScale(), OrthogonalAligner(), ByModality(StandardScaler())]
@@ -92,7 +88,7 @@ def cuts(n_rows):
 
 
 @each_mergeable
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_the_moments_are_those_in_memory_whatever_the_chunks(calibrator, data):
     X, _ = corpus(dtype=data.draw(st.sampled_from(["f2", "f4", "f8", "i4"])))
@@ -111,7 +107,7 @@ def test_the_moments_are_those_in_memory_whatever_the_chunks(calibrator, data):
     np.testing.assert_allclose(Z.compute(), want.transform(X).values, atol=tight)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(X=tagged_rows(dtypes="d"), data=st.data())
 def test_any_modalities_are_centered_as_in_memory(X, data):
     chunks = data.draw(cuts(len(X)))
@@ -206,7 +202,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
             tracemalloc.stop()
 
     peak(2)  # what is imported on the way
-    assert peak(32) < 1.5 * peak(4)
+    assert peak(24) < 1.5 * peak(4)
 
 
 def test_a_lazy_array_survives_copies_without_being_computed():
@@ -216,6 +212,23 @@ def test_a_lazy_array_survives_copies_without_being_computed():
     assert isinstance(pickle.loads(pickle.dumps(X)).values, da.Array)
     assert isinstance(X[2:5].values, da.Array)
     assert isinstance(X[X.modality == "text"].values, da.Array)
+
+
+def test_a_pipeline_of_calibrators_is_fitted_lazily():
+    X, _ = corpus()
+    pipe = make_pipeline(ModalityGapRemover(norm=None), GapSubspaceEraser())
+    L = EmbeddingArray(lazy(X, 100)[0], X.modality)
+    Z = pipe.fit(L).transform(L)
+    assert isinstance(Z.values, da.Array)
+    np.testing.assert_allclose(Z.to_host().values, pipe.fit_transform(X).values, atol=1e-5)
+
+
+def test_what_maps_all_rows_alike_needs_no_tags():
+    X, _ = corpus()
+    values, tags = lazy(X, 100)
+    eraser = GapSubspaceEraser().fit(values, modality=tags)
+    Z = eraser.transform(values).compute()
+    np.testing.assert_allclose(Z, eraser.transform(X).values, atol=1e-6)
 
 
 def test_rows_in_place_are_never_overwritten():
@@ -397,6 +410,20 @@ def test_a_modality_that_was_not_fitted_is_named():
         Z.compute()
 
 
+def test_rows_of_another_encoder_and_rows_transformed_before_are_refused(tmp_path):
+    X, _ = corpus()
+    one, other = (EmbeddingArray(lazy(X)[0], X.modality, name) for name in ("a @ 1", "a @ 2"))
+    remover = ModalityGapRemover().fit(one)
+    assert remover.encoder_ == "a @ 1"
+    for work in (remover.transform, remover.partial_fit):
+        with pytest.raises(ValueError, match="encoded by 'a @ 2'"):
+            work(other)
+    with pytest.raises(ValueError, match="encoded by 'a @ 2'"):
+        save_transformed(remover, other, tmp_path / "Z")
+    with pytest.raises(ValueError, match="already transformed"):
+        remover.transform(remover.transform(one))
+
+
 def test_untagged_rows_are_never_silently_wrong():
     X, _ = corpus()
     values, tags = lazy(X)
@@ -430,7 +457,7 @@ def test_tags_that_do_not_correspond_to_the_rows_are_refused():
     kept = values[tags != "image"]
     with pytest.raises(ValueError, match="chunks of rows and modality do not correspond"):
         fit(kept, modality=tags.rechunk(90))
-    with pytest.raises(ValueError, match=r"In chunk \d: modality has 50 tags for"):
+    with pytest.raises(ValueError, match=r"In chunk \d: modality has \d+ tags for"):
         fit(kept, modality=tags)
     with pytest.raises(ValueError, match="number of rows in each chunk is unknown"):
         fit(kept, modality=X.modality)
@@ -459,6 +486,7 @@ def test_what_holds_no_rows_of_numbers_is_refused():
         (ddf, TypeError, "Give the columns"),
         (dask.delayed(X.values), TypeError, "got a Dask Delayed"),
         (ddf["modality"].astype("string[pyarrow]"), ValueError, "convert-string"),
+        (da.ma.masked_array(values, values > 0), ValueError, "numbers of the array are masked"),
         (dd.from_pandas(pd.Series([1.0])), ValueError, "dtype float64 and holds no vectors"),
     ]:
         with pytest.raises(error, match=message):
