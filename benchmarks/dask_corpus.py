@@ -33,7 +33,7 @@ def tags_of(number, n_rows):
 
 def rows_of(number, n_rows, n_features):
     """The rows of a chunk in half precision: noise around the center of each modality."""
-    rows = np.random.default_rng(number).standard_normal((n_rows, n_features), dtype=np.float32)
+    rows = np.random.default_rng(number).random((n_rows, n_features), dtype=np.float32)
     for at, name in enumerate(np.roll(MODALITIES, number)):
         rows[at :: len(MODALITIES)] += CENTERS[name][:n_features]
     return rows.astype(np.float16)

@@ -219,16 +219,11 @@ def _checked_array(values):
 
 def _checked_column(column):
     """A column of vectors, which Dask has not turned into strings."""
-    if column.dtype != object and not str(column.dtype).startswith(("list", "fixed_size_list")):
-        if str(column.dtype).startswith(("str", "large_str")):
-            raise ValueError(
-                f"Column {column.name!r} holds strings. Dask turns objects of pandas, such as "
-                "vectors, into strings, except with dask.config.set({'dataframe.convert-string': "
-                "False}) before the DataFrame is made. Vectors in Parquet files stay vectors."
-            )
+    if str(column.dtype).startswith(("str", "large_str")):
         raise ValueError(
-            f"Column {column.name!r} has dtype {column.dtype} and holds no vectors. Columns of "
-            "numbers become rows by ddf.to_dask_array()."
+            f"Column {column.name!r} holds strings. Dask turns objects of pandas, such as "
+            "vectors, into strings, except with dask.config.set({'dataframe.convert-string': "
+            "False}) before the DataFrame is made. Vectors in Parquet files stay vectors."
         )
     return column
 

@@ -487,7 +487,7 @@ def test_what_holds_no_rows_of_numbers_is_refused():
         (dask.delayed(X.values), TypeError, "got a Dask Delayed"),
         (ddf["modality"].astype("string[pyarrow]"), ValueError, "convert-string"),
         (da.ma.masked_array(values, values > 0), ValueError, "numbers of the array are masked"),
-        (dd.from_pandas(pd.Series([1.0])), ValueError, "dtype float64 and holds no vectors"),
+        (dd.from_pandas(pd.Series([1.0])), ValueError, "In chunk 0: Expected a 2-dim"),
     ]:
         with pytest.raises(error, match=message):
             fit(wrong, modality="text")
