@@ -133,6 +133,18 @@ def test_repeated_questions_count_once_whatever_the_chunks(chunks):
     assert np.linalg.norm(want - values.mean(axis=0)) > 0.1
 
 
+def test_on_coco_means_and_rows_are_those_in_memory(real):
+    coco = real("coco_clip_vitb16.npz")
+    X = EmbeddingArray.concatenate({"text": coco["text"], "image": coco["image"]})
+    values, tags = lazy(X, 130, tags=77)
+    want = ModalityGapRemover().fit(X)
+    got = ModalityGapRemover().fit(values, modality=tags)
+    for name, mean in want.means_.items():
+        np.testing.assert_allclose(got.means_[name], mean, rtol=0, atol=1e-15)
+    Z = got.transform(values, modality=tags).compute()
+    np.testing.assert_allclose(Z, want.transform(X).values, atol=1e-6)
+
+
 @each
 def test_all_calibrators_transform_lazily(calibrator):
     X, y = corpus()
