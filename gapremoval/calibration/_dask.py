@@ -55,38 +55,28 @@ class LazyRows:
         The parameters are those of `check_rows`, except that `known` may be None: then rows
         without a modality are left so.
         """
-        if not reset and known is not None:
+        is_fitted = not reset and known is not None
+        if is_fitted:
             check_is_fitted(owner)
         if isinstance(X, EmbeddingArray):
             check_origin(X._tags.origin, origin, f"this {type(owner).__name__}")
             X, modality = X._values, read_modality(X, modality)
         elif modality is None and known is not None:
             modality = assumed_modality(owner, known)
-        if isinstance(X, da.Array):
-            values = _checked_array(X)
-            if not reset and known is not None:
-                validate_data(owner, values, reset=False, skip_check_array=True)
-        elif hasattr(type(X), "map_partitions") and getattr(X, "ndim", None) == 1:
-            values = _checked_column(X)
-        else:
-            raise TypeError(
-                "Lazy rows are a Dask array of shape (n_rows, n_features), or a column of "
-                f"vectors of a Dask DataFrame; got a Dask {type(X).__name__}. Give the columns, "
-                '(ddf["embedding"], modality=ddf["modality"]); columns of numbers become an '
-                "array by ddf.to_dask_array()."
-            )
+        values = _checked_values(X)
+        if is_fitted and isinstance(values, da.Array):
+            validate_data(owner, values, reset=False, skip_check_array=True)
         if modality is None or isinstance(modality, str):
             return cls(values, None, modality)
         if is_lazy(modality):
             return cls(values, _tags_like(values, modality), None)
-        n_rows = values.shape[0]
-        if not isinstance(values, da.Array) or np.isnan(n_rows):
+        if not _has_sizes(values):
             raise ValueError(
                 "The number of rows in each chunk is unknown, so that tags in memory cannot be "
                 "dealt out: give modality as a Dask collection too, or call "
                 "values.compute_chunk_sizes() first."
             )
-        tags = Tags.encode(modality, n_rows)
+        tags = Tags.encode(modality, len(values))
         return cls(values, da.from_array(tags.codes, chunks=values.chunks[:1]), tags)
 
     @property
@@ -100,13 +90,13 @@ class LazyRows:
 
     def _places(self):
         """The number of the first row of each chunk; or the name of the chunk, for messages."""
-        if isinstance(self.values, da.Array) and not np.isnan(self.values.shape[0]):
+        if _has_sizes(self.values):
             return [0, *np.cumsum(self.values.chunks[0][:-1]).tolist()]
         return [f"chunk {number}" for number in range(self.values.npartitions)]
 
     def _in_groups(self):
         """The same rows, cut only where groups of rows begin that are summed together."""
-        if not isinstance(self.values, da.Array) or np.isnan(self.values.shape[0]):
+        if not _has_sizes(self.values):
             return self
         n_rows = len(self.values)
         ends = np.cumsum(self.values.chunks[0]) // GROUP * GROUP
@@ -205,27 +195,37 @@ class _Found:
     n_features: int | None = None
 
 
-def _checked_array(values):
-    """A Dask array of rows with one chunk along the features."""
-    if values.ndim != 2 or np.isnan(values.shape[1]) or not values.shape[1]:
+def _has_sizes(rows):
+    """Whether the number of rows in each chunk is known."""
+    return isinstance(rows, da.Array) and not np.isnan(rows.shape[0])
+
+
+def _checked_values(X):
+    """An array of numbers with one chunk along the features, or a column of vectors."""
+    is_column = hasattr(type(X), "map_partitions") and getattr(X, "ndim", None) == 1
+    if not isinstance(X, da.Array) and not is_column:
+        raise TypeError(
+            "Lazy rows are a Dask array of shape (n_rows, n_features), or a column of vectors of "
+            f"a Dask DataFrame; got a Dask {type(X).__name__}. Give the columns, "
+            '(ddf["embedding"], modality=ddf["modality"]); columns of numbers become an array by '
+            "ddf.to_dask_array()."
+        )
+    if is_column:
+        if str(X.dtype).startswith(("str", "large_str")):
+            raise ValueError(
+                f"Column {X.name!r} holds strings. Dask turns objects of pandas, such as vectors, "
+                "into strings, except with dask.config.set({'dataframe.convert-string': False}) "
+                "before the DataFrame is made. Vectors in Parquet files stay vectors."
+            )
+        return X
+    if X.ndim != 2 or np.isnan(X.shape[1]) or not X.shape[1]:
         raise ValueError(
             "Expected a 2-D Dask array with a known number of features, at least one; got shape "
-            f"{values.shape}. A column of vectors is given as it is: ddf['embedding']."
+            f"{X.shape}. A column of vectors is given as it is: ddf['embedding']."
         )
-    if values.dtype.kind not in "fiub":
-        raise ValueError(f"Rows must be real numbers; got a Dask array of dtype {values.dtype}.")
-    return values if values.numblocks[1] == 1 else values.rechunk({1: -1}, method="tasks")
-
-
-def _checked_column(column):
-    """A column of vectors, which Dask has not turned into strings."""
-    if str(column.dtype).startswith(("str", "large_str")):
-        raise ValueError(
-            f"Column {column.name!r} holds strings. Dask turns objects of pandas, such as "
-            "vectors, into strings, except with dask.config.set({'dataframe.convert-string': "
-            "False}) before the DataFrame is made. Vectors in Parquet files stay vectors."
-        )
-    return column
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"Rows must be real numbers; got a Dask array of dtype {X.dtype}.")
+    return X if X.numblocks[1] == 1 else X.rechunk({1: -1}, method="tasks")
 
 
 def _tags_like(values, tags):
@@ -242,7 +242,7 @@ def _tags_like(values, tags):
             f"Dask {type(values).__name__} and a Dask {type(tags).__name__}. A column of tags "
             'becomes an array by ddf["modality"].to_dask_array().'
         )
-    if is_array and not np.isnan([values.shape[0], tags.shape[0]]).any():
+    if _has_sizes(values) and _has_sizes(tags):
         if len(values) != len(tags):
             raise ValueError(
                 f"modality has {len(tags)} tags for {len(values)} rows: give one a row, or one "
