@@ -134,6 +134,8 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=(), origin=Non
         If the rows are not a numeric 2-D array with at least one row and the fitted number
         of features, come from another encoder than those that were fitted, or their modalities
         are not given after a fit with several.
+    TypeError
+        If the rows are a Dask collection.
     """
     if isinstance(X, EmbeddingArray):
         # First, since other weights may give another number of features too.
