@@ -16,6 +16,8 @@ if not find_spec("typer"):  # modules are imported to look for doctests
     collect_ignore += ["gapremoval/cli"]
 if not find_spec("pymilvus"):
     collect_ignore += ["gapremoval/stores/_milvus.py"]
+if not find_spec("dask"):
+    collect_ignore += ["gapremoval/calibration/_dask.py"]
 
 NEED_CLIP = [
     "docs/getting_started.md",
@@ -29,6 +31,7 @@ NEED_CLIP = [
     "docs/guide/mixbench.md",
 ]
 NEED = {
+    "docs/guide/dask.md": "dask",
     "docs/guide/milvus.md": "pymilvus",
     "docs/guide/store_usearch.md": "usearch",
     "docs/guide/store_sqlite_vec.md": "apsw",
