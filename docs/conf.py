@@ -55,8 +55,8 @@ numpydoc_validation_checks = {
 }
 numpydoc_validation_exclude = {
     # Made by the library, never by hand: attributes are described, and not again as parameters.
-    r"\.(Comparison|EncodingError|ReadingError|SearchResult)$",
-    r"\.(StoreHits|StoreRows)$",  # tuples, whose attributes are described
+    r"\.(CertifiedResult|Comparison|EncodingError|ExportedVectors|ReadingError|SearchResult)$",
+    r"\.(StoreHits|StoreRows)(\.|$)",  # tuples, whose attributes are described
     r"\.(Store|WritableStore)(\.|$)",  # protocols: a contract, in a sentence where that is enough
     r"\.QBNorm\.nearest$",  # inherits its docstring
 }

@@ -30,6 +30,12 @@ def is_device_array(values):
     return not isinstance(values, np.ndarray) and is_array_api_obj(values)
 
 
+def is_lazy(values):
+    """Whether `values` is a Dask collection: an array, a DataFrame or a column of one."""
+    # Arrays of xarray have the methods of Dask's, also where they are in memory.
+    return type(values).__module__.startswith("dask.")
+
+
 def check_precision(values):
     """Raise a ValueError for tensors of 8-bit floats, which most operations do not support."""
     if is_torch_array(values) and values.dtype.is_floating_point and values.dtype.itemsize == 1:

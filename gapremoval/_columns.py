@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.sparse import issparse
 
+from ._array_api import is_lazy
 from ._items import is_missing
 from ._warnings import did_you_mean, shown
 
@@ -31,6 +32,12 @@ def as_rows(values):
     TypeError
         If `values` is sparse.
     """
+    if is_lazy(values):
+        raise TypeError(
+            "A Dask DataFrame or column is not read into memory here. Give a calibrator its "
+            'columns, fit(ddf["embedding"], modality=ddf["modality"]), or read it first: '
+            ".compute()."
+        )
     if isinstance(values, np.ndarray) and values.dtype != object:
         if np.ma.is_masked(values):
             raise ValueError(
@@ -101,6 +108,12 @@ def read_table(table, columns, id=None, *, first_row=0, n_features=None):
         If a column is not there, an id is missing, a row has no vector at all, a cell is no
         vector, or vectors differ in length.
     """
+    if is_lazy(table):
+        raise TypeError(
+            "A Dask DataFrame is not read into memory here. Give a calibrator a column of each "
+            'modality: partial_fit(ddf["text_vec"].dropna(), modality="text"), and so on. Or read '
+            "a partition at a time: ddf.partitions[0].compute()."
+        )
     if not is_table(table):
         raise TypeError(
             "A table is a DataFrame of pandas or polars or a Table of pyarrow; got "

@@ -5,7 +5,7 @@ from array_api_compat import array_namespace
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 
-from ._array_api import check_precision, is_device_array, take_rows, to_numpy
+from ._array_api import check_precision, is_device_array, is_lazy, take_rows, to_numpy
 from ._columns import as_rows, read_table
 from ._files import read_arrays, replacing
 from ._modality import Tags
@@ -25,7 +25,8 @@ class EmbeddingArray:
     ----------
     values : array-like of shape (n_rows, n_features)
         One embedding a row: a numpy array, a torch tensor, a list, a DataFrame of numbers, or
-        a Series or Arrow array of vectors. Arrays and tensors are not copied. Tensors stay on
+        a Series or Arrow array of vectors; or a Dask array, which calibrators transform without
+        computing it as a whole. Arrays and tensors are not copied. Tensors stay on
         their device; pickles and deep copies hold numpy arrays, in which bfloat16 becomes
         float32.
     modality : str or sequence of str of shape (n_rows,)
@@ -104,6 +105,12 @@ class EmbeddingArray:
             raise ValueError(
                 f"values must be 2-D, one embedding a row; got shape {tuple(values.shape)}. "
                 "A single vector is written values[None, :]."
+            )
+        if is_lazy(values) and np.isnan(values.shape[0]):
+            raise ValueError(
+                "The sizes of the chunks of this Dask array are unknown, and each tag belongs to a "
+                "row: call values.compute_chunk_sizes() first; or give a calibrator the tags as a "
+                "Dask array, fit(values, modality=tags)."
             )
         self._values = values
         tags = Tags.encode(modality, values.shape[0])
@@ -385,7 +392,8 @@ class EmbeddingArray:
         return function._implementation(*args, **kwargs)
 
     def __getstate__(self):
-        return {"_values": to_numpy(self.values), "_tags": self._tags}
+        values = self.values if is_lazy(self.values) else to_numpy(self.values)
+        return {"_values": values, "_tags": self._tags}
 
     def __repr__(self):
         counts = ", ".join(f"{n} {name}" for name, n in self._tags.counts().items())

@@ -229,6 +229,12 @@ def _read(modality, n_rows):
     is_strings = isinstance(modality, np.ndarray) and modality.dtype.kind == "U"
     if is_strings and modality.ndim == 1 and (found := _compare(modality)):
         return found
+    if type(modality).__module__.startswith("dask."):
+        raise TypeError(
+            "modality is a Dask collection, and the rows or their tags are kept in memory here: "
+            "give modality.compute(); or give a calibrator both as Dask collections, "
+            "fit(values, modality=modality)."
+        )
     # np.asarray would turn None and NaN into strings.
     listed = modality.tolist() if hasattr(modality, "tolist") else modality
     if isinstance(listed, str):

@@ -15,6 +15,7 @@ from ._array_api import (
     array_namespace,
     check_precision,
     is_device_array,
+    is_lazy,
     namespace_and_device,
     row_blocks,
     row_lengths,
@@ -34,6 +35,12 @@ HOW_TO_TAG = (
     "Tag the rows with EmbeddingArray(X, modality); or, where a stock step such as PCA or "
     "Normalizer returns a bare array, pass modality= and call "
     "sklearn.set_config(enable_metadata_routing=True) first."
+)
+
+HOW_TO_SAMPLE = (
+    "Give a sample of its rows, EmbeddingArray(X[rows].compute(), modality[rows].compute()). "
+    "Only calibrators take Dask collections: all in transform, and ModalityGapRemover and others "
+    "with partial_fit and merge in fit too."
 )
 
 
@@ -86,6 +93,11 @@ def read_modality(X, modality=None):
     return None
 
 
+def is_lazy_rows(X):
+    """Whether rows are a Dask collection, tagged or not."""
+    return is_lazy(X._values if isinstance(X, EmbeddingArray) else X)
+
+
 def check_rows(estimator, X, modality=None, *, reset=False, known=(), origin=None):
     """Validate the rows given to an estimator, and find their modalities.
 
@@ -122,11 +134,18 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=(), origin=Non
         If the rows are not a numeric 2-D array with at least one row and the fitted number
         of features, come from another encoder than those that were fitted, or their modalities
         are not given after a fit with several.
+    TypeError
+        If the rows are a Dask collection.
     """
     if isinstance(X, EmbeddingArray):
         # First, since other weights may give another number of features too.
         check_origin(X._tags.origin, origin, f"this {type(estimator).__name__}")
     values = X._values if isinstance(X, EmbeddingArray) else X
+    if is_lazy(values):
+        raise TypeError(
+            f"{type(estimator).__name__} takes rows in memory here, and got a Dask "
+            f"{type(values).__name__}. {HOW_TO_SAMPLE}"
+        )
     if reset or not _is_plainly_right(estimator, values):
         if not reset:
             check_is_fitted(estimator)
@@ -139,7 +158,7 @@ def check_rows(estimator, X, modality=None, *, reset=False, known=(), origin=Non
             values = validate_data(estimator, values, reset=reset, ensure_all_finite=False)
     tags = read_modality(X, modality)
     if tags is None:
-        tags = Tags.encode(_assumed_modality(estimator, known), values.shape[0])
+        tags = Tags.encode(assumed_modality(estimator, known), values.shape[0])
     return Rows(values, tags)
 
 
@@ -179,7 +198,7 @@ def _check_device_array(estimator, values, reset):
     return values if xp.isdtype(values.dtype, "real floating") else xp.astype(values, xp.float32)
 
 
-def _assumed_modality(estimator, known):
+def assumed_modality(estimator, known):
     """The modality of untagged rows."""
     name, known = type(estimator).__name__, list(known)
     if not known:
@@ -224,12 +243,14 @@ def compute_dtype(values):
     return xp.float64 if is_wide else xp.float32
 
 
-def checked_lengths(values):
+def checked_lengths(values, first_row=0):
     """The Euclidean length of each row, block by block.
 
     Parameters
     ----------
     values : array of shape (n_rows, n_features)
+    first_row : int, default=0
+        Number of the first of these rows, for the message.
 
     Returns
     -------
@@ -245,5 +266,5 @@ def checked_lengths(values):
     lengths = xp.empty(values.shape[0], dtype=dtype, device=place)
     for rows in row_blocks(values):
         lengths[rows] = row_lengths(xp.astype(values[rows, ...], dtype, copy=False))
-        check_lengths(lengths[rows], first_row=rows.start)
+        check_lengths(lengths[rows], first_row=first_row + rows.start)
     return lengths

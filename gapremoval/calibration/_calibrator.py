@@ -14,7 +14,7 @@ from .._array_api import (
 from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
 from .._modality import is_query, meant_modality, parts_of
-from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype
+from .._validation import UNTAGGED, check_lengths, check_rows, compute_dtype, is_lazy_rows
 from .._warnings import warn
 from ._centers import ROUNDING, fallback_modalities
 
@@ -40,11 +40,13 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            Documents and, if there are any, queries.
+            Documents and, if there are any, queries. Calibrators with ``merge`` take Dask arrays
+            of rows, and columns of vectors of a Dask DataFrame, too.
         y : object, default=None
             Ignored, except by calibrators that learn from pairs: the ids of documents.
         modality : str or sequence of str of shape (n_rows,), default=None
-            The modality of each row; not needed for an EmbeddingArray.
+            The modality of each row; not needed for an EmbeddingArray. Beside lazy rows, a Dask
+            array or column.
 
         Returns
         -------
@@ -66,15 +68,17 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            The rows.
+            The rows; they may be a Dask array, or a column of vectors of a Dask DataFrame.
         modality : str or sequence of str of shape (n_rows,), default=None
-            The modality of each row; not needed for an EmbeddingArray.
+            The modality of each row; not needed for an EmbeddingArray. A Dask array or column
+            beside lazy rows.
 
         Returns
         -------
         EmbeddingArray or array of shape (n_rows, n_features)
             The calibrated rows: the same kind of array as `X`, on the same device and in the
-            same dtype. Integers become float64 (float32 in tensors).
+            same dtype. Integers become float64 (float32 in tensors). Dask arrays and columns
+            stay lazy.
 
         Raises
         ------
@@ -91,6 +95,11 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
         """
         self._refuse_changed_parameters()
         known = list(getattr(self, "counts_", ()))[: 1 if self._maps_all_alike else None]
+        if is_lazy_rows(X):
+            from ._dask import LazyRows
+
+            rows = LazyRows.of(self, X, modality, known=known, origin=self._origin)
+            return _like(X, rows.transformed(self), rows.legend)
         rows = check_rows(self, X, modality, known=known, origin=self._origin)
         calibrated, n_zero = self._map_rows(rows)
         warn_of_zero_rows(n_zero)
@@ -119,6 +128,8 @@ class Calibrator(OneToOneFeatureMixin, GapEstimator):
         ValueError
             As in `fit` and `transform`.
         """
+        if is_lazy_rows(X):
+            return self.fit(X, y, modality=modality).transform(X, modality=modality)
         rows, lengths = self._learn(X, y, modality)
         self._warn_of_few_rows()
         return _like(X, self._map_rows(rows, lengths)[0], rows.tags)

@@ -5,6 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._modality import is_query
 from .._origin import check_origin
+from .._validation import is_lazy_rows
 from .._warnings import warn
 from ._calibrator import Calibrator, warn_of_zero_rows
 from ._centers import shrunken_centers
@@ -55,7 +56,28 @@ class MomentCalibrator(Calibrator):
 
 
 class Mergeable:
-    """What a calibrator can do that needs nothing but pooled moments."""
+    """What a calibrator can do that needs nothing but pooled moments.
+
+    It adds batches, merges fits, and learns from the chunks of Dask collections.
+    """
+
+    def _learn(self, X, y, modality, *, again=False):
+        if not is_lazy_rows(X):
+            return super()._learn(X, y, modality, again=again)
+        from ._dask import LazyRows
+
+        with self._fitting() as copy:
+            known, origin = (self.counts_, self._origin) if again else ((), None)
+            if again:
+                self._refuse_changed_parameters()
+            else:
+                copy._fix_parameters()
+            rows = LazyRows.of(copy, X, modality, reset=not again, known=known, origin=origin)
+            moments, n_zero = rows.moments(copy, reset=not again)
+            warn_of_zero_rows(n_zero)
+            copy._origin = origin or rows.origin
+            copy._set_moments(self._moments.pooled(moments) if again else moments)
+        return rows, None
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, modality=None):
@@ -66,7 +88,7 @@ class Mergeable:
         Parameters
         ----------
         X : EmbeddingArray or array-like of shape (n_rows, n_features)
-            Documents and, if there are any, queries.
+            Documents and, if there are any, queries; Dask collections as in `fit`.
         y : object, default=None
             Ignored.
         modality : str or sequence of str of shape (n_rows,), default=None

@@ -1,4 +1,4 @@
-"""save_transformed: transform rows larger than memory into a file."""
+"""save_transformed: transform rows larger than memory into a file, or many."""
 
 import sys
 
@@ -7,13 +7,19 @@ import numpy as np
 from .._array_api import row_spans, to_numpy
 from .._embeddings import EmbeddingArray
 from .._files import replacing
+from .._validation import is_lazy_rows
 
 
 def save_transformed(transformer, X, path, *, modality=None, verbose=False):
-    """Transform rows block by block into a ``.npy`` file.
+    """Transform rows block by block into a ``.npy`` file, or those of Dask into Parquet files.
 
     Only one block of rows is in memory at a time. An interrupted call leaves no file, and an
     older file as it was.
+
+    The chunks of a Dask collection are written by its workers, each into a file of a new
+    folder, which they share. Columns are ``embedding`` and, where the modalities are given,
+    ``modality``; names follow the order of the rows. `gapremoval.datasets.iter_parquet` and
+    ``dask.dataframe.read_parquet`` read them.
 
     Parameters
     ----------
@@ -21,26 +27,33 @@ def save_transformed(transformer, X, path, *, modality=None, verbose=False):
         A ModalityGapRemover, for example, or a pipeline of transformers. Its ``transform`` must
         treat each row separately, as all calibrators do, because it gets one block at a time.
     X : EmbeddingArray, array of shape (n_rows, n_features), or iterable of EmbeddingArray
-        The rows, memory-mapped (``np.load(file, mmap_mode="r")``) or in memory; or batches of
-        any number and size.
+        The rows, memory-mapped (``np.load(file, mmap_mode="r")``) or in memory; batches of any
+        number and size; or a Dask array, or a column of vectors of a Dask DataFrame.
     path : str or Path
-        The file to write; no suffix is added. An older file is replaced.
+        The file to write; no suffix is added. An older file is replaced. For a Dask collection
+        the folder to make, which must not be there yet.
     modality : str or sequence of str of shape (n_rows,), default=None
-        The modality of each row; not needed for an EmbeddingArray or batches.
+        The modality of each row; not needed for an EmbeddingArray or batches. A Dask array or
+        column beside lazy rows.
     verbose : bool, default=False
-        Whether to print the number of transformed rows on stderr.
+        Whether to print the number of transformed rows on stderr. The progress of Dask is shown
+        by ``dask.diagnostics.ProgressBar`` or its dashboard instead.
 
     Returns
     -------
     ndarray of shape (n_rows, n_features)
-        The transformed rows, memory-mapped from the file, in the dtype of ``transform``.
+        The transformed rows, memory-mapped from the file, in the dtype of ``transform``. For a
+        Dask collection the folder, a Path.
 
     Raises
     ------
     FileNotFoundError
-        If the folder does not exist.
+        If the folder that is to hold the file does not exist.
+    FileExistsError
+        If the folder for the rows of a Dask collection exists.
     ValueError
-        If there are no rows, or batches differ in dtype or number of features.
+        If there are no rows, batches differ in dtype or number of features, or `path` ends in
+        ``.npy`` for a Dask collection.
 
     Examples
     --------
@@ -55,6 +68,10 @@ def save_transformed(transformer, X, path, *, modality=None, verbose=False):
     >>> Z.shape, Z.dtype
     ((100, 4), dtype('float64'))
     """
+    if is_lazy_rows(X):
+        from ._dask import LazyRows
+
+        return LazyRows.of(transformer, X, modality, known=None).save(transformer, path)
     with replacing(path) as file:
         X = X if modality is None else EmbeddingArray(X, modality)
         batches = (X[rows] for rows in row_spans(X)) if hasattr(X, "shape") else X

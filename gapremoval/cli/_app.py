@@ -11,14 +11,16 @@ from typer import Argument, Option
 from .._items import Query, picture_suffixes
 from .._version import __version__
 from ..datasets._folder import suffix_of
+from ..datasets._parts import holds_parts
 from ..encoders._rows import is_file, never_a_name
 from . import INTERRUPT_MESSAGE, INTERRUPTED
+from ._encoding import make_parts, parse_shard
 from ._index_file import IndexFile
-from ._indexing import DEFAULT_MODEL, check_writable, learn_question, make_index
+from ._indexing import DEFAULT_MODEL, check_writable, index_parts, learn_question, make_index
 from ._output import show, show_info, show_results, tell, to_json, write_page
 from ._searching import ask, encode_question
 
-UNREAD = 3  # exit code: the index was written, but some photos or notes are not in it
+UNREAD = 3  # exit code: all was written, but some photos or notes are not in it
 UsageError = typer.BadParameter.__base__  # of click, which typer brings under several names
 
 app = typer.Typer(
@@ -76,14 +78,16 @@ Version = Option("--version", callback=_print_version, is_eager=True, help="Prin
 def options(version: Annotated[bool, Version] = False):
     """Search a folder of photos and notes by what they show and say.
 
-    Exit codes: 0 done; 1 failed; 2 wrong use; 3 index written, but some photos or notes could
-    not be read; 130 interrupted.
+    Exit codes: 0 done; 1 failed; 2 wrong use; 3 index or parts written, but some photos or notes
+    could not be read; 130 interrupted.
     """
 
 
 @app.command()
 def index(
-    folder: Annotated[str, Argument(metavar="FOLDER", help="Folder of photos and notes.")],
+    folder: Annotated[
+        str, Argument(metavar="FOLDER", help="Folder of photos and notes, or of parts.")
+    ],
     model: Annotated[str | None, Option(help=f"Network (default: {DEFAULT_MODEL}).")] = None,
     out: Annotated[Path, Option("--out", "-o", help="File to write.")] = Path("index.gap"),
     hidden: Annotated[bool, Option("--hidden", help="Index hidden and system files too.")] = False,
@@ -98,6 +102,9 @@ def index(
     changed, and forgets files that were deleted. OUT.cache, a folder beside OUT, keeps the
     encoded rows; it may be deleted when nothing runs.
 
+    FOLDER may be one of parts that 'gapremoval encode' wrote. Nothing is encoded again then, and
+    the index is that of their SOURCE.
+
     --model takes ARCHITECTURE/TAG or ARCHITECTURE/FILE of open_clip, hf-hub:ORG/NAME,
     local-dir:PATH, st:NAME or st:FOLDER of sentence-transformers, or 'pocket', which needs no
     download and knows drawn scenes only. Without it, an OUT that exists keeps its model.
@@ -108,7 +115,43 @@ def index(
     if not folder:
         raise UsageError("FOLDER is empty.")
     check_writable(out, "the index")
+    if holds_parts(folder):
+        if hidden:
+            raise UsageError("--hidden is for a folder of photos, not for one of parts.")
+        return 0 if index_parts(folder, model, out) else UNREAD
     return 0 if make_index(Path(folder), model, out, hidden=hidden) else UNREAD
+
+
+@app.command()
+def encode(
+    source: Annotated[str, Argument(metavar="SOURCE", help="What to encode.")],
+    out: Annotated[Path, Option("--out", "-o", metavar="DIR", help="Folder of the parts.")],
+    model: Annotated[str, Option(help="Network, as for 'gapremoval index'.")] = DEFAULT_MODEL,
+    shard: Annotated[str, Option(metavar="i/n", help="Part of the work, from 0/n.")] = "0/1",
+    part_size: Annotated[int, Option(min=1, help="Files or rows of a part.")] = 4096,
+    dtype: Annotated[Literal["float32", "float16"], Option(help="Of the embeddings.")] = "float32",
+):
+    """Encode SOURCE into Parquet files, on one machine or a share of it on each of many.
+
+    SOURCE is a folder of photos and notes; a list of such files, one path a line; a Parquet file
+    with columns text, image and id, or a folder of them; a .tar file of photos and notes, or a
+    folder of them.
+
+    DIR gets one file for each range of --part-size items, complete or not at all. --shard 0/4,
+    1/4, 2/4 and 3/4 encode every fourth range each, at the same time if DIR is shared. Run a shard
+    again after changes, or after it was killed: files that are there and fit SOURCE are skipped.
+    'gapremoval index DIR' makes an index of all of them.
+
+    Exit code 3: all was written, but some photos or notes could not be read; stderr names them.
+    They are not tried again until their file in DIR is deleted.
+    """
+    if not source:
+        raise UsageError("SOURCE is empty.")
+    try:
+        numbers = parse_shard(shard)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return 0 if make_parts(source, model, out, numbers, part_size, dtype) else UNREAD
 
 
 @app.command()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .._items import Query
 from ..datasets import load_ordinary_captions
-from ..datasets._folder import LeftOut, list_folder, summary
+from ..datasets._folder import BLANK, LeftOut, list_folder, summary
+from ..datasets._parts import read_parts
 from ..encoders import EncodingError, make_encoder
 from ..encoders._rows import never_a_name
 from ._index_file import IndexFile, cache_folder
@@ -71,11 +72,41 @@ def make_index(folder, model, out, *, hidden):
     names = [files[row].name for row in rows]
     encoded, asked = embeddings[: len(rows)], embeddings[len(rows) :]
     index = IndexFile(model, fingerprint, os.path.abspath(folder), names, encoded, asked, asked[:0])
+    _save(index, out)
+    return _report(index, left_out, [entry for entry in left_out if entry.is_loss], out)
+
+
+def index_parts(folder, model, out):
+    """Write the index of the parts that ``gapremoval encode`` wrote into a folder.
+
+    Parameters, result and errors are those of `make_index`. The index is that of the source of the
+    parts.
+    """
+    header, names, rows = read_parts(folder)
     with updating(out):
-        older = _older_index(out, folder)  # which may have learned meanwhile
-        _check_learned(older, fingerprint, out)
+        older = _older_index(out, header.folder)
+    encoder, model, fingerprint = _load(model or header.model, out)
+    if fingerprint != header.fingerprint:
+        raise ValueError(
+            f"The parts in {folder} were encoded by {header.model!r} with other weights than "
+            f"{model!r} has: leave out --model, or encode them again."
+        )
+    _check_learned(older, fingerprint, out)
+    if not len(rows):
+        raise ValueError(f"There is no row in {folder}. {summary(header.left_out)}")
+    captions = [Query(caption) for caption in _captions(rows.modality.tolist().count("text"))]
+    asked = encoder.transform(captions) if captions else rows[:0]
+    index = IndexFile(model, fingerprint, header.folder, names, rows, asked, asked[:0])
+    _save(index, out)
+    lost = [entry for entry in header.left_out if entry.reason != BLANK]
+    return _report(index, header.left_out, lost, out)
+
+
+def _save(index, out):
+    with updating(out):
+        older = _older_index(out, index.folder)  # which may have learned meanwhile
+        _check_learned(older, index.fingerprint, out)
         (index if older is None else index.with_learned(older.learned)).save(out)
-    return _report(index, left_out, out)
 
 
 def learn_question(path, question):
@@ -169,9 +200,8 @@ def _captions(n_texts):
     return captions
 
 
-def _report(index, left_out, out):
+def _report(index, left_out, losses, out):
     """Say what was indexed and what was not; return whether nothing is missing."""
-    losses = [entry for entry in left_out if entry.is_loss]
     broken = [entry for entry in losses if not entry.needs_plugin]
     for entry in broken:
         tell(f"{entry.name}: {entry.reason}", kind="left out")

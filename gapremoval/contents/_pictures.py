@@ -182,7 +182,7 @@ def _source(item):
         return
     if isinstance(item, Path):
         with _open(item) as file:
-            yield _identify(file), True
+            yield open_picture(file), True
         return
     # Two threads must not decode one picture at once, since they share its file.
     with process_lock("picture", id(item) % 61):
@@ -226,7 +226,7 @@ def _reason(error):
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _identify(file):
+def open_picture(file):
     """Picture in an open file, not decoded yet; or an error with what it takes to read it."""
     Image = import_pillow()
     # Pillow registers its formats on demand; a thread that comes in the middle of that

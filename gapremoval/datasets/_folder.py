@@ -60,7 +60,7 @@ class LeftOut(NamedTuple):
     @property
     def is_loss(self):
         """Whether a picture, a text, or a folder that may hold some is missing."""
-        known = suffix_of(self.name) in _readable() | TEXTS | PLUGINS.keys()
+        known = suffix_of(self.name) in known_suffixes()
         return self.reason not in (None, BLANK) and (known or self.name.endswith("/"))
 
     @property
@@ -181,7 +181,7 @@ def list_folder(path, *, hidden=False, except_for=()):
         )
     pictures = _readable()
     files, left_out = [], []
-    for name, file in sorted(_files(root, hidden, except_for, left_out)):
+    for name, file in sorted(walk(root, hidden, except_for, left_out)):
         suffix = suffix_of(name)
         if suffix in pictures:
             item, reason = file, None
@@ -214,7 +214,12 @@ def _readable():
         return COMMON_PICTURES
 
 
-def _files(root, hidden, except_for, left_out):
+def known_suffixes():
+    """Suffixes of texts, and of pictures, readable here or not."""
+    return _readable() | TEXTS | PLUGINS.keys()
+
+
+def walk(root, hidden, except_for, left_out):
     """Yield each file once, as pairs of its path below the folder and the file.
 
     What cannot be entered or is no file is added to `left_out`.
@@ -281,14 +286,20 @@ def read_text(path):
         if not path.is_file():
             return None, "not a regular file" if path.exists() else "no such file"
         with open(path, "rb") as file:
-            content = file.read(MOST_BYTES)
+            return decode_text(file)
+    except OSError as error:
+        return None, error.strerror.lower()
+
+
+def decode_text(file):
+    """Read the beginning of an open binary file, as `read_text`."""
+    content = file.read(MOST_BYTES)
+    try:
         # A letter that the limit cuts in two is dropped.
         decode = codecs.getincrementaldecoder("utf-8-sig")().decode
         text = decode(content, final=len(content) < MOST_BYTES)
     except UnicodeDecodeError:
         return None, "not UTF-8"
-    except OSError as error:
-        return None, error.strerror.lower()
     # UTF-16 without a byte order mark is valid UTF-8, with a null beside each letter.
     if "\0" in text:
         return None, "not UTF-8"

@@ -10,6 +10,7 @@ from .._columns import read_table
 from .._embeddings import EmbeddingArray
 from .._optional import import_optional
 from .._warnings import did_you_mean, shown
+from ._parts import KEY, PartHeader, one_encoder
 
 ARROW_SUFFIXES = {".arrow", ".arrows", ".feather", ".ipc"}
 
@@ -61,7 +62,8 @@ def iter_parquet(
     Yields
     ------
     X : EmbeddingArray of shape (n_vectors, n_features)
-        In the dtype of the columns.
+        In the dtype of the columns. Rows of the parts that `gapremoval.encoders.encode_parts`
+        writes know their `encoder`.
     ids : ndarray of shape (n_vectors,)
         The id of each row of `X`, to be used as ``y``.
 
@@ -72,7 +74,11 @@ def iter_parquet(
     ValueError
         If not exactly one of `modality`, `modality_column` and `columns` is given, a column is
         not there, an id or a modality is missing, a row has no vector, or vectors differ in
-        length; the message names the row.
+        length; the message names the row. If a folder has parts of several encoders.
+
+    See Also
+    --------
+    gapremoval.encoders.encode_parts : Writes such files.
 
     Examples
     --------
@@ -101,7 +107,9 @@ def iter_parquet(
     columns = columns or {"item" if modality is None else modality: embedding}
     vectors = [*columns.values()]
     n_rows, n_features = 0, None
-    for batch in _read_batches(Path(path), [*vectors, modality_column, id], batch_size):
+    rows = _open(Path(path))
+    encoder = _encoder_of(rows, path)
+    for batch in _read_batches(rows, path, [*vectors, modality_column, id], batch_size):
         try:
             values, codes, ids = read_table(
                 batch, vectors, id, first_row=n_rows, n_features=n_features
@@ -114,12 +122,12 @@ def iter_parquet(
             if None in tags:
                 row = n_rows + tags.index(None)
                 raise ValueError(f"{path}, column {modality_column!r}: row {row} has no modality.")
-        yield EmbeddingArray(values, tags), ids
+        yield EmbeddingArray(values, tags, encoder), ids
         n_rows, n_features = n_rows + len(batch), values.shape[1]
 
 
-def _read_batches(path, columns, batch_size):
-    """Yield the batches of a file or folder that have rows, with these columns."""
+def _open(path):
+    """A dataset of pyarrow, or a reader of a stream."""
     dataset = import_optional("pyarrow.dataset", extra="parquet", purpose="iter_parquet")
     import pyarrow
 
@@ -129,16 +137,26 @@ def _read_batches(path, columns, batch_size):
         files = [f for f, parts in inside.items() if not any(p[0] in "._" for p in parts)]
         if not files:
             raise FileNotFoundError(f"There is no .parquet file in the folder {path}.")
-        rows = dataset.dataset([*map(str, files)], format="parquet", partitioning="hive")
-    elif path.suffix not in ARROW_SUFFIXES:
-        rows = dataset.dataset(path, format="parquet")
-    else:
-        with path.open("rb") as file:
-            is_stream = file.read(6) != b"ARROW1"
-        if is_stream:
-            rows = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
-        else:
-            rows = dataset.dataset(path, format="ipc")
+        return dataset.dataset([*map(str, files)], format="parquet", partitioning="hive")
+    if path.suffix not in ARROW_SUFFIXES:
+        return dataset.dataset(path, format="parquet")
+    with path.open("rb") as file:
+        is_stream = file.read(6) != b"ARROW1"
+    if is_stream:
+        return pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
+    return dataset.dataset(path, format="ipc")
+
+
+def _encoder_of(rows, path):
+    """The encoder of the parts of `encode_parts`; None of other files."""
+    if KEY not in (rows.schema.metadata or {}):
+        return None
+    schemas = [fragment.physical_schema for fragment in rows.get_fragments()]
+    return one_encoder((PartHeader.from_metadata(x.metadata, path) for x in schemas), path)
+
+
+def _read_batches(rows, path, columns, batch_size):
+    """Yield the batches that have rows, with these columns."""
     names = rows.schema.names
     columns = [name for name in dict.fromkeys(columns) if name is not None]
     if absent := [name for name in columns if name not in names]:
@@ -146,7 +164,7 @@ def _read_batches(path, columns, batch_size):
             f"{path} has no column {shown(absent)}; it has {shown(names, 50)}."
             f"{did_you_mean(absent[0], names)}"
         )
-    if isinstance(rows, dataset.Dataset):
+    if hasattr(rows, "to_batches"):  # no stream
         # Without a limit, batches of a gigabyte and more are read ahead.
         rows = rows.to_batches(
             columns=columns, batch_size=batch_size, batch_readahead=1, fragment_readahead=1

@@ -43,7 +43,7 @@ class Changes(NamedTuple):
 class ExportedVectors:
     """The documents of a retriever as vectors for any other store.
 
-    `MixedModalityRetriever.export_vectors` makes them. The rows in `vectors` go into the store,
+    `gapremoval.MixedModalityRetriever.export_vectors` makes them. The rows in `vectors` go into the store,
     under `ids`. `queries` turns questions into the vectors that are asked, `scores` turns the
     numbers that the store returns into calibrated scores, and `probabilities` turns those into
     probabilities.
@@ -68,7 +68,7 @@ class ExportedVectors:
 
     See Also
     --------
-    MixedModalityRetriever.export_vectors : Makes them.
+    gapremoval.MixedModalityRetriever.export_vectors : Makes them.
     gapremoval.StoreRetriever : Keeps a store up to date by itself.
 
     Examples
@@ -219,6 +219,7 @@ class ExportedVectors:
         Parameters
         ----------
         earlier : ExportedVectors
+            What the store holds: an export of the same corpus.
 
         Returns
         -------
@@ -296,6 +297,7 @@ class ExportedVectors:
         Parameters
         ----------
         path : str or Path
+            The file.
 
         Returns
         -------

@@ -80,12 +80,11 @@ def check_raw_calibration(calibration):
         )
 
 
-def search_raw(store, head, queries, query_modality, k, *, without=None, **options):
+def search_raw(head, queries, query_modality, k, *, without=None, **options):
     """The best documents for queries of one modality.
 
     Parameters
     ----------
-    store : Store
     head : StoreHead
     queries : ndarray of float64 of shape (n_queries, n_features)
         Corrected, of unit length.
@@ -115,7 +114,7 @@ def search_raw(store, head, queries, query_modality, k, *, without=None, **optio
     for start in range(0, len(queries), N_QUERIES):
         some = slice(start, start + N_QUERIES)
         left_out = None if without is None else without[some]
-        search = _RawSearch(store, head, queries[some], query_modality, k, left_out, options)
+        search = _RawSearch(head, queries[some], query_modality, k, left_out, options)
         blocks.append(search.run())
     *columns, certified, n_fetched = zip(*blocks)
     widest = max(column.shape[1] for column in columns[0])
@@ -135,8 +134,8 @@ def _padded(column, width, value):
 class _RawSearch:
     """One block of queries: the rows that were fetched, and bounds of the scores of others."""
 
-    def __init__(self, store, head, queries, query_modality, k, without, options):
-        self.store, self.raw, self.head = store, RawRows(head.centers), head
+    def __init__(self, head, queries, query_modality, k, without, options):
+        self.store, self.raw, self.head = head.store, RawRows(head.centers), head
         self.queries, self.query_modality, self.k = queries, query_modality, k
         self.without = without
         self.options = {name: x for name, x in options.items() if name != "modality"}

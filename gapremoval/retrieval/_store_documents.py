@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -88,7 +89,14 @@ def sampled_rows(store, needed=()):
     seen = {x for rows in found for x in rows.ids.tolist()}
     if more := [x for x in dict.fromkeys(needed) if x not in seen]:
         found.append(store.fetch(more))
-    return StoreRows(*(np.concatenate(columns) for columns in zip(*(rows[:3] for rows in found))))
+    return joined(found)
+
+
+def joined(pieces):
+    """One StoreRows of several."""
+    columns = (np.concatenate(column) for column in zip(*(rows[:3] for rows in pieces)))
+    metadata = [rows.metadata for rows in pieces]
+    return StoreRows(*columns, None if None in metadata else list(chain.from_iterable(metadata)))
 
 
 def as_snapshot(learned, rows, vectors):
@@ -203,3 +211,10 @@ def metadata_of(metadata, ids):
         )
     found = [metadata.get(x) or {} for x in ids]
     return [{name: x for name, x in row.items() if not is_missing(x)} for row in found]
+
+
+def those_known(store, ids):
+    """Those of some ids that a store has, a list; a store of raw rows says so when it fetches."""
+    if not (ids and hasattr(store, "known")):
+        return list(ids)
+    return [x for x, is_known in zip(ids, store.known(ids)) if is_known]

@@ -26,6 +26,8 @@ class StoreHead:
 
     Attributes
     ----------
+    store : Store
+        The store that holds these very rows: once others take their place, it is another one.
     learned : Snapshot
         Without documents: the score calibration, the banks, modalities and means.
     layout : VectorLayout or None
@@ -37,6 +39,7 @@ class StoreHead:
         The centers of raw rows, by modality; None where the store holds exported vectors.
     """
 
+    store: object
     learned: Snapshot
     layout: VectorLayout | None
     counts: dict
@@ -82,23 +85,25 @@ class StoreHead:
             )
         return names
 
-    def check_fits(self, store, score_calibration, fusion_weight):
-        """Raise a ValueError if this does not fit a store, or what a retriever was given."""
-        for name, n in self.counts.items():
-            width = store.sample(name, 1).vectors.shape[1]
-            if width != self.layout.width or name not in self.layout.modalities:
-                raise ValueError(
-                    f"What stands beside the rows of {store!r} does not fit its {n} rows of "
-                    f"{name!r} with {width} numbers each: another program changed them. Fit again, "
-                    "with overwrite=True."
-                )
+    def check_fits(self, score_calibration, fusion_weight):
+        """Raise a ValueError if this does not fit the store, or what a retriever was given."""
+        try:
+            self.store.search(np.zeros((1, self.layout.width), dtype=np.float32), 1)
+            fits = self.counts.keys() <= set(self.layout.modalities)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"What stands beside the rows of {self.store!r} does not fit them: another program "
+                "changed them. Fit again, with overwrite=True."
+            )
         have = {"score_calibration": self.calibration, "fusion_weight": self.fusion_weight}
         given = {"score_calibration": score_calibration, "fusion_weight": fusion_weight}
         for name, value in given.items():
             is_default = name == "score_calibration" and value is None
             if not is_default and not same_value(have[name], value):
                 raise ValueError(
-                    f"{store!r} was filled with {name}={have[name]!r}, and this retriever has "
+                    f"{self.store!r} was filled with {name}={have[name]!r}, and this retriever has "
                     f"{name}={value!r}: open the store with the former, or fit again."
                 )
 
@@ -159,7 +164,7 @@ class StoreHead:
         return file.getvalue()
 
     @classmethod
-    def from_bytes(cls, settings):
+    def from_bytes(cls, store, settings):
         """From what `to_bytes` returned.
 
         Raises
@@ -172,7 +177,7 @@ class StoreHead:
                 arrays = dict(file)
             header = json.loads(arrays["header"].tobytes())
             if header["format"] == FORMAT and header["format_version"] <= VERSION:
-                return cls._of_arrays(header, arrays)
+                return cls._of_arrays(store, header, arrays)
         # Damage shows as anything that the parsers raise.
         except Exception as error:
             raise ValueError(
@@ -185,7 +190,7 @@ class StoreHead:
         )
 
     @classmethod
-    def _of_arrays(cls, header, arrays):
+    def _of_arrays(cls, store, header, arrays):
         banks = []
         for bank in header["banks"]:
             banks.append({})
@@ -205,7 +210,7 @@ class StoreHead:
             origin=header["origin"] and Origin(*header["origin"]),
         )
         layout = header["layout"] and VectorLayout.from_json(header["layout"])
-        return cls(learned, layout, header["counts"], header["fusion_weight"])
+        return cls(store, learned, layout, header["counts"], header["fusion_weight"])
 
 
 def without_documents(documents):

@@ -33,10 +33,12 @@ from ._store_documents import (
     RawRows,
     as_snapshot,
     directed_documents,
+    joined,
     raw_centers,
     rewritten_rows,
     rows_of,
     sampled_rows,
+    those_known,
 )
 from ._store_head import StoreHead, without_documents
 from ._store_search import search_store
@@ -81,7 +83,7 @@ class StoreRetriever(GapEstimator):
     score_calibration_ : ScoreCalibrator or None
         The fitted score calibration.
     n_documents_ : int
-        Number of documents, when they were last counted.
+        Number of documents, as far as this retriever knows: `open` counts them anew.
     modalities_ : tuple of str
         The modalities of all rows so far, those of queries included.
     encoder_ : str or None
@@ -197,16 +199,15 @@ class StoreRetriever(GapEstimator):
             check_rows(twin, X, modality, reset=True)
             twin._fix_parameters()
             if self.raw is not False:
-                twin.store_ = self.store
-                twin._learn_raw(X, y, modality)
+                twin._head = twin._learned_raw(X, y, modality)
             else:
                 self._check_writable()
-                twin.store_ = copy.copy(self.store)
                 documents = twin._inner().fit(X, y, modality=modality)._index.now
                 documents = directed_documents(documents)
                 layout = twin._layout(documents)
-                rows = rows_of(documents, layout, metadata)
-                twin._fill(without_documents(documents), layout, rows, overwrite=overwrite)
+                rows, store = rows_of(documents, layout, metadata), copy.copy(self.store)
+                learned = without_documents(documents)
+                twin._head = twin._filled(store, learned, layout, rows, overwrite=overwrite)
         return self
 
     def open(self):
@@ -230,10 +231,10 @@ class StoreRetriever(GapEstimator):
                 f"{store!r} was not filled by a StoreRetriever: there is no calibration beside its "
                 "rows. Fit one, or search raw embeddings with raw=True."
             )
-        head = StoreHead.from_bytes(settings).counted(store.count())
-        head.check_fits(store, self.score_calibration, self.fusion_weight)
+        head = StoreHead.from_bytes(store, settings).counted(store.count())
+        head.check_fits(self.score_calibration, self.fusion_weight)
         with self._writing, self._fitting() as twin:
-            twin.store_, twin._head, twin.n_features_in_ = store, head, head.n_features
+            twin._head, twin.n_features_in_ = head, head.n_features
             twin._fix_parameters()
         return self
 
@@ -285,8 +286,12 @@ class StoreRetriever(GapEstimator):
                 )
             after, learns, since = self._after(X, y, asks)
             new = after.column_of("id", after.positions[after.positions >= since])[0].tolist()
-            if not replace:
-                self._refuse_known(new)
+            known = those_known(head.store, new)
+            if known and not replace:
+                raise ValueError(
+                    f"{len(known)} of the new documents are already in the store: {shown(known)}. "
+                    "add_documents(pipe, X, ids, replace=True) replaces them."
+                )
             if head.layout is None:
                 self._head = head.with_learned(without_documents(after))
                 return self
@@ -294,12 +299,16 @@ class StoreRetriever(GapEstimator):
             layout = self._layout(after) if learns else head.layout
             rows = rows_of(after, layout, metadata, since)
             if learns:
-                old = rewritten_rows(self.store_, head.layout, after, layout, set(new))
-                self._fill(without_documents(after), layout, chain(old, rows), overwrite=True)
-            else:
-                for some in rows:
-                    self.store_.upsert(some)
-                self._keep(without_documents(after))
+                old = rewritten_rows(head.store, head.layout, after, layout, set(new))
+                learned, store = without_documents(after), copy.copy(head.store)
+                rows = chain(old, rows)
+                self._head = self._filled(store, learned, layout, rows, overwrite=True)
+            elif rows := list(rows):
+                gone = self._modalities_of(known)
+                # In one go, since some stores are written as a whole.
+                rows = joined(rows)
+                head.store.upsert(rows)
+                self._keep(without_documents(after), rows.modalities, gone)
         return self
 
     def _after(self, X, y, asks):
@@ -337,9 +346,15 @@ class StoreRetriever(GapEstimator):
             if self._head.layout is None:
                 raise ValueError("With raw=True documents are removed from the store itself.")
             ids = self._ids(ids, "remove")
+            gone = self._modalities_of(ids)
             self.store_.delete(ids)
-            self._keep(self._head.learned)
+            self._keep(self._head.learned, gone=gone)
         return self
+
+    @property
+    def store_(self):
+        """The store that is searched."""
+        return self._head.store
 
     @property
     def score_calibration_(self):
@@ -348,7 +363,7 @@ class StoreRetriever(GapEstimator):
 
     @property
     def n_documents_(self):
-        """The number of documents, when they were last counted."""
+        """The number of documents, as far as this retriever knows."""
         return sum(self._head.counts.values())
 
     @property
@@ -492,13 +507,14 @@ class StoreRetriever(GapEstimator):
         y = check_y(y, len(rows.tags))
         at = np.flatnonzero(~rows.tags.is_query)
         ids = check_ids(y[at], at).tolist()
-        check_known(ids, self._those_known(ids), what="y of the document rows", advice=HELD_OUT)
+        there = np.array(those_known(self.store_, ids), dtype=object)
+        check_known(ids, there, what="y of the document rows", advice=HELD_OUT)
         named = [x for gains in check_relevance(y[asks].tolist()) for x in gains or ()]
-        there = SimpleNamespace(ids=self._those_known(named))
+        there = SimpleNamespace(ids=np.array(those_known(self.store_, named), dtype=object))
         if sample_weight is not None:
             sample_weight = check_y(sample_weight, len(rows.tags), "sample_weight")[asks]
         judged = judged_queries(rows[asks], y[asks], sample_weight, there)
-        ranking = search_store(self.store_, self._head, judged.queries, k, with_odds=False).ids
+        ranking = search_store(self._head, judged.queries, k, with_odds=False).ids
         return judged.mean(metric, gains_of(judged.relevance, ranking, k), k)
 
     # What was learned, and the rows that are written.
@@ -526,19 +542,20 @@ class StoreRetriever(GapEstimator):
         named = [x for gains in check_relevance(relevance) for x in gains or ()]
         named += [x for bank in head.learned.banks for some in bank.values() for x in some.ids]
         named = [x for x in dict.fromkeys(named) if x is not None]
-        rows = sampled_rows(self.store_, self._those_known(named).tolist())
+        rows = sampled_rows(head.store, those_known(head.store, named))
         return as_snapshot(head.learned, rows, head.of_rows.vectors(rows).astype(np.float32))
 
-    def _learn_raw(self, X, y, modality):
-        """Learn from a sample of raw rows, and from the queries among some rows."""
+    def _learned_raw(self, X, y, modality):
+        """The head after learning from a sample of raw rows, and from given queries."""
         check_raw_calibration(self.score_calibration)
+        store = self.store
         rows = check_rows(self, X, modality, reset=True)
         asks = np.flatnonzero(rows.tags.is_query)
         relevance = [None] * len(asks) if y is None else check_y(y, len(rows.tags))[asks].tolist()
-        if not (counts := self.store_.count()):
-            raise ValueError(f"{self.store_!r} is empty, and raw=True searches what it holds.")
+        if not (counts := store.count()):
+            raise ValueError(f"{store!r} is empty, and raw=True searches what it holds.")
         named = [x for gains in check_relevance(relevance) for x in gains or ()]
-        sample = sampled_rows(self.store_, self._those_known(named).tolist())
+        sample = sampled_rows(store, those_known(store, named))
         if sample.vectors.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"The rows of the store have {sample.vectors.shape[1]} features, and the queries "
@@ -552,7 +569,7 @@ class StoreRetriever(GapEstimator):
             documents = EmbeddingArray.concatenate([documents, asked])
         inner = self._inner().fit(documents, [*sample.ids.tolist(), *relevance])
         learned = without_documents(inner._index.now)
-        self._head = StoreHead(learned, None, counts, self.fusion_weight, centers)
+        return StoreHead(store, learned, None, counts, self.fusion_weight, centers)
 
     def _layout(self, documents):
         """The layout of the rows of documents, for the query modalities that are asked."""
@@ -570,21 +587,24 @@ class StoreRetriever(GapEstimator):
             names = wanted
         return make_layout(documents, names)
 
-    def _fill(self, learned, layout, rows, *, overwrite):
-        """Fill a new store, which takes the place of the old one, and keep what was learned."""
+    def _filled(self, store, learned, layout, rows, *, overwrite):
+        """The head of a store after new rows took the place of all that it held."""
         counts = Counter()
-        with self.store_.build(layout.width, overwrite=overwrite) as store:
+        with store.build(layout.width, overwrite=overwrite) as new:
             for some in rows:
-                store.upsert(some)
+                new.upsert(some)
                 counts.update(some.modalities.tolist())
-            head = StoreHead(learned, layout, {}, self.fusion_weight).counted(counts)
-            store.write_settings(head.to_bytes())
-        self._head = head
+            head = StoreHead(store, learned, layout, {}, self.fusion_weight).counted(counts)
+            new.write_settings(head.to_bytes())
+        return head
 
-    def _keep(self, learned):
-        """Count the documents, and keep what was learned beside them."""
-        head = self._head.with_learned(learned).counted(self.store_.count())
-        self.store_.write_settings(head.to_bytes())
+    def _keep(self, learned, new=(), gone=()):
+        """Keep what was learned beside the documents, after some with these modalities changed."""
+        counts = Counter(self._head.counts)
+        counts.update(new)
+        counts.subtract(gone)
+        head = self._head.with_learned(learned).counted(counts)
+        head.store.write_settings(head.to_bytes())
         self._head = head
 
     def _check_writable(self):
@@ -602,18 +622,9 @@ class StoreRetriever(GapEstimator):
 
     # Ids.
 
-    def _those_known(self, ids):
-        """Those of some ids that the store has: ndarray of object."""
-        ids = np.fromiter(ids, dtype=object, count=len(ids))
-        # Other stores say so when a row is fetched.
-        return ids[self.store_.known(ids)] if len(ids) and hasattr(self.store_, "known") else ids
-
-    def _refuse_known(self, new):
-        if len(known := self._those_known(new)):
-            raise ValueError(
-                f"{len(known)} of the new documents are already in the store: "
-                f"{shown(known.tolist())}. add_documents(pipe, X, ids, replace=True) replaces them."
-            )
+    def _modalities_of(self, ids):
+        """The modalities of some documents in the store, a list."""
+        return self.store_.fetch(ids).modalities.tolist() if ids else []
 
     def _ids(self, given, name):
         """The ids that are given, each once; all of them are in the store."""
@@ -625,18 +636,30 @@ class StoreRetriever(GapEstimator):
                 )
             ids = given.index[np.asarray(ids, dtype=bool)].tolist()
         ids = list(dict.fromkeys(ids))
-        check_known(ids, self._those_known(ids), what=f"argument {name}")
+        there = np.array(those_known(self.store_, ids), dtype=object)
+        check_known(ids, there, what=f"argument {name}")
         return ids
 
     # Search.
 
-    def _search(self, X, n_neighbors, modality, like, options, with_odds=True):
-        """The SearchResult of rows that are all queries, or of documents."""
+    def _search(self, *asked, **options):
+        """As `_searched`, again if another thread has replaced the store meanwhile."""
         check_is_fitted(self)
+        while True:
+            head = self._head
+            try:
+                return self._searched(head, *asked, **options)
+            except LookupError:
+                with self._writing:  # by a thread that is about to put the new head in place
+                    if self._head is head:
+                        raise
+
+    def _searched(self, head, X, n_neighbors, modality, like, options, with_odds=True):
+        """The SearchResult of rows that are all queries, or of documents."""
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
-        head, options = self._head, {name: x for name, x in options.items() if x is not None}
+        options = {name: x for name, x in options.items() if x is not None}
         if "among" in options:
             options["among"] = self._ids(options["among"], "among=")
         if "document_modality" in options:
@@ -649,14 +672,14 @@ class StoreRetriever(GapEstimator):
             if not ids or _is_mask(ids):
                 raise ValueError(f"like= takes the ids of documents; got {repr(like)[:60]}.")
             self._ids(ids, "like=")
-            rows = self.store_.fetch(ids)
+            rows = head.store.fetch(ids)
             tags = Tags.encode([as_query(name) for name in rows.modalities.tolist()], len(ids))
             rows = Rows(head.of_rows.vectors(rows), tags)
-            return search_store(self.store_, head, rows, k, without=ids, **options)
+            return search_store(head, rows, k, without=ids, **options)
         learned = head.learned
         rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
         warn_of_no_query(rows.tags, learned.modalities)
-        return search_store(self.store_, head, rows, k, **options)
+        return search_store(head, rows, k, **options)
 
     def __getstate__(self):
         state = super().__getstate__()

@@ -32,12 +32,11 @@ class CertifiedResult(SearchResult):
     n_fetched: np.ndarray | None = None
 
 
-def search_store(store, head, rows, k, *, without=None, with_odds=True, **options):
+def search_store(head, rows, k, *, without=None, with_odds=True, **options):
     """The best documents of a store.
 
     Parameters
     ----------
-    store : Store
     head : StoreHead
     rows : Rows
         All queries.
@@ -70,10 +69,10 @@ def search_store(store, head, rows, k, *, without=None, with_odds=True, **option
         own = None if without is None else [without[i] for i in at]
         if head.layout is None:
             some, certified[at], n_fetched[at] = search_raw(
-                store, head, unit, name, k, without=own, **options
+                head, unit, name, k, without=own, **options
             )
         else:
-            some = _search_exported(store, head.layout, unit, name, k, own, with_odds, options)
+            some = _search_exported(head, unit, name, k, own, with_odds, options)
         found.put(at, some)
     ids, is_there = found.ids, found.scores > -np.inf
     n_found = int(is_there.sum(axis=1).max(initial=0))
@@ -111,11 +110,12 @@ class _Found:
             mine[at, :n] = column[:, :n]
 
 
-def _search_exported(store, layout, unit, query_modality, k, own, with_odds, options):
+def _search_exported(head, unit, query_modality, k, own, with_odds, options):
     """The columns of a _Found from a store of exported vectors."""
+    layout = head.layout
     slope = layout.slope(query_modality) if with_odds else None
     n = (k if slope is None else max(k, FOR_PROBABILITIES)) + (own is not None)
-    hits = store.search(layout.queries(unit, query_modality), n, **options)
+    hits = head.store.search(layout.queries(unit, query_modality), n, **options)
     ids, scores, modalities = hits
     if own is not None:
         is_own = np.array([ids[i] == x for i, x in enumerate(own)]).reshape(ids.shape)

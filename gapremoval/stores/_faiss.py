@@ -1,5 +1,6 @@
 """FaissStore: rows in faiss indexes, one a modality, in memory or in a folder."""
 
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +46,8 @@ class FaissStore:
     Notes
     -----
     Several threads or processes may search at once. Changes are for one at a time: a change to
-    a folder that another process changed in the meantime raises, and loses nothing.
+    a folder that another process changed in the meantime raises, and loses nothing. Whoever has
+    opened a store that is then built anew gets a LookupError, not rows of another meaning.
 
     The folder holds JSON and faiss's own files, and no pickles.
 
@@ -69,7 +71,7 @@ class FaissStore:
         self.path = path
         self.factory = factory
         self.search_params = search_params
-        self._contents, self._seen = Contents(), None
+        self._contents, self._seen, self._build = Contents(), None, None
 
     def __repr__(self):
         return (
@@ -215,6 +217,7 @@ class FaissStore:
         ValueError
             If the store holds rows and `overwrite` is False, or there is no such index.
         """
+        self._build = None
         n_rows = sum(self.count().values())
         if n_rows and not overwrite:
             raise ValueError(
@@ -234,8 +237,10 @@ class FaissStore:
                     segment.ids[rows], segment.vectors(rows), self.factory
                 )
             built.factory = self.factory
+        built.build = uuid.uuid4().hex
         with self._changing():
             self._contents = built
+        self._build = built.build
 
     def upsert(self, rows):
         """Write rows; those whose id is there are replaced.
@@ -341,12 +346,13 @@ class FaissStore:
             now.settings = bytes(settings)
 
     def read_settings(self):
-        """Read what `write_settings` kept.
+        """Read what `write_settings` kept, of what was built last.
 
         Returns
         -------
         bytes or None
         """
+        self._build = None
         return self._now().settings
 
     def _now(self):
@@ -360,7 +366,14 @@ class FaissStore:
                 except FileNotFoundError:
                     if folder_state(folder) == state:  # and no writer has replaced the file
                         raise
-        return self._contents
+        now = self._contents
+        if self._build not in (None, now.build):
+            raise LookupError(
+                f"What was opened in {self.path} is gone: another build has taken its place. Open "
+                "the store again, by open() of its retriever or with a new FaissStore."
+            )
+        self._build = now.build
+        return now
 
     @contextmanager
     def _changing(self):

@@ -24,6 +24,7 @@ class Contents:
     factory: str = "Flat"
     settings: bytes | None = None
     segments: dict = field(default_factory=dict)
+    build: str | None = None  # names what `build` made, and no later one
 
     @property
     def no_ids(self):
@@ -51,10 +52,10 @@ def read_folder(folder):
         if kept["format"] != 1:
             raise ValueError(f"its format is {kept['format']!r}, and this version reads 1")
         settings = kept["settings"] and base64.b64decode(kept["settings"], validate=True)
-        contents = Contents(kept["n_features"], kept["factory"], settings)
+        contents = Contents(kept["n_features"], kept["factory"], settings, build=kept["build"])
         for name, part in kept["segments"].items():
             contents.segments[name] = _read_segment(folder, part, contents.n_features)
-    except OSError:
+    except (ImportError, OSError):
         raise
     except Exception as error:  # of many kinds: any of them is a damaged file
         raise ValueError(f"{folder} does not hold a readable FaissStore: {error}") from error
@@ -125,6 +126,7 @@ def _as_json(contents):
     settings = contents.settings
     return {
         "format": 1,
+        "build": contents.build,
         "n_features": contents.n_features,
         "factory": contents.factory,
         "settings": settings if settings is None else base64.b64encode(settings).decode(),

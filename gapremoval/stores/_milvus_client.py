@@ -102,7 +102,7 @@ def ask(client, method, collection, **asked):
 
     Raises
     ------
-    RuntimeError
+    LookupError
         If the collection is gone. The message tells what to do.
     """
     for pause in (*PAUSES, None):
@@ -110,7 +110,7 @@ def ask(client, method, collection, **asked):
             return getattr(client, method)(collection, **asked)
         except pymilvus().MilvusException as error:
             if error.code == COLLECTION_NOT_FOUND:
-                raise RuntimeError(
+                raise LookupError(
                     f"What was opened as {alias_of(collection)!r} is gone: another build has taken "
                     "its place. Open the store again, by open() of its retriever or with a new "
                     "MilvusStore."

@@ -1,6 +1,8 @@
 """StoreRetriever: what a store holds is searched as the exact index searches it."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -249,7 +251,7 @@ def test_what_does_not_fit_is_refused_when_a_store_is_opened(tmp_path):
     with stored.store_.build(3, overwrite=True) as other:
         other.upsert(fits.store_.sample("text", 2)._replace(vectors=np.eye(2, 3)))
         other.write_settings(settings)
-    with pytest.raises(ValueError, match="does not fit its 2 rows of 'text'.*overwrite=True"):
+    with pytest.raises(ValueError, match="does not fit them: another program.*overwrite=True"):
         StoreRetriever(store).open()
 
 
@@ -323,3 +325,27 @@ def test_row_numbers_are_ids_where_none_are_given():
     found = stored.search(rows, 1, modality="query:text")
     assert found.ids.ravel().tolist() == [0, 1, 2, 3]
     assert found.ids.dtype == np.int64
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_search_sees_the_store_before_it_is_filled_anew_or_after(tmp_path, on_disk):
+    _, stored, queries = both(PosteriorOdds(), FaissStore(tmp_path / "s" if on_disk else None))
+    asked, known, seen, done = EmbeddingArray(queries.values, "query:text"), [], [], Event()
+
+    def state():
+        return stored.search(asked, 5).scores.round(6).tobytes()
+
+    def search_on():
+        while not done.is_set():
+            seen.append(state())
+
+    known.append(state())
+    with ThreadPoolExecutor(2) as pool:
+        searching = [pool.submit(search_on) for _ in range(2)]
+        for seed in range(3):
+            stored.partial_fit(small_corpus(seed + 5, "f4")[1])
+            known.append(state())
+        done.set()
+        assert [future.result() for future in searching] == [None, None]
+    assert len(set(known)) == 4
+    assert set(seen) <= set(known)

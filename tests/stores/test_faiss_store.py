@@ -1,5 +1,6 @@
 """FaissStore beside brute force: exact and approximate indexes, folders, crashes."""
 
+import copy
 import json
 import pickle
 import signal
@@ -285,3 +286,15 @@ def test_rows_that_cannot_be_kept_are_refused():
     assert contents(store) == as_contents(make_rows([1, 2]))
     with pytest.raises(ValueError, match="never built"):
         FaissStore().upsert(one)
+
+
+def test_who_opened_a_store_that_is_built_anew_is_told_so(tmp_path):
+    store = filled(FaissStore(tmp_path / "s"), make_rows(["a", "b"]))
+    reader, twin = FaissStore(tmp_path / "s"), copy.copy(store)
+    assert reader.count() == twin.count() == store.count()
+    filled(store, make_rows(["c"]), overwrite=True)
+    for opened in (reader, twin, pickle.loads(pickle.dumps(reader))):
+        with pytest.raises(LookupError, match="another build has taken its place. Open the store"):
+            opened.search(make_rows(["q"]).vectors, 1)
+    reader.read_settings()
+    assert reader.known(["a", "c"]).tolist() == [False, True]
