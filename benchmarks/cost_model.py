@@ -208,12 +208,13 @@ def costs(n, encoder, options):
     gpu_hours = flops / options.gpu_flops / 3600
     pictures = n / 2
     decode = pictures * options.picture_ms / 1000
-    seconds = seconds_of(n, n_features, machine, n_cosines=0, n_bank=BANK, n_probe=options.probe)
+    seconds = seconds_of(n, n_features, machine, n_cosines=0, n_bank=BANK, n_probe=0)
     # Each shard has an index for each modality.
     part = n / (2 * shards)
     lists = n_lists(part, options.lists)
     ivf_build = 2 * shards * ivf_build_flops(part, width, lists) * 2 / machine.scan
-    ivf = 2 * shards * ivf_rows(part, lists, options.probe) * 4 * width / machine.scan
+    ivf_read = 2 * shards * ivf_rows(part, lists, options.probed * lists)
+    ivf = ivf_read * 4 * width / machine.scan
     statistics = LEARNING * statistics_flops(n, n_features) / machine.product
     learn = LEARNING * search_flops(2 * SAMPLE, n_features, options.cosines) / machine.product
     prepare = seconds["fit, by blocks, merged"] + seconds["save_transformed"] + seconds["export"]
@@ -238,7 +239,7 @@ def costs(n, encoder, options):
         "a query over the network, KB": network_bytes(shards, width) / 1e3,
         "an exact query, core seconds": exact,
         "the same, seconds on all cores of all shards": exact / (shards * options.shard_cores),
-        "an IVF query, core milliseconds": ivf * 1e3,
+        "an IVF query, core seconds": ivf,
         "IVF queries a second on all shards": shards * options.shard_cores / ivf,
         "dollars: GPUs, once": gpu_hours * options.dollars_gpu_hour,
         "dollars: all cores up to the index, once": core_hours * options.dollars_core_hour,
@@ -260,11 +261,11 @@ def parser():
     add("--documents", type=int, nargs="+", default=[10**6, 10**8, 10**9])
     add("--gpu-flops", type=float, default=1e14, help="FLOPs a second that a GPU sustains")
     add("--picture-bytes", type=float, default=1e5)
-    add("--picture-ms", type=float, default=5, help="of a core, to decode and scale a picture")
+    add("--picture-ms", type=float, default=6, help="of a core, to decode and scale a picture")
     add("--shard-bytes", type=float, default=64e9, help="of rows that a shard holds in memory")
     add("--shard-cores", type=int, default=16)
     add("--lists", type=float, default=1.0, help="of an IVF index, times the root of its rows")
-    add("--probe", type=int, default=16, help="lists of an IVF index that a query searches")
+    add("--probed", type=float, default=0.1, help="share of its lists that a query searches")
     add("--cosines", type=int, default=5632, help="a document, see benchmarks/encoder_cost.py")
     add("--dollars-gpu-hour", type=float, default=2.5)
     add("--dollars-core-hour", type=float, default=0.05)

@@ -8,7 +8,7 @@ interval beside that of the formulas of cost_model.py, and so does what both say
 A step that would take too long or too much memory is left out.
 
 usage: OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/scaling.py \\
-    [--documents 100000 300000 1000000 3000000] [--rounds 3] [--step-seconds 240] [--gib 8]
+    [--documents 100000 200000 300000 1000000 3000000] [--rounds 3] [--step-seconds 240] [--gib 8]
 """
 
 import argparse
@@ -240,7 +240,7 @@ def print_results(measured, machine):
         times.append([name, *cells, f"{seconds[-1] / model[-1]:.2f}"])
         of_model = power_law(known, model)[0]
         interval = f"{exponent:.2f}" if np.isnan(half) else f"{exponent:.2f} ± {half:.2f}"
-        slope = [interval, f"{of_model:.2f}", f"{constant:.1e}"]
+        slope = [interval, f"{round(of_model, 2) + 0.0:.2f}", f"{constant:.1e}"]
         said = predict(FAR)[name] / 3600
         slopes.append([name, *slope, figure(far / 3600), f"{factor:.1f}", figure(said)])
     header = ["step", *(f"{n:,}" for n in sizes), "times the formula"]
@@ -302,7 +302,7 @@ def print_encoding(rounds=5, n=64):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--documents", type=int, nargs="+", default=[10**5, 3 * 10**5, 10**6, 3 * 10**6])
+    add("--documents", type=int, nargs="+", default=[100_000, 200_000, 300_000, 10**6, 3 * 10**6])
     add("--rounds", type=int, default=3)
     add("--step-seconds", type=float, default=240)
     add("--gib", type=float, default=8, help="memory that exported vectors may take")
