@@ -43,10 +43,10 @@ class Changes(NamedTuple):
 class ExportedVectors:
     """The documents of a retriever as vectors for any other store.
 
-    `gapremoval.MixedModalityRetriever.export_vectors` makes them. The rows in `vectors` go into the store,
-    under `ids`. `queries` turns questions into the vectors that are asked, `scores` turns the
-    numbers that the store returns into calibrated scores, and `probabilities` turns those into
-    probabilities.
+    `gapremoval.MixedModalityRetriever.export_vectors` makes them. The rows in `vectors` go into
+    the store, under `ids`. `queries` turns questions into the vectors that are asked, `scores`
+    turns the numbers that the store returns into calibrated scores, and `probabilities` turns
+    those into probabilities.
 
     Attributes
     ----------
