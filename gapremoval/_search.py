@@ -139,7 +139,7 @@ def search(
     return retriever.search(queries, n_neighbors, **options)
 
 
-def add_documents(estimator, X, ids, *, modality=None, replace=False):
+def add_documents(estimator, X, ids, *, modality=None, replace=False, metadata=None):
     """Add documents to a fitted pipeline, in place.
 
     The steps before the last transform the new rows as fitted, and the last step indexes them.
@@ -161,11 +161,14 @@ def add_documents(estimator, X, ids, *, modality=None, replace=False):
         The modality of each row; not needed for items or an EmbeddingArray.
     replace : bool, default=False
         Whether a document whose id is already indexed is replaced. By default it is an error.
+    metadata : DataFrame indexed by id, or dict of id to dict, default=None
+        For a `StoreRetriever`: other fields of the documents, which ``filter`` of `search` names.
+        Without it, documents that are replaced keep theirs.
 
     Raises
     ------
     TypeError
-        If the last step of `estimator` cannot add documents.
+        If the last step of `estimator` cannot add documents, or holds no metadata.
     ValueError
         If an id is already indexed and `replace` is False, or ``fit`` would refuse the rows.
         The corpus then stays as it was.
@@ -192,10 +195,13 @@ def add_documents(estimator, X, ids, *, modality=None, replace=False):
     else:
         tags = None if modality is None else Tags.encode(modality, len(X))
         X, tags = transform_steps(steps, X, tags)
+    options = {} if metadata is None else {"metadata": metadata}
+    if options and isinstance(retriever, MixedModalityRetriever):
+        raise TypeError("MixedModalityRetriever holds no metadata: that is for a StoreRetriever.")
     if replace:
-        retriever._add_documents(X, ids, tags, replace=True)
+        retriever._add_documents(X, ids, tags, replace=True, **options)
     else:
-        retriever.partial_fit(X, ids, modality=tags)
+        retriever.partial_fit(X, ids, modality=tags, **options)
 
 
 def remove_documents(estimator, ids):

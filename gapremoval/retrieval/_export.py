@@ -231,6 +231,8 @@ class ExportedVectors:
             If the two have another metric, length, query modality or number of columns: the store
             must be filled anew.
         """
+        if not isinstance(earlier, ExportedVectors):
+            raise TypeError(f"changes takes ExportedVectors; got a {type(earlier).__name__}.")
         mine, theirs = (
             (x.metric, x.query_modality, x.length, x.layout.modalities, x.vectors.shape[1])
             for x in (self, earlier)
@@ -238,7 +240,8 @@ class ExportedVectors:
         if mine != theirs:
             raise ValueError(
                 "The earlier export does not fit: fill the store anew. Metric, query modality, "
-                f"length, modalities and columns were {theirs} and are {mine}."
+                f"length, modalities and columns were {theirs} and are {mine}. To keep the rows, "
+                "export with length=earlier.length."
             )
         row = {x: i for i, x in enumerate(earlier.ids.tolist())}
         ids = self.ids.tolist()
@@ -273,6 +276,8 @@ class ExportedVectors:
                     f"Only ids that are strings or integers of 64 bits are saved; got {ids[0]!r}."
                 )
             ids = ids.astype(np.str_)
+            if ids.tolist() != self.ids.tolist():
+                raise ValueError("Ids that end in a null character cannot be saved.")
         layout = self.layout
         header = {
             "format": FORMAT,
@@ -335,7 +340,8 @@ class ExportedVectors:
         n, shape = len(ids), (len(ids), layout.width)
         is_sound = header["format"] == FORMAT and ids.dtype.kind in "iU" and ids.shape == (n,)
         is_sound &= modalities.shape == (n,) and modalities.dtype.kind == "U"
-        if not (is_sound and vectors.dtype == np.float32 and vectors.shape == shape):
+        is_sound &= vectors.dtype == np.float32 and vectors.shape == shape
+        if not (is_sound and np.isfinite(vectors).all() and len(set(ids.tolist())) == n):
             raise ValueError
         ids = ids if ids.dtype.kind == "i" else ids.astype(object)
         return cls(vectors, ids, modalities, layout, header["query_modality"])
@@ -362,6 +368,8 @@ def export_vectors(documents, query_modality, metric, length):
     """
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(map(repr, METRICS))}; got {metric!r}.")
+    if not isinstance(query_modality, str):
+        raise TypeError(f"query_modality is a name such as 'query:text'; got {query_modality!r}.")
     is_length = isinstance(length, Real) and 0 < length < np.inf
     if length is not None and (metric == "ip" or not is_length):
         raise ValueError(

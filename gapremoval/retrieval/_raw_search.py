@@ -140,6 +140,9 @@ class _RawSearch:
         self.without = without
         self.options = {name: x for name, x in options.items() if name != "modality"}
         self.names = options.get("modality") or [*head.counts]
+        if head.calibration is not None:  # others have rows without a direction only
+            known = head.calibration.document_modalities_
+            self.names = [name for name in self.names if name in known]
         self.terms = {name: terms_of(head, query_modality, name) for name in self.names}
         self.place, self.modality = {}, []  # of the rows that were fetched, by id
         self.scores = np.empty((len(queries), 0))
@@ -218,6 +221,7 @@ class _RawSearch:
             calibration = self.head.calibration
             scale, own = calibration._score_map(self.query_modality, name, statistics)
             scores = scale * scores + own + self.terms[name].offset
+        scores[:, ~vectors.any(axis=1)] = -np.inf
         if self.without is not None:
             for query, own in enumerate(self.without):
                 scores[query, [x == own for x in new]] = -np.inf

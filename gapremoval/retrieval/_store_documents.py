@@ -1,7 +1,8 @@
 """Documents as rows of a store, and rows of a store as documents."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from itertools import chain
 
 import numpy as np
@@ -11,7 +12,7 @@ from .._items import is_missing
 from .._warnings import shown
 from ..stores import StoreRows
 from ._query_banks import teaching_scores
-from ._snapshot import Segment
+from ._snapshot import Segment, Snapshot
 from ._vector_layout import export_rows
 
 # Documents of each modality from which a score calibration learns, where there are more.
@@ -37,11 +38,15 @@ class RawRows:
 
     def __init__(self, centers):
         self.centers = {name: np.asarray(center, dtype=float) for name, center in centers.items()}
-        self.n_features = len(next(iter(self.centers.values())))
 
     def vectors(self, rows):
         """The corrected rows of StoreRows: ndarray of float64 of shape (n_rows, n_features)."""
-        return unit_rows(self.checked(rows) - self._centers(rows))[0]
+        centers = self._centers(rows)
+        vectors, lengths = unit_rows(self.checked(rows) - centers)
+        # The direction of a rounding error carries no information.
+        rounding = 32 * np.finfo(np.float32).eps * np.linalg.norm(centers, axis=1)
+        vectors[lengths <= rounding] = 0
+        return vectors
 
     def _centers(self, rows):
         if missing := sorted(set(rows.modalities.tolist()) - self.centers.keys()):
@@ -87,7 +92,8 @@ def sampled_rows(store, needed=()):
     """
     found = [store.sample(name, MOST_DOCUMENTS) for name, n in store.count().items() if n]
     seen = {x for rows in found for x in rows.ids.tolist()}
-    if more := [x for x in dict.fromkeys(needed) if x not in seen]:
+    more = [x for x in dict.fromkeys(needed) if x not in seen]
+    if more or not found:
         found.append(store.fetch(more))
     return joined(found)
 
@@ -141,7 +147,9 @@ def as_snapshot(learned, rows, vectors):
         columns |= {query: values[at] for query, values in statistics.items()}
         segments[name, True] = Segment(columns)
     next_position = learned.next_position + len(rows.ids)
-    return replace(learned, segments=segments, next_position=next_position, null_samples={})
+    known = {field.name: getattr(learned, field.name) for field in fields(learned)}
+    known |= {"segments": segments, "next_position": next_position, "null_samples": {}}
+    return Snapshot(**known)
 
 
 def directed_documents(documents):
@@ -214,7 +222,17 @@ def metadata_of(metadata, ids):
 
 
 def those_known(store, ids):
-    """Those of some ids that a store has, a list; a store of raw rows says so when it fetches."""
-    if not (ids and hasattr(store, "known")):
+    """Those of some ids that a store has, a list."""
+    if not ids or hasattr(store, "known"):
+        return [x for x, is_known in zip(ids, store.known(ids)) if is_known] if ids else []
+    with suppress(KeyError):
+        store.fetch(ids)
         return list(ids)
-    return [x for x, is_known in zip(ids, store.known(ids)) if is_known]
+    return [x for x in ids if _can_fetch(store, x)]
+
+
+def _can_fetch(store, x):
+    with suppress(KeyError):
+        store.fetch([x])
+        return True
+    return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from .. import score_calibration
+from .._array_api import to_numpy
 from .._base import same_value
 from .._origin import Origin
 from .._version import __version__
@@ -73,8 +74,8 @@ class StoreHead:
         ValueError
             If no document has one of them, or none is named.
         """
-        names = [names] if isinstance(names, str) else list(names)
-        names = ["+".join(sorted(name.split("+"))) for name in names]
+        names = [names] if isinstance(names, str) or not np.iterable(names) else list(names)
+        names = ["+".join(sorted(str(name).split("+"))) for name in names]
         if not names:
             raise ValueError("document_modality is empty: give a modality, or None for all.")
         for unknown in [name for name in names if name not in self.counts]:
@@ -199,7 +200,7 @@ class StoreHead:
                 banks[-1][name] = QueryBank(*columns, _objects(known))
         names = header["mean_names"]
         means = {name: arrays[f"mean {i}"] for i, name in enumerate(names)}
-        learned = Snapshot(
+        learned = Learned(
             np.empty((0, header["n_features"]), dtype=header["dtype"]),
             next_position=header["next_position"],
             calibration=_calibration_from_json(header["calibration"]),
@@ -213,10 +214,19 @@ class StoreHead:
         return cls(store, learned, layout, header["counts"], header["fusion_weight"])
 
 
+class Learned(Snapshot):
+    """A snapshot of what was learned, whose documents lie in a store."""
+
+    def holds(self, positions):
+        """All are taken to be in the store; those that are not are dropped by the next learning."""
+        return np.ones(len(positions), dtype=bool)
+
+
 def without_documents(documents):
     """A snapshot that keeps what was learned, and no document."""
-    blank = {field.name: getattr(documents, field.name) for field in fields(documents)}
-    return Snapshot(**{**blank, "segments": {}, "null_samples": {}, "part_of": None})
+    known = {field.name: getattr(documents, field.name) for field in fields(documents)}
+    known |= {"segments": {}, "null_samples": {}, "like": to_numpy(documents.like)}
+    return Learned(**known)
 
 
 def _calibration_to_json(calibration):

@@ -13,12 +13,13 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from .._array_api import to_numpy, unit_rows
 from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
 from .._modality import Tags, as_query
 from .._relevance import check_ids, check_known, check_relevance, check_y
 from .._validation import Rows, check_rows
-from .._warnings import shown
+from .._warnings import shown, warn
 from ..metrics._ranking import gains_of, get_ranking_metric
 from ..score_calibration import ScoreCalibrator
 from ..stores import Store, WritableStore
@@ -69,8 +70,8 @@ class StoreRetriever(GapEstimator):
     raw : bool or dict of str to ndarray, default=False
         Whether the store holds embeddings as their encoder made them, of unit length, that
         another program put there and that stay as they are. A dict has their center for each
-        modality: the `centers_` of the `ModalityGapRemover` that transforms the queries. With
-        True the centers are the means of a sample of rows.
+        modality: the `centers_` of the `ModalityGapRemover` that transforms the queries (times
+        its `strength`). With True the centers are the means of a sample of rows.
     query_modalities : sequence of str, default=None
         The query modalities that will be asked, such as ``["query:text"]``. Each takes a block
         of `n_features` numbers of every row. By default all that the score calibration learned
@@ -109,7 +110,7 @@ class StoreRetriever(GapEstimator):
     store, which takes the place of the old one in one step; an error or an interrupt leaves the
     old one. The score calibration then learns from at most 20,000 documents of each modality,
     drawn by the store. `partial_fit` with documents alone, and `remove`, write those documents
-    only.
+    only. One process at a time changes a store; others open it again to see what was learned.
 
     Examples
     --------
@@ -293,22 +294,33 @@ class StoreRetriever(GapEstimator):
                     "add_documents(pipe, X, ids, replace=True) replaces them."
                 )
             if head.layout is None:
-                self._head = head.with_learned(without_documents(after))
+                head = head.with_learned(without_documents(after))
+                self._head = head.counted(head.store.count())
                 return self
             after = directed_documents(after)
             layout = self._layout(after) if learns else head.layout
+            before = head.store.fetch(known) if known else None
+            if before is not None and before.metadata is not None and metadata is None:
+                metadata = dict(zip(known, before.metadata))
             rows = rows_of(after, layout, metadata, since)
             if learns:
                 old = rewritten_rows(head.store, head.layout, after, layout, set(new))
                 learned, store = without_documents(after), copy.copy(head.store)
                 rows = chain(old, rows)
                 self._head = self._filled(store, learned, layout, rows, overwrite=True)
-            elif rows := list(rows):
-                gone = self._modalities_of(known)
+            else:
                 # In one go, since some stores are written as a whole.
-                rows = joined(rows)
-                head.store.upsert(rows)
-                self._keep(without_documents(after), rows.modalities, gone)
+                rows = joined(rows) if (rows := list(rows)) else None
+                added = [] if rows is None else rows.modalities
+                gone = [] if before is None else before.modalities
+                lost = set(known) - set([] if rows is None else rows.ids.tolist())
+                # Settings first, or documents could be there that were not acknowledged.
+                head = self._kept(without_documents(after), added, gone)
+                if rows is not None:
+                    head.store.upsert(rows)
+                if lost:  # replaced by documents of length zero
+                    head.store.delete(list(lost))
+                self._head = head
         return self
 
     def _after(self, X, y, asks):
@@ -346,9 +358,10 @@ class StoreRetriever(GapEstimator):
             if self._head.layout is None:
                 raise ValueError("With raw=True documents are removed from the store itself.")
             ids = self._ids(ids, "remove")
-            gone = self._modalities_of(ids)
-            self.store_.delete(ids)
-            self._keep(self._head.learned, gone=gone)
+            gone = self.store_.fetch(ids).modalities if ids else []
+            head = self._kept(self._head.learned, gone=gone)
+            head.store.delete(ids)
+            self._head = head
         return self
 
     @property
@@ -562,6 +575,14 @@ class StoreRetriever(GapEstimator):
                 f"{self.n_features_in_}: they come from another encoder."
             )
         centers = self.raw if isinstance(self.raw, Mapping) else raw_centers(sample)
+        wrong = [x for x, c in centers.items() if np.shape(c) != (self.n_features_in_,)]
+        if wrong or not centers or not all(np.isfinite(c).all() for c in centers.values()):
+            raise ValueError(
+                f"raw= holds a center of {self.n_features_in_} finite numbers for each modality, "
+                "such as the centers_ of a fitted ModalityGapRemover."
+            )
+        if len(asks):
+            warn_of_uncorrected(unit_rows(to_numpy(rows.values[asks]).astype(float))[0])
         vectors = RawRows(centers).vectors(sample).astype(np.float32)
         documents = EmbeddingArray(vectors, sample.modalities)
         if len(asks):
@@ -578,7 +599,9 @@ class StoreRetriever(GapEstimator):
         if calibration is not None:
             check_linear(calibration)
             wanted = names if self.query_modalities is None else self.query_modalities
-            wanted = [as_query(name) for name in wanted]
+            if not len(wanted) and self.query_modalities is not None:
+                raise ValueError("query_modalities is empty: name one, or None for all.")
+            wanted = [as_query(str(name)) for name in wanted]
             if missing := [name for name in wanted if name not in names]:
                 raise ValueError(
                     f"query_modalities names {shown(missing)}, about which the score calibration "
@@ -598,14 +621,14 @@ class StoreRetriever(GapEstimator):
             new.write_settings(head.to_bytes())
         return head
 
-    def _keep(self, learned, new=(), gone=()):
-        """Keep what was learned beside the documents, after some with these modalities changed."""
+    def _kept(self, learned, new=(), gone=()):
+        """The head after documents of these modalities change, kept beside the documents."""
         counts = Counter(self._head.counts)
         counts.update(new)
         counts.subtract(gone)
         head = self._head.with_learned(learned).counted(counts)
         head.store.write_settings(head.to_bytes())
-        self._head = head
+        return head
 
     def _check_writable(self):
         """Raise if the store cannot be filled, or must not be."""
@@ -621,10 +644,6 @@ class StoreRetriever(GapEstimator):
             )
 
     # Ids.
-
-    def _modalities_of(self, ids):
-        """The modalities of some documents in the store, a list."""
-        return self.store_.fetch(ids).modalities.tolist() if ids else []
 
     def _ids(self, given, name):
         """The ids that are given, each once; all of them are in the store."""
@@ -695,3 +714,13 @@ class StoreRetriever(GapEstimator):
     def fit_transform(self):
         """There is none: the rows of a store have no numbers for columns to follow."""
         raise AttributeError("StoreRetriever has no fit_transform, since it has no transform.")
+
+
+def warn_of_uncorrected(queries):
+    """Warn about unit queries whose mean lies far from zero, as that of raw ones does."""
+    length = float(np.linalg.norm(queries.mean(axis=0)))
+    if length > 0.4 + 1 / np.sqrt(len(queries)):
+        warn(
+            f"The mean of these queries has length {length:.2f}, and that of corrected ones is "
+            "near 0: transform them by the ModalityGapRemover whose centers_ are in raw=."
+        )

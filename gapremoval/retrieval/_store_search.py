@@ -7,7 +7,7 @@ import numpy as np
 from .._array_api import take_rows, to_numpy, unit_rows
 from .._warnings import warn
 from ._ranking import rows_by_modality
-from ._raw_search import search_raw
+from ._raw_search import MOST, search_raw
 from ._results import SearchResult
 
 # So many documents are asked for, even where fewer are wanted, to estimate probabilities.
@@ -22,8 +22,8 @@ class CertifiedResult(SearchResult):
     ----------
     certified : ndarray of bool of shape (n_queries,)
         Whether the documents found are certainly the best of all, if the store's own search is
-        exact. Otherwise there may be better ones that it was not asked for; the scores of those
-        found are exact.
+        exact, its rows have unit length, and no modality came since the fit. Otherwise there may
+        be better ones that it was not asked for; the scores of those found are exact.
     n_fetched : ndarray of int of shape (n_queries,)
         The number of rows that the store returned for each query.
     """
@@ -56,6 +56,8 @@ def search_store(head, rows, k, *, without=None, with_odds=True, **options):
     if not head.counts:
         raise ValueError("The store is empty: add documents with partial_fit.")
     n_queries, calibration = len(rows.tags), head.calibration
+    # Raw rows may have come since they were counted.
+    k = min(k, max(sum(head.counts.values()), MOST if head.layout is None else 1))
     found = _Found.empty(n_queries, k)
     certified, n_fetched = np.ones(n_queries, dtype=bool), np.zeros(n_queries, dtype=int)
     groups = rows_by_modality(rows)
@@ -118,7 +120,8 @@ def _search_exported(head, unit, query_modality, k, own, with_odds, options):
     hits = head.store.search(layout.queries(unit, query_modality), n, **options)
     ids, scores, modalities = hits
     if own is not None:
-        is_own = np.array([ids[i] == x for i, x in enumerate(own)]).reshape(ids.shape)
+        is_own = np.array([[x == y for x in row] for row, y in zip(ids.tolist(), own)])
+        is_own = is_own.reshape(ids.shape).astype(bool)
         order = np.argsort(is_own, axis=1, kind="stable")
         scores = np.where(is_own, -np.inf, scores)
         ids, scores, modalities = (

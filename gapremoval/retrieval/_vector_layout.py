@@ -13,6 +13,7 @@ METRICS = ("ip", "cosine", "l2")
 
 # Of the longest row: room for documents that come later.
 ROOM = 1.25
+MOST_LENGTH = 100
 
 # Of documents of length zero, where scores are cosines.
 BELOW_COSINES = -2.0
@@ -75,11 +76,13 @@ class VectorLayout:
         rest = tuple(x and RestMass(*map(np.array, x[:3]), x[3]) for x in fields["rest"])
         shared = np.array(fields["shared"], dtype=float)
         layout = cls(**{**fields, **names, "shared": shared, "rest": rest})
-        if layout.metric not in METRICS or layout.shared.shape != (
-            layout.n_blocks,
-            len(layout.modalities),
-        ):
+        shape, n_rest = (layout.n_blocks, len(layout.modalities)), {len(layout.slopes), len(rest)}
+        if layout.metric not in METRICS or shared.shape != shape or n_rest != {layout.n_blocks}:
             raise ValueError("the fields do not fit together")
+        numbers = [shared, *(column for x in rest if x for column in x[:3])]
+        numbers.append(np.array([layout.length, *(x for x in layout.slopes if x is not None)]))
+        if not all(np.isfinite(x).all() for x in numbers) or not layout.length > 0:
+            raise ValueError("a number is out of range")
         return layout
 
     @property
@@ -113,7 +116,8 @@ class VectorLayout:
         if not chosen:
             raise ValueError(
                 f"These vectors are for {', '.join(map(repr, have))} and not for "
-                f"{query_modality!r}: export vectors for that query modality."
+                f"{query_modality!r}: export vectors for that query modality, or add such queries "
+                "to a StoreRetriever, with partial_fit."
             )
         weights = np.zeros(len(have))
         weights[chosen] = mean_weights([self.slopes[i] for i in chosen])
@@ -135,11 +139,14 @@ class VectorLayout:
         rest = [(w, x) for w, x in zip(self.weights(query_modality), self.rest) if w and x]
         n_found = is_found.sum(axis=-1)
         if of_all and rest and scores.shape[-1] < self.n_documents:
-            # Where there are empty places, all documents that there are to be found were found.
             last = np.where(is_found, scores, np.inf).min(axis=-1, initial=np.inf)
+            last = np.where(n_found > 0, last, 0)
             below = sum(w * x.below(last, n_found, slope, self.n_documents) for w, x in rest)
-            below = np.minimum(below, slope * last + np.log(self.n_documents - n_found))
-            total = np.where(is_found.all(axis=-1), np.logaddexp(total, below), total)
+            n_left = np.maximum(self.n_documents - n_found, 0)
+            with np.errstate(divide="ignore"):
+                below = np.minimum(below, slope * last + np.log(n_left))
+            total = np.where(n_found > 0, np.logaddexp(total, below), total)
+        total = np.where(n_found > 0, total, 0)
         return np.where(is_found, np.exp(log_odds - total[..., None]), 0)
 
     def queries(self, unit, query_modality):
@@ -212,6 +219,8 @@ class VectorLayout:
                     f"{', '.join(map(repr, known))}."
                 )
             return kind
+        if not np.isfinite(found).any():  # nothing was found
+            return "distance"
         steps = np.diff(found, axis=-1)
         rounding = 1e-5 * np.nanmax(np.abs(found), initial=0)
         rises, falls = bool((steps > rounding).any()), bool((steps < -rounding).any())
@@ -266,6 +275,11 @@ def make_layout(documents, query_modalities, metric="ip", length=None):
     longest, at = longest_row(documents, maps)
     if length is None:
         return replace(layout, length=ROOM * longest)
+    if length > MOST_LENGTH * longest:
+        raise ValueError(
+            f"length={length:.6g} is more than {MOST_LENGTH} times the length of the longest row, "
+            f"{longest:.6g}: single precision could not tell scores apart. Leave it out."
+        )
     if longest > length:
         raise ValueError(
             f"The row of document {at!r} has length {longest:.6g}, and all rows were exported with "

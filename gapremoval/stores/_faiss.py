@@ -2,13 +2,26 @@
 
 import uuid
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from threading import RLock
 
 import numpy as np
 
 from ._faiss_folder import Contents, folder_state, read_folder, write_folder
 from ._faiss_segment import Segment, new_index
 from ._protocol import StoreHits, StoreRows
+
+
+def _alone(method):
+    """A method during which no other thread changes the store: faiss moves rows that it appends."""
+
+    @wraps(method)
+    def locked_method(self, *args, **options):
+        with self._lock:
+            return method(self, *args, **options)
+
+    return locked_method
 
 
 class FaissStore:
@@ -72,6 +85,7 @@ class FaissStore:
         self.factory = factory
         self.search_params = search_params
         self._contents, self._seen, self._build = Contents(), None, None
+        self._lock = RLock()
 
     def __repr__(self):
         return (
@@ -81,8 +95,12 @@ class FaissStore:
 
     def __getstate__(self):
         kept_on_disk = {} if self.path is None else {"_contents": Contents(), "_seen": None}
-        return self.__dict__ | kept_on_disk
+        return {**self.__dict__, **kept_on_disk, "_lock": None}
 
+    def __setstate__(self, state):
+        self.__dict__.update(state, _lock=RLock())
+
+    @_alone
     def count(self):
         """Number of rows of each modality.
 
@@ -93,6 +111,7 @@ class FaissStore:
         segments = self._now().segments
         return {name: len(segment.row_of) for name, segment in segments.items() if segment.row_of}
 
+    @_alone
     def search(self, queries, k, *, modality=None, among=None, filter=None):
         """Find the rows with the largest inner products.
 
@@ -142,6 +161,7 @@ class FaissStore:
             pieces += [(products, segment.ids[rows], name) for products, rows in found]
         return _merge(pieces, k)
 
+    @_alone
     def fetch(self, ids):
         """Read rows by their ids.
 
@@ -173,6 +193,7 @@ class FaissStore:
             raise KeyError(f"{missing.sum()} ids are not in the store: {ids[missing][:5].tolist()}")
         return StoreRows(ids, modalities.astype(str), vectors)
 
+    @_alone
     def sample(self, modality, n):
         """Draw rows of a modality: always the same ones, each equally likely.
 
@@ -218,7 +239,7 @@ class FaissStore:
             If the store holds rows and `overwrite` is False, or there is no such index.
         """
         self._build = None
-        n_rows = sum(self.count().values())
+        n_rows, seen = sum(self.count().values()), self._seen
         if n_rows and not overwrite:
             raise ValueError(
                 f"{self!r} holds {n_rows} rows. Pass overwrite=True to replace them, or use "
@@ -238,10 +259,16 @@ class FaissStore:
                 )
             built.factory = self.factory
         built.build = uuid.uuid4().hex
-        with self._changing():
+        with self._lock, self._changing():
+            if self._seen != seen:
+                raise RuntimeError(
+                    f"Another process changed {self.path} while it was built anew: nothing was "
+                    "written. The next call sees the new state; repeat the change."
+                )
             self._contents = built
         self._build = built.build
 
+    @_alone
     def upsert(self, rows):
         """Write rows; those whose id is there are replaced.
 
@@ -287,6 +314,7 @@ class FaissStore:
                 else:
                     now.segments[name] = Segment.made_of(ids[mine], vectors[mine], now.factory)
 
+    @_alone
     def delete(self, ids):
         """Delete rows by their ids; ids that are not there are ignored.
 
@@ -299,6 +327,7 @@ class FaissStore:
             for segment in now.segments.values():
                 segment.delete(_check_ids(ids).tolist())
 
+    @_alone
     def known(self, ids):
         """Look up which ids the store holds.
 
@@ -332,8 +361,11 @@ class FaissStore:
             rows = segment.live_rows
             for start in range(0, len(rows), batch_size):
                 batch = rows[start : start + batch_size]
-                yield _rows_of(segment.ids[batch], name, segment.vectors(batch))
+                with self._lock:
+                    vectors = segment.vectors(batch)
+                yield _rows_of(segment.ids[batch], name, vectors)
 
+    @_alone
     def write_settings(self, settings):
         """Keep bytes beside the rows, in place of those before.
 
@@ -345,6 +377,7 @@ class FaissStore:
         with self._changing() as now:
             now.settings = bytes(settings)
 
+    @_alone
     def read_settings(self):
         """Read what `write_settings` kept, of what was built last.
 
@@ -355,6 +388,7 @@ class FaissStore:
         self._build = None
         return self._now().settings
 
+    @_alone
     def _now(self):
         """What the store holds; read from the folder if another process changed it."""
         if self.path is not None:
@@ -424,9 +458,15 @@ def _check_vectors(vectors, n_features, name):
 def _check_ids(ids):
     """Ids as an array of int64 or of str objects."""
     ids = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    ids = [i.item() if isinstance(i, np.generic) else i for i in ids]
     if all(type(i) is str for i in ids) and ids:
         return np.array(ids, dtype=object)
     if all(type(i) is int for i in ids):
-        return np.array(ids, dtype=np.int64)
+        try:
+            return np.array(ids, dtype=np.int64)
+        except OverflowError:
+            raise ValueError(
+                "Integer ids have at most 64 bits: use strings, such as str(id)."
+            ) from None
     strange = [f"{i!r}, a {type(i).__name__}" for i in ids if type(i) not in (int, str)]
     raise ValueError(f"Ids are all integers or all strings; got {(strange or ['both'])[0]}.")

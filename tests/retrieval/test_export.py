@@ -269,7 +269,7 @@ def test_places_without_a_document_have_no_probability():
     retriever, queries = fitted()
     exported = retriever.export_vectors()
     found = -np.sort(-(exported.queries(queries.values) @ exported.vectors.T), axis=1)[:, :6]
-    full = exported.probabilities(exported.scores(found))
+    alone = exported.probabilities(exported.scores(found[:, :4]))
     # As faiss and usearch fill them.
     for filler in (-np.finfo("f4").max, np.inf, np.nan):
         some = found.copy()
@@ -278,8 +278,9 @@ def test_places_without_a_document_have_no_probability():
         assert np.isneginf(scores[:, 4:]).all()
         odds = exported.probabilities(scores)
         np.testing.assert_allclose(odds[:, 4:], 0)
-        np.testing.assert_allclose(odds.sum(axis=1), 1)
-        assert (odds[:, :4] >= full[:, :4]).all()
+        np.testing.assert_allclose(odds[:, :4], alone)
+        assert exported.scores(np.full((2, 3), filler)).tolist() == [[-np.inf] * 3] * 2
+        assert exported.probabilities(np.full((2, 3), -np.inf)).tolist() == [[0.0] * 3] * 2
 
 
 # Files.

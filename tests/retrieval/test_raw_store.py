@@ -135,6 +135,36 @@ def test_filters_pass_through_and_documents_ask_for_others():
         assert found.certified.all()
 
 
+def test_queries_that_were_not_corrected_cause_a_warning():
+    X, queries, ids = raw_corpus(0, gap=4.0)
+    store = ExactStore(ids, X.modality, X.values)
+    asked = EmbeddingArray(np.tile(queries.values, (9, 1)), "query:text")
+    with pytest.warns(UserWarning, match="The mean of these queries has length 0.9.*centers_"):
+        StoreRetriever(store, raw=True).fit(asked)
+
+
+def test_rows_without_a_direction_come_last():
+    X, queries, ids = raw_corpus(0)
+    at = np.flatnonzero(X.modality == "image")
+    X.values[at] = X.values[at[0]]
+    exact, raw, asked = exact_and_raw(X, queries, ids, None)
+    n = len(X) - len(at)
+    want, found = exact.search(asked, n), raw.search(asked, n)
+    np.testing.assert_array_equal(found.ids, want.ids)
+    assert found.certified.all()
+
+
+def test_documents_that_are_not_there_are_named():
+    _, raw, queries = exact_and_raw(*raw_corpus(0), None)
+    for options in ({"among": ["r1", "nobody"]},):
+        with pytest.raises(ValueError, match="names 1 unknown document: 'nobody'"):
+            raw.search(queries, **options)
+    with pytest.raises(ValueError, match="names 1 unknown document: 'nobody'"):
+        raw.search(like="nobody")
+    with pytest.raises(ValueError, match="unknown document"):
+        raw.score(queries, ["nobody"] * len(queries))
+
+
 def test_what_a_raw_store_cannot_do_is_refused():
     X, queries, ids = raw_corpus(0)
     store = ExactStore(ids, X.modality, X.values)
@@ -149,6 +179,9 @@ def test_what_a_raw_store_cannot_do_is_refused():
         StoreRetriever(store).fit(X, ids)
     with pytest.raises(ValueError, match="rows of 'image', for which raw= has no center.*'text'"):
         StoreRetriever(store, raw={"text": np.zeros(6)}).fit(queries)
+    for centers in ({}, {"text": np.zeros(5)}, {"text": np.full(6, np.nan)}):
+        with pytest.raises(ValueError, match="a center of 6 finite numbers for each modality"):
+            StoreRetriever(store, raw=centers).fit(queries)
     with pytest.raises(ValueError, match="rows of the store have 6 features, and the queries 5"):
         StoreRetriever(store, raw=True).fit(EmbeddingArray(queries.values[:, :5], "query:text"))
     long = ExactStore(ids, X.modality, X.values * 3)

@@ -59,7 +59,11 @@ def assert_alike(exact, stored, queries, n_neighbors=None, **options):
         np.testing.assert_allclose(found.probabilities, want.probabilities, atol=1e-5)
 
 
-steps = st.lists(st.sampled_from(["add", "replace", "remove", "teach", "new modality"]), max_size=4)
+STEPS = ["add", "add", "replace", "remove", "teach", "new modality", "empty"]
+# More than the banks of documents that are kept apart, too.
+steps = st.lists(st.sampled_from(STEPS), max_size=4) | st.lists(
+    st.just("add"), min_size=9, max_size=12
+).map(lambda adds: [*adds, "teach"])
 
 
 @settings(max_examples=25)
@@ -69,6 +73,7 @@ def test_a_living_store_ranks_as_the_exact_index_does(calibration, steps, seed):
     rng = np.random.default_rng(seed)
     for number, step in enumerate(steps):
         more, asked, _, _ = small_corpus(seed + number + 1, "f4")
+        gone = exact.ids_.tolist()
         some = exact.ids_[rng.permutation(exact.n_documents_)[:3]].tolist()
         for retriever in (exact, stored):
             if step == "add":
@@ -77,6 +82,9 @@ def test_a_living_store_ranks_as_the_exact_index_does(calibration, steps, seed):
                 retriever._add_documents(more[:3], some, None, replace=True)
             elif step == "remove":
                 retriever.remove(some)
+            elif step == "empty":
+                retriever.remove(retriever.ids_.tolist() if retriever is exact else gone)
+                retriever.partial_fit(more[:9], [f"{number}-{i}" for i in range(9)])
             elif step == "teach":
                 retriever.partial_fit(asked, [[some[0]], *[None] * (len(asked) - 1)])
             else:
@@ -316,6 +324,39 @@ def test_parameters_are_cloned_and_a_fit_leaves_them():
     assert not hasattr(twin, "fit_transform")
     with pytest.raises(ValueError, match="store"):
         StoreRetriever(3).fit(documents, ids)
+
+
+def test_ids_of_numpy_and_a_large_number_of_neighbors_are_taken():
+    rows = np.random.default_rng(0).normal(size=(9, 4)).astype("f4")
+    stored = StoreRetriever(FaissStore()).fit(rows, range(9), modality="text")
+    found = stored.search(rows, 10**9, modality="query:text")
+    assert found.ids.shape == (9, 9)
+    like = stored.search(like=found.ids[0, 1], n_neighbors=3)
+    among = stored.search(rows, among=found.ids[:, 0][:2], modality="query:text")
+    assert like.ids.shape == (1, 3)
+    assert set(among.ids.ravel().tolist()) == {0, 1}
+    stored.remove(found.ids[0, 0])
+    assert stored.n_documents_ == 8
+
+
+def test_a_document_that_is_replaced_by_one_of_length_zero_is_gone():
+    _, stored, queries = both(PosteriorOdds())
+    zero = EmbeddingArray(np.zeros((1, N_FEATURES), "f4"), "text")
+    with pytest.warns(UserWarning, match="length zero"):
+        stored._add_documents(zero, ["d1"], None, replace=True)
+    assert stored.n_documents_ == 26
+    assert "d1" not in stored.search(queries, 30).ids
+
+
+def test_tensors_are_stored(tmp_path):
+    torch = pytest.importorskip("torch")
+    documents, queries, ids, _ = small_corpus(dtype="f4")
+    tensors = EmbeddingArray(torch.asarray(documents.values), documents.modality)
+    stored = StoreRetriever(FaissStore(tmp_path / "s"), score_calibration=PosteriorOdds())
+    exact = MixedModalityRetriever(score_calibration=PosteriorOdds()).fit(documents, ids)
+    stored.fit(tensors, ids).partial_fit(tensors[:2], ["a", "b"])
+    exact.partial_fit(documents[:2], ["a", "b"])
+    assert_alike(exact, StoreRetriever(stored.store).open(), queries, 9)
 
 
 def test_row_numbers_are_ids_where_none_are_given():

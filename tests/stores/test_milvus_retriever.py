@@ -68,6 +68,17 @@ def test_a_living_corpus_in_a_file(tmp_path, corpus):
     ]
     found = search(pipe, X[asks], 5, filter='price < 30 and brand == "y\'s"')
     np.testing.assert_array_equal(found.ids, search(exact, X[asks], 5, among=cheap).ids)
+    # Documents that are replaced keep their metadata, unless there are others.
+    some = ~asks & np.isin(y, cheap[:2])
+    add_documents(pipe, X[some], y[some], replace=True)
+    kept = search(pipe, X[asks], 5, filter='price < 30 and brand == "y\'s"')
+    np.testing.assert_array_equal(kept.ids, found.ids)
+    others = {cheap[0]: {"price": 1234.0}}
+    at = ~asks & (y == cheap[0])
+    add_documents(pipe, X[at], y[at], replace=True, metadata=others)
+    assert (
+        search(pipe, X[asks], 5, filter="price == 1234.0").ids.tolist() == [[cheap[0]]] * asks.sum()
+    )
     opened = StoreRetriever(MilvusStore(store.uri, "documents")).open()
     want = search(pipe, X[asks], 5).ids
     np.testing.assert_array_equal(opened.search(pipe[0].transform(X[asks]), 5).ids, want)
