@@ -143,6 +143,7 @@ def test_queries_that_were_not_corrected_cause_a_warning():
         StoreRetriever(store, raw=True).fit(asked)
 
 
+@pytest.mark.filterwarnings("ignore:.*length zero:UserWarning")
 def test_rows_without_a_direction_come_last():
     X, queries, ids = raw_corpus(0)
     at = np.flatnonzero(X.modality == "image")
