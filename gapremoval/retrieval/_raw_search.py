@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._array_api import unit_rows
+from .._warnings import warn
 from ..score_calibration import PosteriorOdds
 from ._query_banks import teaching_scores
 from ._store_documents import UNIT, RawRows, as_snapshot
@@ -131,6 +133,15 @@ def _padded(column, width, value):
     return np.concatenate([column, blank], axis=1)
 
 
+def warn_of_short_answers(name, n_found, k, n):
+    """Warn about a store that returns fewer rows than it has and was asked for."""
+    warn(
+        f"The store returned {n_found} rows of {name!r} when asked for {k}, and has {n}, so no "
+        "answer is certified. An approximate index that filters what it has found does that: let "
+        "it look further (in pgvector, set hnsw.iterative_scan = strict_order)."
+    )
+
+
 class _RawSearch:
     """One block of queries: the rows that were fetched, and bounds of the scores of others."""
 
@@ -148,6 +159,7 @@ class _RawSearch:
         self.scores = np.empty((len(queries), 0))
         self.bounds = np.full((len(queries), len(self.names)), np.inf)
         self.n_fetched = np.zeros((len(queries), len(self.names)), dtype=int)
+        self.is_complete = True  # as far as the store's answers tell
 
     def run(self):
         """Ask for more rows of each modality until the best are certain; see `search_raw`."""
@@ -170,7 +182,7 @@ class _RawSearch:
             slope = self.head.calibration.slope_[self.query_modality]
             total = np.logaddexp.reduce(slope * self.scores, axis=1, keepdims=True)
             odds = np.exp(slope * scores - total)
-        certified, n_fetched = self._is_certain(), self.n_fetched.sum(axis=1)
+        certified, n_fetched = self._is_certain() & self.is_complete, self.n_fetched.sum(axis=1)
         return ids, scores, modalities, odds, certified, n_fetched
 
     def _is_certain(self):
@@ -187,21 +199,26 @@ class _RawSearch:
         name = self.names[number]
         terms, center = self.terms[name], self.raw.centers[name]
         asked = self.queries[at] - terms.center
-        # The center finds the row that is nearest to it, and its opposite the furthest.
-        vectors = np.concatenate([asked, [center, -center]]).astype(np.float32)
-        hits = self.store.search(vectors, k, modality=[name], **self.options)
+        # The center finds the row that is nearest to it, and its opposite the furthest. All are
+        # asked at unit length, since a store may compare by cosine.
+        vectors, lengths = unit_rows(np.concatenate([asked, [center, -center]]))
+        hits = self.store.search(vectors.astype(np.float32), k, modality=[name], **self.options)
         is_there = hits.products > -np.inf
         self.n_fetched[at, number] = is_there[:-2].sum(axis=1)
+        is_short = (hits.products.shape[1] < k) | ~is_there[:-2].all(axis=1)
+        n_found = is_there[:-2].sum(axis=1).min()
+        if is_short.any() and not self.options and n_found < (n := self.store.count()[name]):
+            warn_of_short_answers(name, int(n_found), k, n)
+            self.is_complete = False
         if not is_there.any():
             self.bounds[at, number] = -np.inf
             return
         self._fetch(name, hits.ids[:-2][is_there[:-2]].tolist())
-        near, far = hits.products[-2, 0], -hits.products[-1, 0]
+        near, far = lengths[-2] * hits.products[-2, 0], -lengths[-1] * hits.products[-1, 0]
         squares = 1 + center @ center - 2 * np.array([near + SLACK, far - SLACK])
-        last = hits.products[:-2, -1] + SLACK - asked @ center
+        last = lengths[:-2] * hits.products[:-2, -1] + SLACK - asked @ center
         bounds = terms.bound(last, np.sqrt(np.maximum(squares, 1e-12))) + SLACK
-        is_all = (hits.products.shape[1] < k) | ~is_there[:-2].all(axis=1)
-        self.bounds[at, number] = np.where(is_all, -np.inf, bounds)
+        self.bounds[at, number] = np.where(is_short, -np.inf, bounds)
 
     def _fetch(self, name, ids):
         """Fetch rows that are not here yet, and score them exactly with all queries."""

@@ -165,8 +165,8 @@ def rows_of(documents, layout, metadata=None, since=0):
     ----------
     documents : Snapshot
     layout : VectorLayout
-    metadata : DataFrame or dict, default=None
-        Of the documents, by id.
+    metadata : Mapping of id to dict, default=None
+        From `read_metadata`.
     since : int, default=0
     """
     for name, positions, vectors in export_rows(documents, layout):
@@ -200,23 +200,43 @@ def rewritten_rows(store, layout, learned, new_layout, without):
         yield from rows_of(documents, new_layout, fields)
 
 
-def metadata_of(metadata, ids):
-    """The fields of some documents, a list of dict; missing values are left out.
+def read_metadata(metadata, ids):
+    """The fields of documents by id: a Mapping, or None if there are none.
+
+    Parameters
+    ----------
+    metadata : DataFrame indexed by id, dict of id to dict, or None
+    ids : list of ids
+        Of the documents.
 
     Raises
     ------
     TypeError
-        If `metadata` is neither a DataFrame nor a dict of dicts.
+        If `metadata` is neither a DataFrame nor a dict.
+    ValueError
+        If it names none of the documents, or an id twice.
     """
-    if hasattr(metadata, "loc"):
+    if metadata is None:
+        return None
+    if hasattr(metadata, "to_dict"):
         if not metadata.index.is_unique:
             raise ValueError("The index of metadata must hold each document's id once.")
-        metadata = metadata.loc[metadata.index.intersection(ids)].to_dict(orient="index")
+        metadata = metadata.to_dict(orient="index")
     if not isinstance(metadata, Mapping):
         raise TypeError(
             "metadata is a DataFrame whose index holds the documents' ids, or a dict of id to "
             f"dict; got a {type(metadata).__name__}."
         )
+    if ids and not any(x in metadata for x in ids):
+        raise ValueError(
+            f"metadata names none of the documents {shown(ids)}; it is indexed by "
+            f"{shown([*metadata][:3])}. For a column of ids: metadata=frame.set_index('id')."
+        )
+    return metadata
+
+
+def metadata_of(metadata, ids):
+    """The fields of some documents, a list of dict; missing values are left out."""
     found = [metadata.get(x) or {} for x in ids]
     return [{name: x for name, x in row.items() if not is_missing(x)} for row in found]
 

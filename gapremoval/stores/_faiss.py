@@ -50,7 +50,8 @@ class FaissStore:
         store that was built keeps its kind of index.
     search_params : dict of str to int, default=None
         Parameters of a search, as faiss names them: ``{"efSearch": 128}`` for HNSW (16 by default),
-        ``{"nprobe": 32}`` for IVF (1 by default). Larger is slower and misses less.
+        ``{"nprobe": 32}`` for IVF (1 by default). Larger is slower and misses less. By default
+        those with which the store was built.
 
     See Also
     --------
@@ -151,11 +152,12 @@ class FaissStore:
         now = self._now()
         queries = _check_vectors(queries, now.n_features, "queries")
         pieces = [(np.empty((len(queries), 0)), now.no_ids[np.empty((len(queries), 0), int)], "")]
+        params = now.search_params if self.search_params is None else self.search_params
         for name, segment in now.segments.items():
             if (modality is not None and name not in modality) or not segment.row_of:
                 continue
             if among is None:
-                found = [segment.search(queries, k, self.search_params)]
+                found = [segment.search(queries, k, params)]
             else:
                 found = segment.search_among(queries, k, segment.rows_of(_check_ids(among)))
             pieces += [(products, segment.ids[rows], name) for products, rows in found]
@@ -258,7 +260,7 @@ class FaissStore:
                     segment.ids[rows], segment.vectors(rows), self.factory
                 )
             built.factory = self.factory
-        built.build = uuid.uuid4().hex
+        built.search_params, built.build = self.search_params, uuid.uuid4().hex
         with self._lock, self._changing():
             if self._seen != seen:
                 raise RuntimeError(

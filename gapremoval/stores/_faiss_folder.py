@@ -22,6 +22,7 @@ class Contents:
 
     n_features: int | None = None
     factory: str = "Flat"
+    search_params: dict | None = None
     settings: bytes | None = None
     segments: dict = field(default_factory=dict)
     build: str | None = None  # names what `build` made, and no later one
@@ -52,7 +53,8 @@ def read_folder(folder):
         if kept["format"] != 1:
             raise ValueError(f"its format is {kept['format']!r}, and this version reads 1")
         settings = kept["settings"] and base64.b64decode(kept["settings"], validate=True)
-        contents = Contents(kept["n_features"], kept["factory"], settings, build=kept["build"])
+        said = (kept[name] for name in ("n_features", "factory", "search_params"))
+        contents = Contents(*said, settings, build=kept["build"])
         for name, part in kept["segments"].items():
             contents.segments[name] = _read_segment(folder, part, contents.n_features)
     except (ImportError, OSError):
@@ -129,6 +131,7 @@ def _as_json(contents):
         "build": contents.build,
         "n_features": contents.n_features,
         "factory": contents.factory,
+        "search_params": contents.search_params,
         "settings": settings if settings is None else base64.b64encode(settings).decode(),
         "segments": {
             name: {

@@ -209,3 +209,46 @@ def test_real_embeddings_are_found_as_by_the_exact_index(real, name, calibration
     assert found.certified.all()
     assert (found.ids == want.ids).mean() > 0.999
     np.testing.assert_allclose(found.scores, want.scores, atol=1e-5)
+
+
+class Short(ExactStore):
+    """An approximate index that looks at the forty nearest rows, and filters them then."""
+
+    def search(self, queries, k, *, modality=None, among=None, filter=None):
+        near = ExactStore.search(self, queries, 40)
+        is_there = np.isin(near.modalities, list(modality))
+        order = np.argsort(~is_there, axis=1, kind="stable")[:, :k]
+        ids = np.where(is_there, near.ids, None)
+        products = np.where(is_there, near.products, -np.inf)
+        columns = ids, products, np.where(is_there, near.modalities, "")
+        return type(near)(*(np.take_along_axis(x, order, axis=1) for x in columns))
+
+
+def test_answers_that_are_short_are_not_certified():
+    X, queries, ids = raw_corpus(1, 400)
+    store = Short(ids, X.modality, X.values)
+    _, raw, asked = exact_and_raw(X, queries, ids, None, store)
+    with pytest.warns(UserWarning, match="returned .* rows of .* when asked for .*, and has"):
+        found = raw.search(asked)
+    assert not found.certified.any()
+
+
+class Cosines(ExactStore):
+    """A store that compares by cosine, and cares for no length."""
+
+    def search(self, queries, k, **options):
+        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
+        return super().search(queries / lengths, k, **options)
+
+
+@pytest.mark.parametrize("calibration", [None, PosteriorOdds()], ids=["cosine", "odds"])
+def test_a_store_of_cosines_is_asked_as_one_of_inner_products(calibration):
+    corpus = raw_corpus(2, 300)
+    _, raw, asked = exact_and_raw(*corpus, calibration)
+    X, _, ids = corpus
+    cosines = Cosines(ids, X.modality, X.values)
+    _, other, _ = exact_and_raw(*corpus, calibration, cosines)
+    want, found = raw.search(asked), other.search(asked)
+    np.testing.assert_array_equal(found.ids, want.ids)
+    np.testing.assert_array_equal(found.n_fetched, want.n_fetched)
+    assert found.certified.all()

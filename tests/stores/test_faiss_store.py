@@ -298,3 +298,14 @@ def test_who_opened_a_store_that_is_built_anew_is_told_so(tmp_path):
             opened.search(make_rows(["q"]).vectors, 1)
     reader.read_settings()
     assert reader.known(["a", "c"]).tolist() == [False, True]
+
+
+def test_how_a_store_is_searched_is_kept_beside_it(tmp_path):
+    rows = make_rows([f"r{i}" for i in range(2000)], n_features=16, modality="image")
+    built = FaissStore(tmp_path / "s", factory="IVF32,Flat", search_params={"nprobe": 24})
+    filled(built, rows)
+    queries = make_rows(range(50), n_features=16, seed=1).vectors
+    want = built.search(queries, 10).ids
+    np.testing.assert_array_equal(FaissStore(tmp_path / "s").search(queries, 10).ids, want)
+    few = FaissStore(tmp_path / "s", search_params={"nprobe": 1}).search(queries, 10).ids
+    assert (few != want).any()
