@@ -60,8 +60,9 @@ class FaissStore:
     Notes
     -----
     Several threads or processes may search at once. Changes are for one at a time: a change to
-    a folder that another process changed in the meantime raises, and loses nothing. Whoever has
-    opened a store that is then built anew gets a LookupError, not rows of another meaning.
+    a folder that another process changed in the meantime raises, and loses nothing. After a new
+    `build` a store that was opened before raises a LookupError, since its rows mean something
+    else now. Searches of one store take turns; faiss uses several threads in each.
 
     The folder holds JSON and faiss's own files, and no pickles.
 
@@ -147,8 +148,7 @@ class FaissStore:
             )
         if k < 1:
             raise ValueError(f"k must be at least 1; got {k}.")
-        if isinstance(modality, str):
-            raise ValueError(f"modality must be a collection, such as [{modality!r}].")
+        modality = [modality] if isinstance(modality, str) else modality
         now = self._now()
         queries = _check_vectors(queries, now.n_features, "queries")
         pieces = [(np.empty((len(queries), 0)), now.no_ids[np.empty((len(queries), 0), int)], "")]
@@ -405,8 +405,9 @@ class FaissStore:
         now = self._contents
         if self._build not in (None, now.build):
             raise LookupError(
-                f"What was opened in {self.path} is gone: another build has taken its place. Open "
-                "the store again, by open() of its retriever or with a new FaissStore."
+                f"Another build has replaced the store in {Path(self.path).absolute()}, or it is "
+                "not there: open the store again, by open() of its retriever or with a new "
+                "FaissStore."
             )
         self._build = now.build
         return now

@@ -111,9 +111,8 @@ def ask(client, method, collection, **asked):
         except pymilvus().MilvusException as error:
             if error.code == COLLECTION_NOT_FOUND:
                 raise LookupError(
-                    f"What was opened as {alias_of(collection)!r} is gone: another build has taken "
-                    "its place. Open the store again, by open() of its retriever or with a new "
-                    "MilvusStore."
+                    f"Another build has replaced the collection {alias_of(collection)!r}: open the "
+                    "store again, by open() of its retriever or with a new MilvusStore."
                 ) from error
             if error.code != UNAVAILABLE or pause is None:
                 raise

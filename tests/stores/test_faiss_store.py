@@ -266,8 +266,7 @@ def test_what_a_search_cannot_do_is_refused():
         store.search(query, 1, filter="price < 3")
     with pytest.raises(ValueError, match="at least 1"):
         store.search(query, 0)
-    with pytest.raises(ValueError, match=r"such as \['text'\]"):
-        store.search(query, 1, modality="text")
+    assert store.search(query, 1, modality="text").ids.shape == (1, 1)
 
 
 def test_rows_that_cannot_be_kept_are_refused():
@@ -294,7 +293,9 @@ def test_who_opened_a_store_that_is_built_anew_is_told_so(tmp_path):
     assert reader.count() == twin.count() == store.count()
     filled(store, make_rows(["c"]), overwrite=True)
     for opened in (reader, twin, pickle.loads(pickle.dumps(reader))):
-        with pytest.raises(LookupError, match="another build has taken its place. Open the store"):
+        with pytest.raises(
+            LookupError, match="Another build has replaced the store in .*: open the store again"
+        ):
             opened.search(make_rows(["q"]).vectors, 1)
     reader.read_settings()
     assert reader.known(["a", "c"]).tolist() == [False, True]

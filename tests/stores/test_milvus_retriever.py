@@ -86,7 +86,7 @@ def test_a_living_corpus_in_a_file(tmp_path, corpus):
     np.testing.assert_array_equal(search(again, X[asks], 5).ids, want)
     # Whoever opened the store before it was filled anew is told so.
     teach(pipe, X[asks][9:20])
-    with pytest.raises(LookupError, match="[Oo]pen the store again"):
+    with pytest.raises(LookupError, match="open the store again"):
         opened.search(pipe[0].transform(X[asks]), 5)
     with pytest.raises(ValueError, match="overwrite=True"):
         StoreRetriever(store).fit(X, y_unjudged)

@@ -216,9 +216,9 @@ def test_a_store_stays_with_its_build_until_it_is_opened_again(uri, new_store):
     carried = pickle.dumps(reader)
     filled(writer, make_rows(["a", "b"]), overwrite=True).write_settings(b"new")
     for stale in (reader, pickle.loads(carried)):
-        with pytest.raises(LookupError, match="Open the store again"):
+        with pytest.raises(LookupError, match="open the store again"):
             stale.search(make_rows([0]).vectors, 1)
-        with pytest.raises(LookupError, match="Open the store again"):
+        with pytest.raises(LookupError, match="open the store again"):
             stale.upsert(make_rows([1]))
         assert stale.read_settings() == b"new"
         assert stale.count() == {"text": 1, "image": 1}
