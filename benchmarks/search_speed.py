@@ -6,7 +6,7 @@ documents, in turn; the last shows what crowds of near-equal scores cost.
 
 usage: python benchmarks/search_speed.py [--documents 200000] [--rounds 7] [--no-hnsw]
 
-Needs the extra `bench`.
+Needs the extra `recipes`.
 """
 
 import argparse

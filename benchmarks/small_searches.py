@@ -8,7 +8,7 @@ and the CPU time of a question from eight threads at once.
 
 usage: python benchmarks/small_searches.py [--large] [--rounds 9]
 
-Needs the extra `bench`.
+Needs the extra `recipes`.
 """
 
 import argparse
