@@ -7,6 +7,8 @@ a store finds. A single query is asked of the exact index and of the store in tu
 work on the machine slows both; shown are medians, with quartiles. Stores are filled and dropped
 one after the other.
 
+Needs the extras `recipes` and `milvus`.
+
 usage: python benchmarks/stores.py [--documents 10000 100000] [--features 512] [--stores usearch]
 """
 
