@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from itertools import chain
 from numbers import Integral, Real
 from threading import RLock
-from types import SimpleNamespace
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -17,7 +16,7 @@ from .._array_api import to_numpy, unit_rows
 from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
 from .._modality import Tags, as_query
-from .._relevance import check_ids, check_known, check_relevance, check_y
+from .._relevance import check_known, check_relevance, check_y
 from .._validation import Rows, check_rows
 from .._warnings import shown, warn
 from ..metrics._ranking import gains_of, get_ranking_metric
@@ -29,7 +28,7 @@ from ._export import check_linear
 from ._index import Index
 from ._raw_search import check_raw_calibration
 from ._retriever import MixedModalityRetriever, warn_of_no_query
-from ._scoring import HELD_OUT, judged_queries
+from ._scoring import judged_queries
 from ._store_documents import (
     RawRows,
     as_snapshot,
@@ -514,19 +513,7 @@ class StoreRetriever(GapEstimator):
         metric, k = get_ranking_metric(metric)
         learned = self._head.learned
         rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
-        asks = np.flatnonzero(rows.tags.is_query)
-        if y is None:
-            raise ValueError("score needs y: the relevance of the queries.")
-        y = check_y(y, len(rows.tags))
-        at = np.flatnonzero(~rows.tags.is_query)
-        ids = check_ids(y[at], at).tolist()
-        there = np.array(those_known(self.store_, ids), dtype=object)
-        check_known(ids, there, what="y of the document rows", advice=HELD_OUT)
-        named = [x for gains in check_relevance(y[asks].tolist()) for x in gains or ()]
-        there = SimpleNamespace(ids=np.array(those_known(self.store_, named), dtype=object))
-        if sample_weight is not None:
-            sample_weight = check_y(sample_weight, len(rows.tags), "sample_weight")[asks]
-        judged = judged_queries(rows[asks], y[asks], sample_weight, there)
+        judged = judged_queries(rows, y, sample_weight, self._known)
         ranking = search_store(self._head, judged.queries, k, with_odds=False).ids
         return judged.mean(metric, gains_of(judged.relevance, ranking, k), k)
 
@@ -645,6 +632,10 @@ class StoreRetriever(GapEstimator):
 
     # Ids.
 
+    def _known(self, ids):
+        """Those of some ids that are in the store: ndarray of object."""
+        return np.array(those_known(self.store_, ids), dtype=object)
+
     def _ids(self, given, name):
         """The ids that are given, each once; all of them are in the store."""
         ids = _listed(given, name)
@@ -655,8 +646,7 @@ class StoreRetriever(GapEstimator):
                 )
             ids = given.index[np.asarray(ids, dtype=bool)].tolist()
         ids = list(dict.fromkeys(ids))
-        there = np.array(those_known(self.store_, ids), dtype=object)
-        check_known(ids, there, what=f"argument {name}")
+        check_known(ids, self._known(ids), what=f"argument {name}")
         return ids
 
     # Search.
