@@ -11,7 +11,6 @@ from .._array_api import to_numpy
 from .._base import same_value
 from .._origin import Origin
 from .._version import __version__
-from .._warnings import did_you_mean
 from ._query_banks import QueryBank
 from ._snapshot import Snapshot
 from ._store_documents import ExportedRows, RawRows
@@ -65,26 +64,6 @@ class StoreHead:
     def with_learned(self, learned):
         """The same after more was learned."""
         return replace(self, learned=learned)
-
-    def modalities_named(self, names):
-        """The modalities of documents that are named, a list.
-
-        Raises
-        ------
-        ValueError
-            If no document has one of them, or none is named.
-        """
-        names = [names] if isinstance(names, str) or not np.iterable(names) else list(names)
-        names = ["+".join(sorted(str(name).split("+"))) for name in names]
-        if not names:
-            raise ValueError("document_modality is empty: give a modality, or None for all.")
-        for unknown in [name for name in names if name not in self.counts]:
-            raise ValueError(
-                f"No document has the modality {unknown!r}; there are "
-                f"{', '.join(map(repr, sorted(self.counts)))}."
-                f"{did_you_mean(unknown, sorted(self.counts))}"
-            )
-        return names
 
     def check_fits(self, score_calibration, fusion_weight):
         """Raise a ValueError if this does not fit the store, or what a retriever was given."""

@@ -29,6 +29,7 @@ from ._index import Index
 from ._raw_search import check_raw_calibration
 from ._retriever import MixedModalityRetriever, warn_of_no_query
 from ._scoring import judged_queries
+from ._search_options import check_question, modalities_named
 from ._store_documents import (
     RawRows,
     as_snapshot,
@@ -472,8 +473,6 @@ class StoreRetriever(GapEstimator):
             )
         if min_probability is not None:
             check_cut_offs(self.score_calibration_, min_probability=min_probability)
-        if (X is None) == (like is None):
-            raise TypeError("Give either queries or like=, the ids of documents that ask.")
         options = {"document_modality": document_modality, "among": among, "filter": filter}
         found = self._search(X, n_neighbors, modality, like, options)
         if min_probability is None or found.probabilities is None:
@@ -666,17 +665,14 @@ class StoreRetriever(GapEstimator):
     def _searched(self, head, X, n_neighbors, modality, like, options, with_odds=True):
         """The SearchResult of rows that are all queries, or of documents."""
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-            raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
+        check_question(X, like, modality, k)
         options = {name: x for name, x in options.items() if x is not None}
         if "among" in options:
             options["among"] = self._ids(options["among"], "among=")
         if "document_modality" in options:
-            options["modality"] = head.modalities_named(options.pop("document_modality"))
+            options["modality"] = modalities_named(options.pop("document_modality"), head.counts)
         options["with_odds"] = with_odds
         if like is not None:
-            if modality is not None:
-                raise ValueError("modality= is for queries: the modality of documents is known.")
             ids = _listed(like, "like=")
             if not ids or _is_mask(ids):
                 raise ValueError(f"like= takes the ids of documents; got {repr(like)[:60]}.")
