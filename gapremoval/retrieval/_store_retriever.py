@@ -197,13 +197,14 @@ class StoreRetriever(GapEstimator):
             the store is empty or has rows of another length than 1.
         """
         with self._writing, self._fitting() as twin:
-            check_rows(twin, X, modality, reset=True)
+            rows = check_rows(twin, X, modality, reset=True)
+            X = EmbeddingArray(rows.values, rows.tags)
             twin._fix_parameters()
             if self.raw is not False:
-                twin._head = twin._learned_raw(X, y, modality)
+                twin._head = twin._learned_raw(X, y)
             else:
                 self._check_writable()
-                documents = twin._inner().fit(X, y, modality=modality)._index.now
+                documents = twin._inner().fit(X, y)._index.now
                 documents = directed_documents(documents)
                 layout = twin._layout(documents)
                 rows, store = rows_of(documents, layout, metadata), copy.copy(self.store)
@@ -544,13 +545,12 @@ class StoreRetriever(GapEstimator):
         rows = sampled_rows(head.store, those_known(head.store, named))
         return as_snapshot(head.learned, rows, head.of_rows.vectors(rows).astype(np.float32))
 
-    def _learned_raw(self, X, y, modality):
-        """The head after learning from a sample of raw rows, and from given queries."""
+    def _learned_raw(self, X, y):
+        """The head after learning from a sample of raw rows, and from the queries of `X`."""
         check_raw_calibration(self.score_calibration)
         store = self.store
-        rows = check_rows(self, X, modality, reset=True)
-        asks = np.flatnonzero(rows.tags.is_query)
-        relevance = [None] * len(asks) if y is None else check_y(y, len(rows.tags))[asks].tolist()
+        asks = np.flatnonzero(X._tags.is_query)
+        relevance = [None] * len(asks) if y is None else check_y(y, len(X))[asks].tolist()
         if not (counts := store.count()):
             raise ValueError(f"{store!r} is empty, and raw=True searches what it holds.")
         named = [x for gains in check_relevance(relevance) for x in gains or ()]
@@ -568,12 +568,11 @@ class StoreRetriever(GapEstimator):
                 "such as the centers_ of a fitted ModalityGapRemover."
             )
         if len(asks):
-            warn_of_uncorrected(unit_rows(to_numpy(rows.values[asks]).astype(float))[0])
+            warn_of_uncorrected(unit_rows(to_numpy(X.values[asks]).astype(float))[0])
         vectors = RawRows(centers).vectors(sample).astype(np.float32)
         documents = EmbeddingArray(vectors, sample.modalities)
         if len(asks):
-            asked = EmbeddingArray(rows.values, rows.tags)[asks]
-            documents = EmbeddingArray.concatenate([documents, asked])
+            documents = EmbeddingArray.concatenate([documents, X[asks]])
         inner = self._inner().fit(documents, [*sample.ids.tolist(), *relevance])
         learned = without_documents(inner._index.now)
         return StoreHead(store, learned, None, counts, self.fusion_weight, centers)
