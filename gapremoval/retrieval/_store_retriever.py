@@ -12,38 +12,30 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._array_api import to_numpy, unit_rows
 from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
 from .._modality import Tags, as_query
-from .._relevance import check_known, check_relevance, check_y
+from .._relevance import check_known
 from .._validation import Rows, check_rows
-from .._warnings import shown, warn
+from .._warnings import shown
 from ..metrics._ranking import gains_of, get_ranking_metric
 from ..score_calibration import ScoreCalibrator
 from ..stores import Store, WritableStore
 from ._among import _is_mask, _listed
 from ._cut_offs import check_cut_offs
-from ._export import check_linear
-from ._index import Index
-from ._raw_search import check_raw_calibration
-from ._retriever import MixedModalityRetriever, warn_of_no_query
+from ._retriever import warn_of_no_query
 from ._scoring import judged_queries
 from ._search_options import check_question, modalities_named
 from ._store_documents import (
-    RawRows,
-    as_snapshot,
     directed_documents,
     joined,
-    raw_centers,
     rewritten_rows,
     rows_of,
-    sampled_rows,
     those_known,
 )
 from ._store_head import StoreHead, without_documents
+from ._store_learning import exact_index, filled, layout_of, learned_raw, with_new_rows
 from ._store_search import search_store
-from ._vector_layout import make_layout
 
 
 class StoreRetriever(GapEstimator):
@@ -201,15 +193,17 @@ class StoreRetriever(GapEstimator):
             X = EmbeddingArray(rows.values, rows.tags)
             twin._fix_parameters()
             if self.raw is not False:
-                twin._head = twin._learned_raw(X, y)
+                twin._head = learned_raw(twin, X, y)
             else:
                 self._check_writable()
-                documents = twin._inner().fit(X, y)._index.now
+                documents = exact_index(twin).fit(X, y)._index.now
                 documents = directed_documents(documents)
-                layout = twin._layout(documents)
+                layout = layout_of(documents, self.query_modalities)
                 rows, store = rows_of(documents, layout, metadata), copy.copy(self.store)
                 learned = without_documents(documents)
-                twin._head = twin._filled(store, learned, layout, rows, overwrite=overwrite)
+                twin._head = filled(
+                    store, learned, layout, rows, self.fusion_weight, overwrite=overwrite
+                )
         return self
 
     def open(self):
@@ -280,13 +274,13 @@ class StoreRetriever(GapEstimator):
             self._refuse_changed_parameters()
             head, learned = self._head, self._head.learned
             rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
-            X, asks = EmbeddingArray(rows.values, rows.tags), rows.tags.is_query
-            if head.layout is None and not asks.all():
+            X = EmbeddingArray(rows.values, rows.tags)
+            if head.layout is None and not rows.tags.is_query.all():
                 raise ValueError(
                     "With raw=True documents are added to the store itself, and partial_fit takes "
                     "queries alone."
                 )
-            after, learns, since = self._after(X, y, asks)
+            after, learns, since = with_new_rows(self, X, y)
             new = after.column_of("id", after.positions[after.positions >= since])[0].tolist()
             known = those_known(head.store, new)
             if known and not replace:
@@ -299,7 +293,7 @@ class StoreRetriever(GapEstimator):
                 self._head = head.counted(head.store.count())
                 return self
             after = directed_documents(after)
-            layout = self._layout(after) if learns else head.layout
+            layout = layout_of(after, self.query_modalities) if learns else head.layout
             before = head.store.fetch(known) if known else None
             if before is not None and before.metadata is not None and metadata is None:
                 metadata = dict(zip(known, before.metadata))
@@ -308,7 +302,9 @@ class StoreRetriever(GapEstimator):
                 old = rewritten_rows(head.store, head.layout, after, layout, set(new))
                 learned, store = without_documents(after), copy.copy(head.store)
                 rows = chain(old, rows)
-                self._head = self._filled(store, learned, layout, rows, overwrite=True)
+                self._head = filled(
+                    store, learned, layout, rows, self.fusion_weight, overwrite=True
+                )
             else:
                 # In one go, since some stores are written as a whole.
                 rows = joined(rows) if (rows := list(rows)) else None
@@ -323,19 +319,6 @@ class StoreRetriever(GapEstimator):
                     head.store.delete(list(lost))
                 self._head = head
         return self
-
-    def _after(self, X, y, asks):
-        """A snapshot with new documents; whether all rows change; the first new position."""
-        head, learned = self._head, self._head.learned
-        if head.calibration is None or not asks.any():
-            after = self._inner(learned)._add_documents(X, y, None)._index.now
-            holds = head.layout is None or set(after.directed) <= set(head.layout.modalities)
-            if after.calibration is head.calibration and holds:
-                return after, False, learned.next_position
-        relevance = () if y is None else check_y(y, len(asks))[asks].tolist()
-        before = self._sampled(relevance)
-        after = self._inner(before)._add_documents(X, y, None, replace=True)._index.now
-        return after, True, before.next_position
 
     def remove(self, ids):
         """Remove documents.
@@ -524,88 +507,6 @@ class StoreRetriever(GapEstimator):
         """The lock that one thread holds while it changes the store."""
         return vars(self).setdefault("_lock", RLock())
 
-    def _inner(self, documents=None):
-        """A MixedModalityRetriever with the same parameters, and with some documents."""
-        odds = self.score_calibration
-        if documents is not None and documents.calibration is not None:
-            odds = documents.calibration
-        inner = MixedModalityRetriever(
-            self.n_neighbors, fusion_weight=self.fusion_weight, score_calibration=odds
-        )
-        if documents is not None:
-            inner.n_features_in_, inner._index = self.n_features_in_, Index(documents)
-        return inner
-
-    def _sampled(self, relevance):
-        """The snapshot of a sample of the store's documents, and of those that are named."""
-        head = self._head
-        named = [x for gains in check_relevance(relevance) for x in gains or ()]
-        named += [x for bank in head.learned.banks for some in bank.values() for x in some.ids]
-        named = [x for x in dict.fromkeys(named) if x is not None]
-        rows = sampled_rows(head.store, those_known(head.store, named))
-        return as_snapshot(head.learned, rows, head.of_rows.vectors(rows).astype(np.float32))
-
-    def _learned_raw(self, X, y):
-        """The head after learning from a sample of raw rows, and from the queries of `X`."""
-        check_raw_calibration(self.score_calibration)
-        store = self.store
-        asks = np.flatnonzero(X._tags.is_query)
-        relevance = [None] * len(asks) if y is None else check_y(y, len(X))[asks].tolist()
-        if not (counts := store.count()):
-            raise ValueError(f"{store!r} is empty, and raw=True searches what it holds.")
-        named = [x for gains in check_relevance(relevance) for x in gains or ()]
-        sample = sampled_rows(store, those_known(store, named))
-        if sample.vectors.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"The rows of the store have {sample.vectors.shape[1]} features, and the queries "
-                f"{self.n_features_in_}: they come from another encoder."
-            )
-        centers = self.raw if isinstance(self.raw, Mapping) else raw_centers(sample)
-        wrong = [x for x, c in centers.items() if np.shape(c) != (self.n_features_in_,)]
-        if wrong or not centers or not all(np.isfinite(c).all() for c in centers.values()):
-            raise ValueError(
-                f"raw= holds a center of {self.n_features_in_} finite numbers for each modality, "
-                "such as the centers_ of a fitted ModalityGapRemover."
-            )
-        if len(asks):
-            warn_of_uncorrected(unit_rows(to_numpy(X.values[asks]).astype(float))[0])
-        vectors = RawRows(centers).vectors(sample).astype(np.float32)
-        documents = EmbeddingArray(vectors, sample.modalities)
-        if len(asks):
-            documents = EmbeddingArray.concatenate([documents, X[asks]])
-        inner = self._inner().fit(documents, [*sample.ids.tolist(), *relevance])
-        learned = without_documents(inner._index.now)
-        return StoreHead(store, learned, None, counts, self.fusion_weight, centers)
-
-    def _layout(self, documents):
-        """The layout of the rows of documents, for the query modalities that are asked."""
-        calibration = documents.calibration
-        names = getattr(calibration, "query_modalities_", ())
-        if calibration is not None:
-            check_linear(calibration)
-            wanted = names if self.query_modalities is None else self.query_modalities
-            if not len(wanted) and self.query_modalities is not None:
-                raise ValueError("query_modalities is empty: name one, or None for all.")
-            wanted = [as_query(str(name)) for name in wanted]
-            if missing := [name for name in wanted if name not in names]:
-                raise ValueError(
-                    f"query_modalities names {shown(missing)}, about which the score calibration "
-                    f"learned nothing; it learned about {', '.join(map(repr, names)) or 'none'}."
-                )
-            names = wanted
-        return make_layout(documents, names)
-
-    def _filled(self, store, learned, layout, rows, *, overwrite):
-        """The head of a store after new rows took the place of all that it held."""
-        counts = Counter()
-        with store.build(layout.width, overwrite=overwrite) as new:
-            for some in rows:
-                new.upsert(some)
-                counts.update(some.modalities.tolist())
-            head = StoreHead(store, learned, layout, {}, self.fusion_weight).counted(counts)
-            new.write_settings(head.to_bytes())
-        return head
-
     def _kept(self, learned, new=(), gone=()):
         """The head after documents of these modalities change, kept beside the documents."""
         counts = Counter(self._head.counts)
@@ -699,13 +600,3 @@ class StoreRetriever(GapEstimator):
     def fit_transform(self):
         """There is none: the rows of a store have no numbers for columns to follow."""
         raise AttributeError("StoreRetriever has no fit_transform, since it has no transform.")
-
-
-def warn_of_uncorrected(queries):
-    """Warn about unit queries whose mean lies far from zero, as that of raw ones does."""
-    length = float(np.linalg.norm(queries.mean(axis=0)))
-    if length > 0.4 + 1 / np.sqrt(len(queries)):
-        warn(
-            f"The mean of these queries has length {length:.2f}, and that of corrected ones is "
-            "near 0: transform them by the ModalityGapRemover whose centers_ are in raw=."
-        )
