@@ -133,7 +133,6 @@ class StoreHead:
             "n_features": self.n_features,
             "dtype": str(np.dtype(learned.like.dtype)),
             "layout": self.layout and self.layout.to_json(),
-            "counts": self.counts,
             "fusion_weight": self.fusion_weight,
         }
         arrays["header"] = np.frombuffer(
@@ -145,7 +144,7 @@ class StoreHead:
 
     @classmethod
     def from_bytes(cls, store, settings):
-        """From what `to_bytes` returned.
+        """From what `to_bytes` returned, but for the `counts`, which the rows of the store tell.
 
         Raises
         ------
@@ -190,7 +189,7 @@ class StoreHead:
             origin=header["origin"] and Origin(*header["origin"]),
         )
         layout = header["layout"] and VectorLayout.from_json(header["layout"])
-        return cls(store, learned, layout, header["counts"], header["fusion_weight"])
+        return cls(store, learned, layout, {}, header["fusion_weight"])
 
 
 class Learned(Snapshot):

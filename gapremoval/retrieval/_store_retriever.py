@@ -308,11 +308,13 @@ class StoreRetriever(GapEstimator):
             else:
                 # In one go, since some stores are written as a whole.
                 rows = joined(rows) if (rows := list(rows)) else None
-                added = [] if rows is None else rows.modalities
-                gone = [] if before is None else before.modalities
+                added = [] if rows is None else rows.modalities.tolist()
+                gone = [] if before is None else before.modalities.tolist()
                 lost = set(known) - set([] if rows is None else rows.ids.tolist())
                 # Settings first, or documents could be there that were not acknowledged.
-                head = self._kept(without_documents(after), added, gone)
+                counts = Counter(head.counts) + Counter(added) - Counter(gone)
+                head = head.with_learned(without_documents(after)).counted(counts)
+                head.store.write_settings(head.to_bytes())
                 if rows is not None:
                     head.store.upsert(rows)
                 if lost:  # replaced by documents of length zero
@@ -342,10 +344,10 @@ class StoreRetriever(GapEstimator):
             if self._head.layout is None:
                 raise ValueError("With raw=True documents are removed from the store itself.")
             ids = self._ids(ids, "remove")
-            gone = self.store_.fetch(ids).modalities if ids else []
-            head = self._kept(self._head.learned, gone=gone)
+            head = self._head
+            gone = head.store.fetch(ids).modalities.tolist() if ids else []
             head.store.delete(ids)
-            self._head = head
+            self._head = head.counted(Counter(head.counts) - Counter(gone))
         return self
 
     @property
@@ -506,15 +508,6 @@ class StoreRetriever(GapEstimator):
     def _writing(self):
         """The lock that one thread holds while it changes the store."""
         return vars(self).setdefault("_lock", RLock())
-
-    def _kept(self, learned, new=(), gone=()):
-        """The head after documents of these modalities change, kept beside the documents."""
-        counts = Counter(self._head.counts)
-        counts.update(new)
-        counts.subtract(gone)
-        head = self._head.with_learned(learned).counted(counts)
-        head.store.write_settings(head.to_bytes())
-        return head
 
     def _check_writable(self):
         """Raise if the store cannot be filled, or must not be."""
