@@ -13,7 +13,7 @@ from .._origin import Origin
 from .._version import __version__
 from ._query_banks import QueryBank
 from ._snapshot import Snapshot
-from ._store_documents import ExportedRows, RawRows
+from ._store_documents import exported_documents, raw_documents
 from ._vector_layout import VectorLayout
 
 FORMAT = "gapremoval store"
@@ -56,10 +56,11 @@ class StoreHead:
         """Of documents and queries."""
         return self.learned.like.shape[1]
 
-    @property
-    def of_rows(self):
-        """What turns the rows of the store into documents."""
-        return RawRows(self.centers) if self.layout is None else ExportedRows(self.layout)
+    def documents_in(self, rows):
+        """The documents in StoreRows: ndarray of shape (n_rows, n_features), of unit length."""
+        if self.layout is None:
+            return raw_documents(rows, self.centers)
+        return exported_documents(rows, self.n_features)
 
     def with_learned(self, learned):
         """The same after more was learned."""

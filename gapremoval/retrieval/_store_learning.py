@@ -14,7 +14,7 @@ from ._export import check_linear
 from ._index import Index
 from ._raw_search import check_raw_calibration
 from ._retriever import MixedModalityRetriever
-from ._store_documents import RawRows, as_snapshot, raw_centers, sampled_rows, those_known
+from ._store_documents import as_snapshot, raw_centers, raw_documents, sampled_rows, those_known
 from ._store_head import StoreHead, without_documents
 from ._vector_layout import make_layout
 
@@ -69,7 +69,7 @@ def with_new_rows(retriever, X, y):
     known = [x for bank in head.learned.banks for some in bank.values() for x in some.ids]
     known = [x for x in known if x is not None]
     rows = _sample(head.store, relevance, known)
-    before = as_snapshot(head.learned, rows, head.of_rows.vectors(rows).astype(np.float32))
+    before = as_snapshot(head.learned, rows, head.documents_in(rows).astype(np.float32))
     after = exact_index(retriever, before)._add_documents(X, y, None, replace=True)._index.now
     return after, True, before.next_position
 
@@ -104,7 +104,7 @@ def learned_raw(retriever, X, y):
         )
     if len(asks):
         warn_of_uncorrected(unit_rows(to_numpy(X.values[asks]).astype(float))[0])
-    vectors = RawRows(centers).vectors(sample).astype(np.float32)
+    vectors = raw_documents(sample, centers).astype(np.float32)
     documents = EmbeddingArray(vectors, sample.modalities)
     if len(asks):
         documents = EmbeddingArray.concatenate([documents, X[asks]])

@@ -572,7 +572,7 @@ class StoreRetriever(GapEstimator):
             self._ids(ids, "like=")
             rows = head.store.fetch(ids)
             tags = Tags.encode([as_query(name) for name in rows.modalities.tolist()], len(ids))
-            rows = Rows(head.of_rows.vectors(rows), tags)
+            rows = Rows(head.documents_in(rows), tags)
             return search_store(head, rows, k, without=ids, **options)
         learned = head.learned
         rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
