@@ -100,9 +100,10 @@ class StoreRetriever(GapEstimator):
 
     `fit`, and `partial_fit` with queries or with the first documents of a modality, fill a new
     store, which takes the place of the old one in one step; an error or an interrupt leaves the
-    old one. The score calibration then learns from at most 20,000 documents of each modality,
-    drawn by the store. `partial_fit` with documents alone, and `remove`, write those documents
-    only. One process at a time changes a store; others open it again to see what was learned.
+    old one. `fit` learns from all its documents, and such a `partial_fit` from the new ones and at
+    most 20,000 of each modality that the store draws. `partial_fit` with documents alone, and
+    `remove`, write those documents only. One process at a time changes a store; others open it
+    again to see what was learned.
 
     Examples
     --------
