@@ -65,7 +65,7 @@ def _from_parts(retriever, weights, learn, test, metric):
         check_rows(first, some["X"], some["modality"], known=documents.modalities)
         for some in (learn, test)
     )
-    judged = judged_queries(tested, test["y"], test["sample_weight"], documents)
+    judged = judged_queries(tested, test["y"], test["sample_weight"], lambda ids: documents.ids)
     groups = rows_by_modality(judged.queries)
     place = {x: number for number, x in enumerate(documents.ids.tolist())}
     at = np.flatnonzero(~rows.tags.is_query)

@@ -1,7 +1,7 @@
 """ExportedVectors: a corpus as rows for any other store, which then ranks as the retriever does."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ from ._vector_layout import METRICS, VectorLayout, export_rows, make_layout
 
 FORMAT = "gapremoval exported vectors"
 VERSION = 1
+# The length of all rows, by that of the longest: with room for documents that come later.
+ROOM, MOST_LENGTH = 1.25, 100
 ARRAYS = ["header", "ids", "modalities", "vectors"]
 
 
@@ -380,11 +382,44 @@ def export_vectors(documents, query_modality, metric, length):
     if calibration is not None:
         _refuse_uncalibrated(documents, query_modality)
     names = () if calibration is None else (query_modality,)
-    layout = make_layout(documents, names, metric, length)
+    of_products = make_layout(documents, names)
+    layout = replace(of_products, metric=metric)
     vectors = np.empty((len(documents), layout.width), dtype=np.float32)
-    for _, positions, rows in export_rows(documents, layout):
-        vectors[documents.places_of(positions)] = rows
+    squares = np.empty(len(documents))
+    for _, positions, rows in export_rows(documents, of_products):
+        at = documents.places_of(positions)
+        vectors[at, : of_products.width] = rows
+        squares[at] = np.square(rows, dtype=float).sum(axis=1)
+    if metric != "ip":
+        length = _common_length(np.sqrt(squares), documents.ids, length)
+        vectors[:, :-1] /= length
+        vectors[:, -1] = np.sqrt(np.maximum(1 - squares / length**2, 0))
+        layout = replace(layout, length=length)
     return ExportedVectors(vectors, documents.ids, documents.modality, layout, query_modality)
+
+
+def _common_length(lengths, ids, length):
+    """The length that all rows get: the one that is given, or the longest with room for later ones.
+
+    Raises
+    ------
+    ValueError
+        If a row is longer than `length`, or all are much shorter.
+    """
+    longest = lengths.max(initial=1.0)
+    if length is None:
+        return float(ROOM * longest)
+    if length > MOST_LENGTH * longest:
+        raise ValueError(
+            f"length={length:.6g} is more than {MOST_LENGTH} times the length of the longest row, "
+            f"{longest:.6g}: single precision could not tell scores apart. Leave it out."
+        )
+    if longest > length:
+        raise ValueError(
+            f"The row of document {ids[np.argmax(lengths)]!r} has length {longest:.6g}, and all "
+            f"rows were exported with length={length:.6g}: export all anew, without length."
+        )
+    return float(length)
 
 
 def _refuse_uncalibrated(documents, query_modality):

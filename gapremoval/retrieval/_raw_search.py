@@ -14,7 +14,7 @@ from .._array_api import unit_rows
 from .._warnings import warn
 from ..score_calibration import PosteriorOdds
 from ._query_banks import teaching_scores
-from ._store_documents import UNIT, RawRows, as_snapshot
+from ._store_documents import UNIT, as_snapshot, raw_documents
 
 # Inner products may differ by the lengths of the rows, and by rounding.
 SLACK = UNIT + 1e-5
@@ -23,7 +23,7 @@ SLACK = UNIT + 1e-5
 # are asked for, and the largest number.
 FIRST, GROWTH, MOST = 2, 2, 4096
 
-# Queries whose rows are held at a time.
+# Queries that are asked together.
 N_QUERIES = 64
 
 
@@ -89,7 +89,7 @@ def search_raw(head, queries, query_modality, k, *, without=None, **options):
     ----------
     head : StoreHead
     queries : ndarray of float64 of shape (n_queries, n_features)
-        Corrected, of unit length.
+        Corrected, of unit length, at most `N_QUERIES`, since all rows fetched are scored with all.
     query_modality : str
     k : int
     without : sequence of ids, default=None
@@ -99,7 +99,7 @@ def search_raw(head, queries, query_modality, k, *, without=None, **options):
 
     Returns
     -------
-    found : list of ndarray of shape (n_queries, n_found)
+    found : tuple of ndarray of shape (n_queries, n_found)
         Ids, scores, modalities, and probabilities, given that one of the rows fetched answers:
         None, -inf, "" and 0 where there are fewer.
     certified : ndarray of bool of shape (n_queries,)
@@ -112,25 +112,7 @@ def search_raw(head, queries, query_modality, k, *, without=None, **options):
             f"{', '.join(map(repr, calibration.query_modalities_)) or 'nothing yet'}. Add such "
             "queries with partial_fit."
         )
-    blocks = []
-    for start in range(0, len(queries), N_QUERIES):
-        some = slice(start, start + N_QUERIES)
-        left_out = None if without is None else without[some]
-        search = _RawSearch(head, queries[some], query_modality, k, left_out, options)
-        blocks.append(search.run())
-    *columns, certified, n_fetched = zip(*blocks)
-    widest = max(column.shape[1] for column in columns[0])
-    filled = [
-        np.concatenate([_padded(x, widest, value) for x in column])
-        for column, value in zip(columns, (None, -np.inf, "", 0.0))
-    ]
-    return filled, np.concatenate(certified), np.concatenate(n_fetched)
-
-
-def _padded(column, width, value):
-    """A column with more places, which are empty."""
-    blank = np.full((len(column), width - column.shape[1]), value, dtype=column.dtype)
-    return np.concatenate([column, blank], axis=1)
+    return _RawSearch(head, queries, query_modality, k, without, options).run()
 
 
 def warn_of_short_answers(name, n_found, k, n):
@@ -143,10 +125,11 @@ def warn_of_short_answers(name, n_found, k, n):
 
 
 class _RawSearch:
-    """One block of queries: the rows that were fetched, and bounds of the scores of others."""
+    """Some queries: the rows that were fetched, and bounds of the scores of others."""
 
     def __init__(self, head, queries, query_modality, k, without, options):
-        self.store, self.raw, self.head = head.store, RawRows(head.centers), head
+        self.store, self.head = head.store, head
+        self.centers = {name: np.asarray(x, dtype=float) for name, x in head.centers.items()}
         self.queries, self.query_modality, self.k = queries, query_modality, k
         self.without = without
         self.options = {name: x for name, x in options.items() if name != "modality"}
@@ -183,7 +166,7 @@ class _RawSearch:
             total = np.logaddexp.reduce(slope * self.scores, axis=1, keepdims=True)
             odds = np.exp(slope * scores - total)
         certified, n_fetched = self._is_certain() & self.is_complete, self.n_fetched.sum(axis=1)
-        return ids, scores, modalities, odds, certified, n_fetched
+        return (ids, scores, modalities, odds), certified, n_fetched
 
     def _is_certain(self):
         """Whether no other row can have a better score than the k-th best."""
@@ -197,7 +180,7 @@ class _RawSearch:
         if not len(at):
             return
         name = self.names[number]
-        terms, center = self.terms[name], self.raw.centers[name]
+        terms, center = self.terms[name], self.centers[name]
         asked = self.queries[at] - terms.center
         # The center finds the row that is nearest to it, and its opposite the furthest. All are
         # asked at unit length, since a store may compare by cosine.
@@ -226,7 +209,7 @@ class _RawSearch:
         if not new:
             return
         rows = self.store.fetch(new)
-        vectors = self.raw.vectors(rows)
+        vectors = raw_documents(rows, self.centers)
         scores = self.queries @ vectors.T
         if self.head.calibration is not None:
             segment = as_snapshot(self.head.learned, rows, vectors.astype(np.float32)).directed[

@@ -30,6 +30,7 @@ from ._query_banks import make_banks, unit_on_host
 from ._ranking import rank
 from ._results import SearchResult
 from ._scoring import score_queries
+from ._search_options import check_question, modalities_named
 from ._snapshot import Snapshot
 
 
@@ -610,23 +611,12 @@ class MixedModalityRetriever(GapEstimator):
         if not hasattr(self, "_index"):
             check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-            raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
-        if document_modality is not None:
-            is_one = isinstance(document_modality, str) or not np.iterable(document_modality)
-            document_modality = [document_modality] if is_one else list(document_modality)
-            document_modality = [
-                "+".join(sorted(x.split("+"))) if isinstance(x, str) else x
-                for x in document_modality
-            ]
-            if not document_modality:
-                raise ValueError("document_modality is empty: give a modality, or None for all.")
+        check_question(X, like, modality, k)
         documents, without = self._index.now, None
-        if (X is None) == (like is None):
-            raise TypeError("Give either queries or like=, the ids of documents that ask.")
+        if document_modality is not None:
+            there = {name for name, _ in documents.segments}
+            document_modality = modalities_named(document_modality, there)
         if like is not None:
-            if modality is not None:
-                raise ValueError("modality= is for queries: the modality of documents is known.")
             without = positions_like(self._index, documents, like)
             names = documents.column_of("id", without)[1]
             tags = Tags.encode([as_query(name) for name in names.tolist()], len(names))

@@ -66,12 +66,13 @@ def score_queries(retriever, X, y, sample_weight=None, *, modality=None, metric=
     documents = retriever._index.now
     known, origin = documents.modalities, documents.origin
     rows = check_rows(retriever, X, modality, known=known, origin=origin)
-    judged = judged_queries(rows, y, sample_weight, documents)
+    judged = judged_queries(rows, y, sample_weight, lambda ids: documents.ids)
+    check_parts(rows, y, documents)
     ranking, _ = documents.column_of("id", rank(documents, judged.queries, k).positions)
     return judged.mean(metric, gains_of(judged.relevance, ranking, k), k)
 
 
-def judged_queries(rows, y, sample_weight, documents):
+def judged_queries(rows, y, sample_weight, known):
     """Check the rows that are to be scored, and select the judged queries among them.
 
     Document rows are ignored if they are indexed: search objects pass them along.
@@ -83,8 +84,9 @@ def judged_queries(rows, y, sample_weight, documents):
         For a query its relevance, None where it is unknown; for a document its id.
     sample_weight : array-like of shape (n_rows,) or None
         Weights of the queries.
-    documents : Snapshot
-        The documents to search.
+    known : callable
+        Takes a list of ids and returns an ndarray that holds those of them that are in the corpus,
+        and may hold others.
 
     Returns
     -------
@@ -93,15 +95,15 @@ def judged_queries(rows, y, sample_weight, documents):
     Raises
     ------
     ValueError
-        If no query is judged, a document among the rows or in the relevance is not indexed or
-        was indexed with other parts, or all weights are 0.
+        If no query is judged, a document among the rows or in the relevance is not indexed, or
+        all weights are 0.
     """
     if y is None:
         raise ValueError("score needs y: the relevance of the queries.")
     is_query, n_rows = rows.tags.is_query, len(rows.tags)
     y, at_queries, at = check_y(y, n_rows), np.flatnonzero(is_query), np.flatnonzero(~is_query)
-    ids = check_ids(y[at], at)
-    check_known(ids.tolist(), documents.ids, what="y of the document rows", advice=HELD_OUT)
+    ids = check_ids(y[at], at).tolist()
+    check_known(ids, known(ids), what="y of the document rows", advice=HELD_OUT)
     relevance = check_relevance(y[at_queries].tolist())
     judged = np.array([answer is not None for answer in relevance], dtype=bool)
     if not judged.any():
@@ -110,14 +112,12 @@ def judged_queries(rows, y, sample_weight, documents):
             "rows as 'query:text' and give their relevance in y; cross-validate with "
             "cv=QueryKFold()."
         )
-    if len(at):
-        _check_parts(rows[as_slice(at)], ids, documents)
     at_queries, relevance = (
         at_queries[judged],
         [answer for answer in relevance if answer is not None],
     )
-    named = (document for gains in relevance for document in gains)
-    check_known(named, documents.ids, what="relevance", advice=HELD_OUT)
+    named = [document for gains in relevance for document in gains]
+    check_known(named, known(named), what="relevance", advice=HELD_OUT)
     weights = None
     if sample_weight is not None:
         weights = np.asarray(sample_weight, dtype=float)
@@ -134,9 +134,13 @@ def judged_queries(rows, y, sample_weight, documents):
     return Judged(rows[at_queries], relevance, weights)
 
 
-def _check_parts(rows, ids, documents):
+def check_parts(rows, y, documents):
     """Raise for a document that was indexed with other parts, some of which were held out."""
-    ids, document = group_ids(ids)
+    at = np.flatnonzero(~rows.tags.is_query)
+    if not len(at):
+        return
+    rows = rows[as_slice(at)]
+    ids, document = group_ids(check_ids(check_y(y, len(y))[at], at))
     position = dict(zip(documents.ids.tolist(), documents.positions.tolist()))
     made_of, _ = documents.column_of("made_of", np.array([position[x] for x in ids.tolist()]))
     differs = (np.abs(marks_of(rows, document, len(ids)) - made_of) > SAME_MARK).any(axis=1)

@@ -9,7 +9,6 @@ import numpy as np
 from .._array_api import array_namespace, full_precision, take_rows, to_numpy
 from .._modality import as_query, parts_of
 from .._origin import Origin
-from .._warnings import did_you_mean
 from ..score_calibration._score_map import mean_score_map
 from ._top_k import top_k
 
@@ -257,20 +256,12 @@ class Snapshot:
         Returns
         -------
         Snapshot
-
-        Raises
-        ------
-        ValueError
-            If no document of the whole corpus has one of the modalities.
         """
-        there = sorted({name for name, _ in self.segments})
-        modality = there if modality is None else modality
-        for unknown in [name for name in modality if name not in there]:
-            raise ValueError(
-                f"No document has the modality {unknown!r}; there are "
-                f"{', '.join(map(repr, there))}.{did_you_mean(str(unknown), there)}"
-            )
-        segments = {at: found for at, found in self.segments.items() if at[0] in modality}
+        segments = {
+            at: found
+            for at, found in self.segments.items()
+            if modality is None or at[0] in modality
+        }
         if rows is not None:
             segments = {
                 at: Segment(segment.columns, rows[at])

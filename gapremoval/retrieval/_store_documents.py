@@ -22,51 +22,59 @@ MOST_DOCUMENTS = 20_000
 UNIT = 1e-4
 
 
-class ExportedRows:
-    """The rows that a StoreRetriever wrote: their first numbers are the document, scaled."""
+def exported_documents(rows, n_features):
+    """The documents in exported vectors, whose first numbers are a document, scaled.
 
-    def __init__(self, layout):
-        self.n_features = layout.n_features
+    Parameters
+    ----------
+    rows : StoreRows
+    n_features : int
+        Of a document.
 
-    def vectors(self, rows):
-        """The documents of StoreRows: ndarray of float32 of shape (n_rows, n_features)."""
-        return unit_rows(np.asarray(rows.vectors[:, : self.n_features], dtype=np.float32))[0]
+    Returns
+    -------
+    ndarray of float32 of shape (n_rows, n_features)
+        Of unit length.
+    """
+    return unit_rows(np.asarray(rows.vectors[:, :n_features], dtype=np.float32))[0]
 
 
-class RawRows:
-    """Rows as their encoder made them, of unit length, and the centers of their modalities."""
+def raw_documents(rows, centers):
+    """The documents in raw embeddings: without the center of their modality, at unit length.
 
-    def __init__(self, centers):
-        self.centers = {name: np.asarray(center, dtype=float) for name, center in centers.items()}
+    Parameters
+    ----------
+    rows : StoreRows
+    centers : dict of str to ndarray of shape (n_features,)
 
-    def vectors(self, rows):
-        """The corrected rows of StoreRows: ndarray of float64 of shape (n_rows, n_features)."""
-        centers = self._centers(rows)
-        vectors, lengths = unit_rows(self.checked(rows) - centers)
-        # The direction of a rounding error carries no information.
-        rounding = 32 * np.finfo(np.float32).eps * np.linalg.norm(centers, axis=1)
-        vectors[lengths <= rounding] = 0
-        return vectors
+    Returns
+    -------
+    ndarray of float64 of shape (n_rows, n_features)
 
-    def _centers(self, rows):
-        if missing := sorted(set(rows.modalities.tolist()) - self.centers.keys()):
-            raise ValueError(
-                f"The store has rows of {shown(missing)}, for which raw= has no center; it has "
-                f"{', '.join(map(repr, self.centers))}."
-            )
-        return np.stack([self.centers[name] for name in rows.modalities.tolist()])
-
-    def checked(self, rows):
-        """The raw rows in float64, at unit length; a ValueError if they were far from it."""
-        vectors, lengths = unit_rows(np.asarray(rows.vectors, dtype=float))
-        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT))
-        if len(wrong):
-            raise ValueError(
-                f"Rows of the store must have unit length with raw=True; that of "
-                f"{shown(rows.ids[wrong].tolist())} has length {lengths[wrong[0]]:.4g}. Normalize "
-                "them in the store, or fill another one without raw."
-            )
-        return vectors
+    Raises
+    ------
+    ValueError
+        If the length of a row is not 1, or there is no center for its modality.
+    """
+    if missing := sorted(set(rows.modalities.tolist()) - centers.keys()):
+        raise ValueError(
+            f"The store has rows of {shown(missing)}, for which raw= has no center; it has "
+            f"{', '.join(map(repr, centers))}."
+        )
+    vectors, lengths = unit_rows(np.asarray(rows.vectors, dtype=float))
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT))
+    if len(wrong):
+        raise ValueError(
+            f"Rows of the store must have unit length with raw=True; that of "
+            f"{shown(rows.ids[wrong].tolist())} has length {lengths[wrong[0]]:.4g}. Normalize them "
+            "in the store, or fill another one without raw."
+        )
+    of_rows = np.stack([centers[name] for name in rows.modalities.tolist()]).astype(float)
+    documents, lengths = unit_rows(vectors - of_rows)
+    # The direction of a rounding error carries no information.
+    rounding = 32 * np.finfo(np.float32).eps * np.linalg.norm(of_rows, axis=1)
+    documents[lengths <= rounding] = 0
+    return documents
 
 
 def raw_centers(rows):
@@ -196,7 +204,7 @@ def rewritten_rows(store, layout, learned, new_layout, without):
         at = np.array([x not in without for x in rows.ids.tolist()], dtype=bool)
         metadata = rows.metadata and [x for x, stays in zip(rows.metadata, at) if stays]
         rows = StoreRows(*(column[at] for column in rows[:3]), metadata)
-        documents = as_snapshot(learned, rows, ExportedRows(layout).vectors(rows))
+        documents = as_snapshot(learned, rows, exported_documents(rows, layout.n_features))
         fields = None if metadata is None else dict(zip(rows.ids.tolist(), metadata))
         yield from rows_of(documents, new_layout, fields)
 

@@ -11,10 +11,9 @@ from .._array_api import to_numpy
 from .._base import same_value
 from .._origin import Origin
 from .._version import __version__
-from .._warnings import did_you_mean
 from ._query_banks import QueryBank
 from ._snapshot import Snapshot
-from ._store_documents import ExportedRows, RawRows
+from ._store_documents import exported_documents, raw_documents
 from ._vector_layout import VectorLayout
 
 FORMAT = "gapremoval store"
@@ -57,34 +56,15 @@ class StoreHead:
         """Of documents and queries."""
         return self.learned.like.shape[1]
 
-    @property
-    def of_rows(self):
-        """What turns the rows of the store into documents."""
-        return RawRows(self.centers) if self.layout is None else ExportedRows(self.layout)
+    def documents_in(self, rows):
+        """The documents in StoreRows: ndarray of shape (n_rows, n_features), of unit length."""
+        if self.layout is None:
+            return raw_documents(rows, self.centers)
+        return exported_documents(rows, self.n_features)
 
     def with_learned(self, learned):
         """The same after more was learned."""
         return replace(self, learned=learned)
-
-    def modalities_named(self, names):
-        """The modalities of documents that are named, a list.
-
-        Raises
-        ------
-        ValueError
-            If no document has one of them, or none is named.
-        """
-        names = [names] if isinstance(names, str) or not np.iterable(names) else list(names)
-        names = ["+".join(sorted(str(name).split("+"))) for name in names]
-        if not names:
-            raise ValueError("document_modality is empty: give a modality, or None for all.")
-        for unknown in [name for name in names if name not in self.counts]:
-            raise ValueError(
-                f"No document has the modality {unknown!r}; there are "
-                f"{', '.join(map(repr, sorted(self.counts)))}."
-                f"{did_you_mean(unknown, sorted(self.counts))}"
-            )
-        return names
 
     def check_fits(self, score_calibration, fusion_weight):
         """Raise a ValueError if this does not fit the store, or what a retriever was given."""
@@ -154,7 +134,6 @@ class StoreHead:
             "n_features": self.n_features,
             "dtype": str(np.dtype(learned.like.dtype)),
             "layout": self.layout and self.layout.to_json(),
-            "counts": self.counts,
             "fusion_weight": self.fusion_weight,
         }
         arrays["header"] = np.frombuffer(
@@ -166,7 +145,7 @@ class StoreHead:
 
     @classmethod
     def from_bytes(cls, store, settings):
-        """From what `to_bytes` returned.
+        """From what `to_bytes` returned, but for the `counts`, which the rows of the store tell.
 
         Raises
         ------
@@ -211,7 +190,7 @@ class StoreHead:
             origin=header["origin"] and Origin(*header["origin"]),
         )
         layout = header["layout"] and VectorLayout.from_json(header["layout"])
-        return cls(store, learned, layout, header["counts"], header["fusion_weight"])
+        return cls(store, learned, layout, {}, header["fusion_weight"])
 
 
 class Learned(Snapshot):

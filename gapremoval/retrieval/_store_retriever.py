@@ -6,44 +6,36 @@ from collections.abc import Mapping
 from itertools import chain
 from numbers import Integral, Real
 from threading import RLock
-from types import SimpleNamespace
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._array_api import to_numpy, unit_rows
 from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
 from .._modality import Tags, as_query
-from .._relevance import check_ids, check_known, check_relevance, check_y
+from .._relevance import check_known
 from .._validation import Rows, check_rows
-from .._warnings import shown, warn
+from .._warnings import shown
 from ..metrics._ranking import gains_of, get_ranking_metric
 from ..score_calibration import ScoreCalibrator
 from ..stores import Store, WritableStore
 from ._among import _is_mask, _listed
 from ._cut_offs import check_cut_offs
-from ._export import check_linear
-from ._index import Index
-from ._raw_search import check_raw_calibration
-from ._retriever import MixedModalityRetriever, warn_of_no_query
-from ._scoring import HELD_OUT, judged_queries
+from ._retriever import warn_of_no_query
+from ._scoring import judged_queries
+from ._search_options import check_question, modalities_named
 from ._store_documents import (
-    RawRows,
-    as_snapshot,
     directed_documents,
     joined,
-    raw_centers,
     rewritten_rows,
     rows_of,
-    sampled_rows,
     those_known,
 )
 from ._store_head import StoreHead, without_documents
+from ._store_learning import exact_index, filled, layout_of, learned_raw, with_new_rows
 from ._store_search import search_store
-from ._vector_layout import make_layout
 
 
 class StoreRetriever(GapEstimator):
@@ -108,9 +100,10 @@ class StoreRetriever(GapEstimator):
 
     `fit`, and `partial_fit` with queries or with the first documents of a modality, fill a new
     store, which takes the place of the old one in one step; an error or an interrupt leaves the
-    old one. The score calibration then learns from at most 20,000 documents of each modality,
-    drawn by the store. `partial_fit` with documents alone, and `remove`, write those documents
-    only. One process at a time changes a store; others open it again to see what was learned.
+    old one. `fit` learns from all its documents, and such a `partial_fit` from the new ones and at
+    most 20,000 of each modality that the store draws. `partial_fit` with documents alone, and
+    `remove`, write those documents only. One process at a time changes a store; others open it
+    again to see what was learned.
 
     Examples
     --------
@@ -197,18 +190,21 @@ class StoreRetriever(GapEstimator):
             the store is empty or has rows of another length than 1.
         """
         with self._writing, self._fitting() as twin:
-            check_rows(twin, X, modality, reset=True)
+            rows = check_rows(twin, X, modality, reset=True)
+            X = EmbeddingArray(rows.values, rows.tags)
             twin._fix_parameters()
             if self.raw is not False:
-                twin._head = twin._learned_raw(X, y, modality)
+                twin._head = learned_raw(twin, X, y)
             else:
                 self._check_writable()
-                documents = twin._inner().fit(X, y, modality=modality)._index.now
+                documents = exact_index(twin).fit(X, y)._index.now
                 documents = directed_documents(documents)
-                layout = twin._layout(documents)
+                layout = layout_of(documents, self.query_modalities)
                 rows, store = rows_of(documents, layout, metadata), copy.copy(self.store)
                 learned = without_documents(documents)
-                twin._head = twin._filled(store, learned, layout, rows, overwrite=overwrite)
+                twin._head = filled(
+                    store, learned, layout, rows, self.fusion_weight, overwrite=overwrite
+                )
         return self
 
     def open(self):
@@ -279,13 +275,13 @@ class StoreRetriever(GapEstimator):
             self._refuse_changed_parameters()
             head, learned = self._head, self._head.learned
             rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
-            X, asks = EmbeddingArray(rows.values, rows.tags), rows.tags.is_query
-            if head.layout is None and not asks.all():
+            X = EmbeddingArray(rows.values, rows.tags)
+            if head.layout is None and not rows.tags.is_query.all():
                 raise ValueError(
                     "With raw=True documents are added to the store itself, and partial_fit takes "
                     "queries alone."
                 )
-            after, learns, since = self._after(X, y, asks)
+            after, learns, since = with_new_rows(self, X, y)
             new = after.column_of("id", after.positions[after.positions >= since])[0].tolist()
             known = those_known(head.store, new)
             if known and not replace:
@@ -298,7 +294,7 @@ class StoreRetriever(GapEstimator):
                 self._head = head.counted(head.store.count())
                 return self
             after = directed_documents(after)
-            layout = self._layout(after) if learns else head.layout
+            layout = layout_of(after, self.query_modalities) if learns else head.layout
             before = head.store.fetch(known) if known else None
             if before is not None and before.metadata is not None and metadata is None:
                 metadata = dict(zip(known, before.metadata))
@@ -307,34 +303,25 @@ class StoreRetriever(GapEstimator):
                 old = rewritten_rows(head.store, head.layout, after, layout, set(new))
                 learned, store = without_documents(after), copy.copy(head.store)
                 rows = chain(old, rows)
-                self._head = self._filled(store, learned, layout, rows, overwrite=True)
+                self._head = filled(
+                    store, learned, layout, rows, self.fusion_weight, overwrite=True
+                )
             else:
                 # In one go, since some stores are written as a whole.
                 rows = joined(rows) if (rows := list(rows)) else None
-                added = [] if rows is None else rows.modalities
-                gone = [] if before is None else before.modalities
+                added = [] if rows is None else rows.modalities.tolist()
+                gone = [] if before is None else before.modalities.tolist()
                 lost = set(known) - set([] if rows is None else rows.ids.tolist())
                 # Settings first, or documents could be there that were not acknowledged.
-                head = self._kept(without_documents(after), added, gone)
+                counts = Counter(head.counts) + Counter(added) - Counter(gone)
+                head = head.with_learned(without_documents(after)).counted(counts)
+                head.store.write_settings(head.to_bytes())
                 if rows is not None:
                     head.store.upsert(rows)
                 if lost:  # replaced by documents of length zero
                     head.store.delete(list(lost))
                 self._head = head
         return self
-
-    def _after(self, X, y, asks):
-        """A snapshot with new documents; whether all rows change; the first new position."""
-        head, learned = self._head, self._head.learned
-        if head.calibration is None or not asks.any():
-            after = self._inner(learned)._add_documents(X, y, None)._index.now
-            holds = head.layout is None or set(after.directed) <= set(head.layout.modalities)
-            if after.calibration is head.calibration and holds:
-                return after, False, learned.next_position
-        relevance = () if y is None else check_y(y, len(asks))[asks].tolist()
-        before = self._sampled(relevance)
-        after = self._inner(before)._add_documents(X, y, None, replace=True)._index.now
-        return after, True, before.next_position
 
     def remove(self, ids):
         """Remove documents.
@@ -358,10 +345,10 @@ class StoreRetriever(GapEstimator):
             if self._head.layout is None:
                 raise ValueError("With raw=True documents are removed from the store itself.")
             ids = self._ids(ids, "remove")
-            gone = self.store_.fetch(ids).modalities if ids else []
-            head = self._kept(self._head.learned, gone=gone)
+            head = self._head
+            gone = head.store.fetch(ids).modalities.tolist() if ids else []
             head.store.delete(ids)
-            self._head = head
+            self._head = head.counted(Counter(head.counts) - Counter(gone))
         return self
 
     @property
@@ -473,8 +460,6 @@ class StoreRetriever(GapEstimator):
             )
         if min_probability is not None:
             check_cut_offs(self.score_calibration_, min_probability=min_probability)
-        if (X is None) == (like is None):
-            raise TypeError("Give either queries or like=, the ids of documents that ask.")
         options = {"document_modality": document_modality, "among": among, "filter": filter}
         found = self._search(X, n_neighbors, modality, like, options)
         if min_probability is None or found.probabilities is None:
@@ -514,19 +499,7 @@ class StoreRetriever(GapEstimator):
         metric, k = get_ranking_metric(metric)
         learned = self._head.learned
         rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
-        asks = np.flatnonzero(rows.tags.is_query)
-        if y is None:
-            raise ValueError("score needs y: the relevance of the queries.")
-        y = check_y(y, len(rows.tags))
-        at = np.flatnonzero(~rows.tags.is_query)
-        ids = check_ids(y[at], at).tolist()
-        there = np.array(those_known(self.store_, ids), dtype=object)
-        check_known(ids, there, what="y of the document rows", advice=HELD_OUT)
-        named = [x for gains in check_relevance(y[asks].tolist()) for x in gains or ()]
-        there = SimpleNamespace(ids=np.array(those_known(self.store_, named), dtype=object))
-        if sample_weight is not None:
-            sample_weight = check_y(sample_weight, len(rows.tags), "sample_weight")[asks]
-        judged = judged_queries(rows[asks], y[asks], sample_weight, there)
+        judged = judged_queries(rows, y, sample_weight, self._known)
         ranking = search_store(self._head, judged.queries, k, with_odds=False).ids
         return judged.mean(metric, gains_of(judged.relevance, ranking, k), k)
 
@@ -536,99 +509,6 @@ class StoreRetriever(GapEstimator):
     def _writing(self):
         """The lock that one thread holds while it changes the store."""
         return vars(self).setdefault("_lock", RLock())
-
-    def _inner(self, documents=None):
-        """A MixedModalityRetriever with the same parameters, and with some documents."""
-        odds = self.score_calibration
-        if documents is not None and documents.calibration is not None:
-            odds = documents.calibration
-        inner = MixedModalityRetriever(
-            self.n_neighbors, fusion_weight=self.fusion_weight, score_calibration=odds
-        )
-        if documents is not None:
-            inner.n_features_in_, inner._index = self.n_features_in_, Index(documents)
-        return inner
-
-    def _sampled(self, relevance):
-        """The snapshot of a sample of the store's documents, and of those that are named."""
-        head = self._head
-        named = [x for gains in check_relevance(relevance) for x in gains or ()]
-        named += [x for bank in head.learned.banks for some in bank.values() for x in some.ids]
-        named = [x for x in dict.fromkeys(named) if x is not None]
-        rows = sampled_rows(head.store, those_known(head.store, named))
-        return as_snapshot(head.learned, rows, head.of_rows.vectors(rows).astype(np.float32))
-
-    def _learned_raw(self, X, y, modality):
-        """The head after learning from a sample of raw rows, and from given queries."""
-        check_raw_calibration(self.score_calibration)
-        store = self.store
-        rows = check_rows(self, X, modality, reset=True)
-        asks = np.flatnonzero(rows.tags.is_query)
-        relevance = [None] * len(asks) if y is None else check_y(y, len(rows.tags))[asks].tolist()
-        if not (counts := store.count()):
-            raise ValueError(f"{store!r} is empty, and raw=True searches what it holds.")
-        named = [x for gains in check_relevance(relevance) for x in gains or ()]
-        sample = sampled_rows(store, those_known(store, named))
-        if sample.vectors.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"The rows of the store have {sample.vectors.shape[1]} features, and the queries "
-                f"{self.n_features_in_}: they come from another encoder."
-            )
-        centers = self.raw if isinstance(self.raw, Mapping) else raw_centers(sample)
-        wrong = [x for x, c in centers.items() if np.shape(c) != (self.n_features_in_,)]
-        if wrong or not centers or not all(np.isfinite(c).all() for c in centers.values()):
-            raise ValueError(
-                f"raw= holds a center of {self.n_features_in_} finite numbers for each modality, "
-                "such as the centers_ of a fitted ModalityGapRemover."
-            )
-        if len(asks):
-            warn_of_uncorrected(unit_rows(to_numpy(rows.values[asks]).astype(float))[0])
-        vectors = RawRows(centers).vectors(sample).astype(np.float32)
-        documents = EmbeddingArray(vectors, sample.modalities)
-        if len(asks):
-            asked = EmbeddingArray(rows.values, rows.tags)[asks]
-            documents = EmbeddingArray.concatenate([documents, asked])
-        inner = self._inner().fit(documents, [*sample.ids.tolist(), *relevance])
-        learned = without_documents(inner._index.now)
-        return StoreHead(store, learned, None, counts, self.fusion_weight, centers)
-
-    def _layout(self, documents):
-        """The layout of the rows of documents, for the query modalities that are asked."""
-        calibration = documents.calibration
-        names = getattr(calibration, "query_modalities_", ())
-        if calibration is not None:
-            check_linear(calibration)
-            wanted = names if self.query_modalities is None else self.query_modalities
-            if not len(wanted) and self.query_modalities is not None:
-                raise ValueError("query_modalities is empty: name one, or None for all.")
-            wanted = [as_query(str(name)) for name in wanted]
-            if missing := [name for name in wanted if name not in names]:
-                raise ValueError(
-                    f"query_modalities names {shown(missing)}, about which the score calibration "
-                    f"learned nothing; it learned about {', '.join(map(repr, names)) or 'none'}."
-                )
-            names = wanted
-        return make_layout(documents, names)
-
-    def _filled(self, store, learned, layout, rows, *, overwrite):
-        """The head of a store after new rows took the place of all that it held."""
-        counts = Counter()
-        with store.build(layout.width, overwrite=overwrite) as new:
-            for some in rows:
-                new.upsert(some)
-                counts.update(some.modalities.tolist())
-            head = StoreHead(store, learned, layout, {}, self.fusion_weight).counted(counts)
-            new.write_settings(head.to_bytes())
-        return head
-
-    def _kept(self, learned, new=(), gone=()):
-        """The head after documents of these modalities change, kept beside the documents."""
-        counts = Counter(self._head.counts)
-        counts.update(new)
-        counts.subtract(gone)
-        head = self._head.with_learned(learned).counted(counts)
-        head.store.write_settings(head.to_bytes())
-        return head
 
     def _check_writable(self):
         """Raise if the store cannot be filled, or must not be."""
@@ -645,6 +525,10 @@ class StoreRetriever(GapEstimator):
 
     # Ids.
 
+    def _known(self, ids):
+        """Those of some ids that are in the store: ndarray of object."""
+        return np.array(those_known(self.store_, ids), dtype=object)
+
     def _ids(self, given, name):
         """The ids that are given, each once; all of them are in the store."""
         ids = _listed(given, name)
@@ -655,8 +539,7 @@ class StoreRetriever(GapEstimator):
                 )
             ids = given.index[np.asarray(ids, dtype=bool)].tolist()
         ids = list(dict.fromkeys(ids))
-        there = np.array(those_known(self.store_, ids), dtype=object)
-        check_known(ids, there, what=f"argument {name}")
+        check_known(ids, self._known(ids), what=f"argument {name}")
         return ids
 
     # Search.
@@ -676,24 +559,21 @@ class StoreRetriever(GapEstimator):
     def _searched(self, head, X, n_neighbors, modality, like, options, with_odds=True):
         """The SearchResult of rows that are all queries, or of documents."""
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-            raise ValueError(f"n_neighbors must be a whole number of at least 1; got {k!r}.")
+        check_question(X, like, modality, k)
         options = {name: x for name, x in options.items() if x is not None}
         if "among" in options:
             options["among"] = self._ids(options["among"], "among=")
         if "document_modality" in options:
-            options["modality"] = head.modalities_named(options.pop("document_modality"))
+            options["modality"] = modalities_named(options.pop("document_modality"), head.counts)
         options["with_odds"] = with_odds
         if like is not None:
-            if modality is not None:
-                raise ValueError("modality= is for queries: the modality of documents is known.")
             ids = _listed(like, "like=")
             if not ids or _is_mask(ids):
                 raise ValueError(f"like= takes the ids of documents; got {repr(like)[:60]}.")
             self._ids(ids, "like=")
             rows = head.store.fetch(ids)
             tags = Tags.encode([as_query(name) for name in rows.modalities.tolist()], len(ids))
-            rows = Rows(head.of_rows.vectors(rows), tags)
+            rows = Rows(head.documents_in(rows), tags)
             return search_store(head, rows, k, without=ids, **options)
         learned = head.learned
         rows = check_rows(self, X, modality, known=learned.modalities, origin=learned.origin)
@@ -714,13 +594,3 @@ class StoreRetriever(GapEstimator):
     def fit_transform(self):
         """There is none: the rows of a store have no numbers for columns to follow."""
         raise AttributeError("StoreRetriever has no fit_transform, since it has no transform.")
-
-
-def warn_of_uncorrected(queries):
-    """Warn about unit queries whose mean lies far from zero, as that of raw ones does."""
-    length = float(np.linalg.norm(queries.mean(axis=0)))
-    if length > 0.4 + 1 / np.sqrt(len(queries)):
-        warn(
-            f"The mean of these queries has length {length:.2f}, and that of corrected ones is "
-            "near 0: transform them by the ModalityGapRemover whose centers_ are in raw=."
-        )

@@ -7,7 +7,7 @@ import numpy as np
 from .._array_api import take_rows, to_numpy, unit_rows
 from .._warnings import warn
 from ._ranking import rows_by_modality
-from ._raw_search import MOST, search_raw
+from ._raw_search import MOST, N_QUERIES, search_raw
 from ._results import SearchResult
 
 # So many documents are asked for, even where fewer are wanted, to estimate probabilities.
@@ -66,7 +66,13 @@ def search_store(head, rows, k, *, without=None, with_odds=True, **options):
             f"{len(zero)} quer{'ies have' if len(zero) > 1 else 'y has'} length zero and so no "
             "direction, and find nothing."
         )
-    for name, at in groups.items():
+    size = N_QUERIES if head.layout is None else n_queries
+    blocks = (
+        (name, of_name[start : start + size])
+        for name, of_name in groups.items()
+        for start in range(0, len(of_name), size)
+    )
+    for name, at in blocks:
         unit = unit_rows(to_numpy(take_rows(rows.values, at)).astype(float))[0]
         own = None if without is None else [without[i] for i in at]
         if head.layout is None:

@@ -1,6 +1,6 @@
 """VectorLayout: the coordinates of exported vectors, how they are asked and what comes back."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,10 +10,6 @@ from ..score_calibration._score_map import mean_weights
 from ._rest_mass import RestMass, rest_mass
 
 METRICS = ("ip", "cosine", "l2")
-
-# Of the longest row: room for documents that come later.
-ROOM = 1.25
-MOST_LENGTH = 100
 
 # Of documents of length zero, where scores are cosines.
 BELOW_COSINES = -2.0
@@ -187,13 +183,6 @@ class VectorLayout:
         rest = 0.0 if self.metric == "ip" else float(np.mean(shared))
         return shared - rest, rest
 
-    def fill(self, rows):
-        """Write the last coordinate of rows, in place, where the metric needs one."""
-        if self.metric != "ip":
-            rows[:, :-1] /= self.length
-            squares = np.square(rows[:, :-1], dtype=float).sum(axis=1)
-            rows[:, -1] = np.sqrt(np.maximum(1 - squares, 0))
-
     def scores(self, found, query_modality, kind):
         """Scores from what a store returned; see `ExportedVectors.scores`."""
         found = np.asarray(found, dtype=float)
@@ -238,26 +227,18 @@ class VectorLayout:
         return "similarity" if falls else "distance"
 
 
-def make_layout(documents, query_modalities, metric="ip", length=None):
-    """The layout of the vectors of a corpus.
+def make_layout(documents, query_modalities):
+    """The layout of the vectors of a corpus, for inner products.
 
     Parameters
     ----------
     documents : Snapshot
     query_modalities : sequence of str
         Empty for plain cosines.
-    metric : {"ip", "cosine", "l2"}
-    length : float, default=None
-        By default `ROOM` times the length of the longest row.
 
     Returns
     -------
     VectorLayout
-
-    Raises
-    ------
-    ValueError
-        If a row is longer than `length`.
     """
     maps = [documents.score_map(name) for name in query_modalities]
     names = [*documents.directed] + [""] * bool(len(documents.undirected))
@@ -269,40 +250,11 @@ def make_layout(documents, query_modalities, metric="ip", length=None):
     shared = shared.reshape(max(len(maps), 1), len(names))
     rest = [x.slope and rest_mass(documents, name) for name, x in zip(query_modalities, maps)]
     known = tuple(query_modalities), tuple(names), shared, slopes, tuple(rest) or (None,)
-    layout = VectorLayout(metric, n_features, *known, len(documents))
-    if metric == "ip":
-        return layout
-    longest, at = longest_row(documents, maps)
-    if length is None:
-        return replace(layout, length=ROOM * longest)
-    if length > MOST_LENGTH * longest:
-        raise ValueError(
-            f"length={length:.6g} is more than {MOST_LENGTH} times the length of the longest row, "
-            f"{longest:.6g}: single precision could not tell scores apart. Leave it out."
-        )
-    if longest > length:
-        raise ValueError(
-            f"The row of document {at!r} has length {longest:.6g}, and all rows were exported with "
-            f"length={length:.6g}: export all anew, without length."
-        )
-    return replace(layout, length=float(length))
-
-
-def longest_row(documents, maps):
-    """The length of the longest row of inner products, and the id of its document."""
-    longest, at = 0.0, None
-    for name, segment in documents.directed.items():
-        squares = np.ones(len(segment)) if maps else np.full(len(segment), 2.0)
-        for score_map in maps:
-            squares += score_map.of[name].scale ** 2 + score_map.own[name] ** 2
-        squares, ids = segment.of_live(squares), segment.of_live(segment.columns["id"])
-        if (most := float(np.sqrt(squares.max()))) > longest:
-            longest, at = most, ids[np.argmax(squares)]
-    return max(longest, 1.0), at
+    return VectorLayout("ip", n_features, *known, len(documents))
 
 
 def export_rows(documents, layout, size=8192):
-    """Yield the vectors of a corpus, some documents of one modality at a time.
+    """Yield vectors for inner products, of some documents of one modality at a time.
 
     Parameters
     ----------
@@ -335,5 +287,4 @@ def export_rows(documents, layout, size=8192):
                     of_block[:, n_features] = score_map.own[name][at]
             column = layout.modalities.index(name if is_directed else "")
             rows[:, layout.n_blocks * (n_features + 1) + column] = 1
-            layout.fill(rows)
             yield name, segment.columns["position"][at], rows

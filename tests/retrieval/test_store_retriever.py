@@ -359,6 +359,12 @@ def test_tensors_are_stored(tmp_path):
     assert_alike(exact, StoreRetriever(stored.store).open(), queries, 9)
 
 
+def test_rows_without_modalities_cause_one_warning():
+    with pytest.warns(UserWarning, match="^StoreRetriever was fitted on an array without") as found:
+        StoreRetriever(FaissStore()).fit(np.eye(4, dtype="f4"))
+    assert len(found) == 1
+
+
 def test_row_numbers_are_ids_where_none_are_given():
     rows = np.eye(4, dtype="f4")
     stored = StoreRetriever(FaissStore()).fit(rows[:2], modality="text")
