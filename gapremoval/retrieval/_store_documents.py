@@ -177,7 +177,6 @@ def rows_of(documents, layout, metadata=None, since=0):
         From `read_metadata`.
     since : int, default=0
     """
-    metadata = read_metadata(metadata, [])
     for name, positions, vectors in export_rows(documents, layout):
         at = np.flatnonzero(positions >= since)
         if len(at):

@@ -156,7 +156,9 @@ class StoreHead:
             with np.load(io.BytesIO(settings), allow_pickle=False) as file:
                 arrays = dict(file)
             header = json.loads(arrays["header"].tobytes())
-            if header["format"] == FORMAT and header["format_version"] <= VERSION:
+            if header["format"] != FORMAT:
+                raise ValueError(f"its format is {header['format']!r}")
+            if header["format_version"] <= VERSION:
                 return cls._of_arrays(store, header, arrays)
         # Damage shows as anything that the parsers raise.
         except Exception as error:

@@ -29,6 +29,7 @@ from ._search_options import check_question, modalities_named
 from ._store_documents import (
     directed_documents,
     joined,
+    read_metadata,
     rewritten_rows,
     rows_of,
     those_known,
@@ -200,6 +201,7 @@ class StoreRetriever(GapEstimator):
                 documents = exact_index(twin).fit(X, y)._index.now
                 documents = directed_documents(documents)
                 layout = layout_of(documents, self.query_modalities)
+                metadata = read_metadata(metadata, documents.ids.tolist())
                 rows, store = rows_of(documents, layout, metadata), copy.copy(self.store)
                 learned = without_documents(documents)
                 twin._head = filled(
@@ -296,8 +298,9 @@ class StoreRetriever(GapEstimator):
             after = directed_documents(after)
             layout = layout_of(after, self.query_modalities) if learns else head.layout
             before = head.store.fetch(known) if known else None
-            if before is not None and before.metadata is not None and metadata is None:
-                metadata = dict(zip(known, before.metadata))
+            metadata = read_metadata(metadata, new)
+            if before is not None and before.metadata is not None:
+                metadata = dict(zip(known, before.metadata)) | dict(metadata or {})
             rows = rows_of(after, layout, metadata, since)
             if learns:
                 old = rewritten_rows(head.store, head.layout, after, layout, set(new))

@@ -348,6 +348,26 @@ def test_a_document_that_is_replaced_by_one_of_length_zero_is_gone():
     assert "d1" not in stored.search(queries, 30).ids
 
 
+def test_metadata_that_name_no_document_are_refused():
+    documents, _, ids, _ = small_corpus(dtype="f4")
+    frame = pd.DataFrame({"id": ids, "price": range(len(ids))})
+    for metadata, error, message in (
+        (frame, ValueError, r"names none of the documents 'd0'.*set_index\('id'\)"),
+        (frame.set_index("id"), ValueError, "each document's id once"),
+        ([1, 2], TypeError, "dict of id to dict; got a list"),
+        ({"d0": {"price": 3}}, ValueError, "keeps no metadata"),
+    ):
+        with pytest.raises(error, match=message):
+            StoreRetriever(FaissStore()).fit(documents, ids, metadata=metadata)
+    stored = StoreRetriever(FaissStore()).fit(documents, ids)
+    with pytest.raises(TypeError, match="holds no metadata"):
+        add_documents(
+            MixedModalityRetriever().fit(documents, ids), documents[:1], ["x"], metadata={}
+        )
+    with pytest.raises(ValueError, match="names none of the documents 'x'"):
+        stored.partial_fit(documents[:1], ["x"], metadata={"y": {}})
+
+
 def test_tensors_are_stored(tmp_path):
     torch = pytest.importorskip("torch")
     documents, queries, ids, _ = small_corpus(dtype="f4")
