@@ -190,7 +190,7 @@ class _RawSearch:
         self.n_fetched[at, number] = is_there[:-2].sum(axis=1)
         is_short = (hits.products.shape[1] < k) | ~is_there[:-2].all(axis=1)
         n_found = is_there[:-2].sum(axis=1).min()
-        if is_short.any() and not self.options and n_found < (n := self.store.count()[name]):
+        if is_short.any() and not self.options and n_found < (n := self.store.count().get(name, 0)):
             warn_of_short_answers(name, int(n_found), k, n)
             self.is_complete = False
         if not is_there.any():
