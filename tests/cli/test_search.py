@@ -374,11 +374,11 @@ def test_version_and_help(run):
     from gapremoval import __version__
 
     assert run("--version").out == f"gapremoval {__version__}\n"
-    for command in ([], ["index"], ["search"], ["info"]):
+    for command in ([], ["index"], ["search"], ["encode"], ["info"]):
         done = run(*command, "--help")
         assert done.code == 0
         assert "Usage: gapremoval" in done.out
-    assert "Exit codes: 0 done; 1 failed; 2 wrong use; 3 index written" in run("-h").out
+    assert "Exit codes: 0 done; 1 failed; 2 wrong use; 3 index or parts written" in run("-h").out
 
 
 def test_without_typer_the_extra_is_named():
