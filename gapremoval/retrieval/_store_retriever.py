@@ -108,14 +108,15 @@ class StoreRetriever(GapEstimator):
 
     Examples
     --------
-    >>> from gapremoval import StoreRetriever, make_search_pipeline, search
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from gapremoval import ModalityGapRemover, PosteriorOdds, StoreRetriever
+    >>> from gapremoval import make_search_pipeline, search
     >>> from gapremoval.datasets import make_mixed_modality
     >>> from gapremoval.stores import FaissStore
     >>> X, y = make_mixed_modality(200, random_state=0)
     >>> exact = make_search_pipeline().fit(X, y)
-    >>> pipe = make_search_pipeline()
-    >>> odds = pipe[-1].score_calibration
-    >>> pipe.steps[-1] = "storeretriever", StoreRetriever(FaissStore(), score_calibration=odds)
+    >>> retriever = StoreRetriever(FaissStore(), score_calibration=PosteriorOdds())
+    >>> pipe = make_pipeline(ModalityGapRemover(), retriever)
     >>> found = search(pipe.fit(X, y), X[-2:], 5)
     >>> bool((found.ids == search(exact, X[-2:], 5).ids).all())
     True
