@@ -11,6 +11,9 @@ from ._rest_mass import RestMass, rest_mass
 
 METRICS = ("ip", "cosine", "l2")
 
+# Documents whose rows are made at a time.
+N_DOCUMENTS = 8192
+
 # Of documents of length zero, where scores are cosines.
 BELOW_COSINES = -2.0
 
@@ -253,7 +256,7 @@ def make_layout(documents, query_modalities):
     return VectorLayout("ip", n_features, *known, len(documents))
 
 
-def export_rows(documents, layout, size=8192):
+def export_rows(documents, layout):
     """Yield vectors for inner products, of some documents of one modality at a time.
 
     Parameters
@@ -261,8 +264,6 @@ def export_rows(documents, layout, size=8192):
     documents : Snapshot
     layout : VectorLayout
         From `make_layout`, for these documents or more of the same score calibration.
-    size : int, default=8192
-        Largest number of documents at a time.
 
     Yields
     ------
@@ -275,8 +276,8 @@ def export_rows(documents, layout, size=8192):
     maps = [documents.score_map(name) for name in layout.query_modalities]
     for (name, is_directed), segment in documents.segments.items():
         live = segment.of_live(np.arange(len(segment)))
-        for start in range(0, len(live), size):
-            at = live[start : start + size]
+        for start in range(0, len(live), N_DOCUMENTS):
+            at = live[start : start + N_DOCUMENTS]
             rows = np.zeros((len(at), layout.width), dtype=np.float32)
             if is_directed:
                 vectors = to_numpy(take_rows(segment.columns["vectors"], at))
