@@ -1,36 +1,15 @@
-"""The methods that are compared. A line here is a line in every table."""
+"""The methods that are compared. A line in `published_methods` is a line in every table."""
 
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from gapremoval import (
-    EmbeddingArray,
-    MixedModalityRetriever,
-    ModalityGapRemover,
-    make_search_pipeline,
-)
-from gapremoval.calibration import (
-    AnchorAndScale,
-    ByModality,
-    CovarianceAligner,
-    GapShift,
-    GapSubspaceEraser,
-    OrthogonalAligner,
-    ShrunkWhitener,
-    TopComponentsRemover,
-)
-from gapremoval.score_calibration import (
-    CSLS,
-    DistributionBasedScoreFusion,
-    NearestNeighborNormalization,
-    PseudoPositiveZ,
-    QBNorm,
-    ReciprocalRankFusion,
-    RelativeScoreFusion,
-    ScoreScale,
-    ScoreZ,
-)
+from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover
+from gapremoval.evaluation import published_methods
+
+GR, OURS = "GR", "GR + posterior odds"
+METHODS = published_methods()
+# They learn from documents with a text and an image, and cannot do without.
+NEED_PAIRS = METHODS.keys() - published_methods(paired=False).keys()
 
 
 def rows(*steps):
@@ -42,38 +21,6 @@ def scores(calibration):
     """A pipeline that removes the gap, and corrects scores."""
     retriever = MixedModalityRetriever(score_calibration=calibration)
     return make_pipeline(ModalityGapRemover(), retriever)
-
-
-GR, OURS = "GR", "GR + posterior odds"
-
-METHODS = {
-    "raw": rows(),
-    GR: rows(ModalityGapRemover()),
-    # The paper ranks by inner product; the retriever ranks by cosine whatever `norm` is.
-    "distribution normalization, by cosine": rows(ModalityGapRemover(strength=0.25, norm=None)),
-    "gap shift": rows(GapShift()),
-    "standardizer": rows(ByModality(StandardScaler())),
-    "whitener": rows(ByModality(ShrunkWhitener())),
-    "top components removed": rows(ByModality(TopComponentsRemover())),
-    "anchor and scale": rows(AnchorAndScale()),
-    "covariance aligner": rows(CovarianceAligner()),
-    "gap-subspace eraser": rows(GapSubspaceEraser()),
-    "gap-subspace eraser, centered": rows(GapSubspaceEraser(center=True)),
-    "orthogonal aligner": rows(OrthogonalAligner()),
-    "GR + scale": scores(ScoreScale()),
-    "GR + z": scores(ScoreZ()),
-    "GR + pseudo-positive z": scores(PseudoPositiveZ()),
-    "GR + nearest-neighbor normalization": scores(NearestNeighborNormalization()),
-    "GR + CSLS": scores(CSLS()),
-    "GR + QB-Norm": scores(QBNorm()),
-    "GR + reciprocal rank fusion": scores(ReciprocalRankFusion()),
-    "GR + distribution-based score fusion": scores(DistributionBasedScoreFusion()),
-    "GR + relative score fusion": scores(RelativeScoreFusion()),
-    OURS: make_search_pipeline(),
-}
-
-# They learn from documents with a text and an image, and cannot do without.
-NEED_PAIRS = ["orthogonal aligner"]
 
 
 def fitted(method, documents, ids, queries=None, answers=None):

@@ -3,6 +3,7 @@
 from ._compare import compare
 from ._corpus import Corpus
 from ._display import ComparisonDisplay
+from ._methods import published_methods
 from ._mixed_corpora import mixed_corpus, pair_corpus
 from ._mteb import MtebSearch, mixbench_task
 from ._query_noise import noisy_queries
@@ -26,6 +27,7 @@ __all__ = [
     "mixed_corpus",
     "noisy_queries",
     "pair_corpus",
+    "published_methods",
     "sag",
     "sweep_calibration_size",
     "sweep_fusion_weight",

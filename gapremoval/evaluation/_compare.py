@@ -21,9 +21,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from .._embeddings import EmbeddingArray
 from .._files import replacing
 from .._optional import import_optional
+from .._ranking_metrics import gains_of, get_ranking_metric
 from .._search import search, split_steps, transform_steps
 from .._warnings import warn
-from ..metrics._ranking import gains_of, get_ranking_metric
 from ._corpus import Corpus, states_of, take
 
 

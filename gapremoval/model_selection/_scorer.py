@@ -4,8 +4,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
 from .._modality import Tags
+from .._ranking_metrics import get_ranking_metric
 from .._search import split_steps, transform_steps
-from ..metrics._ranking import get_ranking_metric
 
 
 class _RankingScorer(BaseEstimator):

@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.base import clone
 
 from .._array_api import take_rows, to_double, to_numpy
+from .._ranking_metrics import Gains, get_ranking_metric
 from .._relevance import check_y
 from .._threads import threaded_map
 from .._validation import check_rows, read_modality
-from ..metrics._ranking import Gains, get_ranking_metric
 from ..retrieval._query_banks import make_banks, teaching_scores
 from ..retrieval._ranking import rows_by_modality
 from ..retrieval._scoring import judged_queries, score_queries

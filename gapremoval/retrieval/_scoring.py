@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array_api import as_slice
+from .._ranking_metrics import gains_of, get_ranking_metric
 from .._relevance import check_ids, check_known, check_relevance, check_y, group_ids
 from .._validation import Rows, check_rows
 from .._warnings import shown
-from ..metrics._ranking import gains_of, get_ranking_metric
 from ._fusion import SAME_MARK, marks_of
 from ._ranking import rank
 

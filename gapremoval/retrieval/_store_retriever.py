@@ -15,10 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._base import GapEstimator
 from .._embeddings import EmbeddingArray
 from .._modality import Tags, as_query
+from .._ranking_metrics import gains_of, get_ranking_metric
 from .._relevance import check_known
 from .._validation import Rows, check_rows
 from .._warnings import shown
-from ..metrics._ranking import gains_of, get_ranking_metric
 from ..score_calibration import ScoreCalibrator
 from ..stores import Store, WritableStore
 from ._among import _is_mask, _listed

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._relevance import check_relevance
+from ._relevance import check_relevance
 
 
 def ndcg_at_k(relevance, ranking, k=10):
