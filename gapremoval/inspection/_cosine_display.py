@@ -8,9 +8,10 @@ from sklearn.utils import check_random_state
 
 from .._modality import QUERY, is_query
 from .._relevance import check_ids, check_known, check_relevance, check_y
+from ..metrics._rows import draw
 from ._axes import several_axes
 from ._colors import DARK, NEUTRAL, modality_colors
-from ._rows import RAW, before_and_after, named_rows, sample_rows, unit_rows
+from ._rows import RAW, before_and_after, read_versions
 
 MOST_RIGHT = 20_000  # pairs that are drawn
 HEIGHT = 0.85  # of a distribution; lines are 1 apart
@@ -102,27 +103,26 @@ class CosineDisplay:
         ImportError
             If matplotlib is not installed (extra ``plot``).
         """
-        versions = named_rows(X, modality)
-        first = next(iter(versions.values()))
-        random = check_random_state(random_state)
-        rows = sample_rows(first, max_rows, random)
-        names = _in_order(rows)
+        versions, _ = read_versions(X, modality)
+        random, first = check_random_state(random_state), next(iter(versions.values()))
+        names = _in_order(first.at)
+        rows = {name: draw(first.at[name], max_rows, random) for name in names}
         documents = [name for name in names if not is_query(name)]
         pairs = [*combinations_with_replacement(documents, 2)]
         pairs += product([name for name in names if is_query(name)], documents)
-        answers = None if y is None else _answers(first, y)
+        answers = None if y is None else _answers(first.tags, y)
         cosines, of_right = {name: {} for name in versions}, {name: {} for name in versions}
         for pair in pairs:
             a, b = (rows[name] for name in pair)
             is_other = _other_pairs(a, b, answers)
             for name, version in versions.items():
-                products = unit_rows(version, a) @ unit_rows(version, b).T
+                products = version.unit(a) @ version.unit(b).T
                 cosines[name][pair] = products[is_other]
             if answers is None:
                 continue
-            a, b = _right_pairs(first.modality, pair, answers, random)
+            a, b = _right_pairs(*(first.at[name] for name in pair), answers, random)
             for name, version in versions.items():
-                products = unit_rows(version, a) * unit_rows(version, b)
+                products = version.unit(a) * version.unit(b)
                 of_right[name][pair] = products.sum(axis=1)
         return cls(cosines, of_right).plot(ax, **kwargs)
 
@@ -225,10 +225,10 @@ def _in_order(names):
     return sorted(names, key=lambda name: (is_query(name), order.get(name, 2), name))
 
 
-def _answers(X, y):
+def _answers(tags, y):
     """Which ids each row stands for: a matrix of shape (n_rows, n_ids)."""
-    is_asking = X._tags.is_query
-    y = check_y(y, len(X))
+    is_asking = tags.is_query
+    y = check_y(y, len(tags))
     documents = np.flatnonzero(~is_asking)
     ids = check_ids(y[documents], documents)
     place = {x: i for i, x in enumerate(dict.fromkeys(ids.tolist()))}
@@ -243,7 +243,7 @@ def _answers(X, y):
     check_known([x for _, x in named], ids, what="relevance")
     rows = np.array([*documents, *(row for row, _ in named)], dtype=int)
     columns = np.array([place[x] for x in [*ids.tolist(), *(x for _, x in named)]], dtype=int)
-    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(X), len(place)))
+    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(tags), len(place)))
 
 
 def _other_pairs(first, second, answers):
@@ -254,12 +254,11 @@ def _other_pairs(first, second, answers):
     return np.triu(is_other, 1) if first is second else is_other
 
 
-def _right_pairs(modality, pair, answers, random):
+def _right_pairs(first, second, answers, random):
     """Row numbers of right answers, a sample if there are many."""
-    first, second = (np.flatnonzero(modality == name) for name in pair)
     at = (answers[first] @ answers[second].T).nonzero()
     a, b = first[at[0]], second[at[1]]
-    if pair[0] == pair[1]:
+    if first is second:
         a, b = a[a < b], b[a < b]
     if len(a) > MOST_RIGHT:
         some = random.choice(len(a), MOST_RIGHT, replace=False)

@@ -2,12 +2,14 @@
 
 import numpy as np
 from sklearn.decomposition import PCA
+from sklearn.utils import check_random_state
 
 from .._modality import is_query
 from .._optional import import_optional
+from ..metrics._rows import draw
 from ._axes import several_axes
 from ._colors import modality_colors, modality_marker
-from ._rows import RAW, before_and_after, named_rows, sample_rows, unit_rows
+from ._rows import RAW, before_and_after, read_versions
 
 AXES = {"pca": "principal component", "umap": "UMAP dimension"}
 
@@ -95,14 +97,14 @@ class EmbeddingMapDisplay:
         ImportError
             If matplotlib (extra ``plot``) or UMAP (extra ``umap``) is not installed.
         """
-        versions = named_rows(X, modality)
-        first = next(iter(versions.values()))
-        rows = np.sort(np.concatenate([*sample_rows(first, max_rows, random_state).values()]))
+        versions, modality = read_versions(X, modality)
+        random, of_modality = check_random_state(random_state), next(iter(versions.values())).at
+        rows = np.concatenate([draw(some, max_rows, random) for some in of_modality.values()])
         flatten = _reduction(method, random_state)
         display = cls(
-            {name: flatten(unit_rows(version, rows)) for name, version in versions.items()},
-            first.modality[rows],
-            n_rows=len(first),
+            {name: flatten(version.unit(rows)) for name, version in versions.items()},
+            modality[rows],
+            n_rows=len(modality),
             method=method,
         )
         return display.plot(ax, **kwargs)

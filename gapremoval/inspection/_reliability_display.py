@@ -55,7 +55,7 @@ class ReliabilityDisplay(CalibrationDisplay):
     >>> queries, relevance = X[is_query], y[is_query]
     >>> display = ReliabilityDisplay.from_estimator(pipe, queries, relevance, name="odds")
     >>> display.line_.get_label()
-    'odds (ECE 0.10)'
+    'odds (ECE 0.07)'
     """
 
     def __init__(

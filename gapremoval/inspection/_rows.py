@@ -1,19 +1,19 @@
-"""Tagged rows as displays take them: before and after a pipeline's steps, and a sample of them."""
+"""Tagged rows as displays take them: versions of the same rows, before and after a pipeline."""
 
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from .._embeddings import EmbeddingArray
 from .._search import split_steps, transform_steps
-from .._validation import HOW_TO_TAG, check_lengths, read_modality
+from .._validation import read_modality
+from ..metrics._rows import read
 
 RAW = "raw embeddings"
 
 
-def named_rows(X, modality=None):
-    """Several versions of the same rows, by name.
+def read_versions(X, modality=None):
+    """Check several versions of the same rows.
 
     Parameters
     ----------
@@ -23,23 +23,24 @@ def named_rows(X, modality=None):
 
     Returns
     -------
-    dict of str to EmbeddingArray
-        On the host.
+    versions : dict of str to MeasuredRows
+    modality : ndarray of str of shape (n_rows,)
 
     Raises
     ------
     ValueError
-        If the modalities are not known, or differ between the versions.
+        If the modalities are not known or differ between the versions, or rows hold NaN or
+        infinity.
     """
     versions = X if isinstance(X, Mapping) else {RAW: X}
+    versions = {name: read(rows, modality) for name, rows in versions.items()}
     if not versions:
         raise ValueError("X is an empty dict: give at least one EmbeddingArray.")
-    versions = {name: _tagged(rows, modality) for name, rows in versions.items()}
-    first = next(iter(versions.values())).modality
+    first = next(iter(versions.values())).tags.to_array()
     for name, rows in versions.items():
-        if not np.array_equal(rows.modality, first):
+        if not np.array_equal(rows.tags.to_array(), first):
             raise ValueError(f"The modalities of {name!r} differ from those of the first rows.")
-    return versions
+    return versions, first
 
 
 def before_and_after(estimator, X, modality=None):
@@ -55,66 +56,21 @@ def before_and_after(estimator, X, modality=None):
 
     Returns
     -------
-    dict of str to EmbeddingArray
+    dict of str to EmbeddingArray or array
     """
     steps, last = split_steps(estimator)
     steps = steps if hasattr(last, "search") else [*steps, last]
-    tags = None
-    if isinstance(X, list | tuple) and modality is None:
-        X, tags = transform_steps(steps[:1], list(X))
+    tags = read_modality(X, modality)
+    if isinstance(X, list | tuple):
+        X, tags = transform_steps(steps[:1], X)
         steps = steps[1:]
-    versions = {RAW: _tagged(X, modality if tags is None else tags)}
+    versions = {RAW: _tagged(X, tags)}
     if steps:
-        Z, tags = transform_steps(steps, *_as_given(X, versions[RAW]))
+        X, tags = transform_steps(steps, X, None if isinstance(X, EmbeddingArray) else tags)
         names = ", ".join(type(step).__name__ for step in steps)
-        versions[f"after {names}"] = _tagged(Z, tags)
+        versions[f"after {names}"] = _tagged(X, tags)
     return versions
 
 
-def _as_given(X, tagged):
-    """Rows for the steps: an array stays one, for steps that were fitted on such."""
-    return (X, None) if isinstance(X, EmbeddingArray) else (X, tagged._tags)
-
-
-def _tagged(X, modality):
-    tags = read_modality(X, modality)
-    if tags is None:
-        raise ValueError(f"The modalities of the rows are not known. {HOW_TO_TAG}")
-    return EmbeddingArray(X, tags).to_host()
-
-
-def unit_rows(X, rows):
-    """Some rows, scaled to unit length, as float64; rows of zeros stay so.
-
-    Raises
-    ------
-    ValueError
-        If a row holds NaN or infinity.
-    """
-    values = np.asarray(X.values[rows], dtype=float)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    check_lengths(lengths)
-    return values / np.where(lengths > 0, lengths, 1)
-
-
-def sample_rows(X, max_rows, random_state):
-    """Numbers of at most `max_rows` rows of each modality, by its name, ascending.
-
-    Parameters
-    ----------
-    X : EmbeddingArray
-    max_rows : int
-    random_state : int, RandomState instance or None
-
-    Returns
-    -------
-    dict of str to ndarray of int
-    """
-    random, modality = check_random_state(random_state), X.modality
-    found = {}
-    for name in X._tags.counts():
-        rows = np.flatnonzero(modality == name)
-        if len(rows) > max_rows:
-            rows = np.sort(random.choice(rows, max_rows, replace=False))
-        found[name] = rows
-    return found
+def _tagged(X, tags):
+    return X if tags is None else EmbeddingArray(X, tags)
