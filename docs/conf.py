@@ -2,8 +2,11 @@
 
 import inspect
 import re
+from pathlib import Path
 
 from docutils import nodes
+from docutils.utils.math import MathError, latex2mathml
+from sphinx.util.logging import getLogger
 from sphinx_gallery.sorting import ExplicitOrder
 
 from gapremoval import __version__
@@ -17,7 +20,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -82,6 +84,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "gapremoval"
 html_logo = html_favicon = "images/logo.svg"
@@ -91,6 +94,7 @@ html_show_sourcelink = False
 # With no others below them.
 LONE_PAGES = "index getting_started theory benchmarks citing contributing changelog"
 html_sidebars = {page: [] for page in LONE_PAGES.split()}
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "gapremoval"},
     "navbar_align": "left",
@@ -135,7 +139,36 @@ def mend_texts(app, doctree):
             link.replace_self(link.children)
 
 
+def write_math(writer, node):
+    """Formulas as MathML, which browsers show without a script or a network."""
+    is_block = isinstance(node, nodes.math_block)
+    try:
+        formula = latex2mathml.tex2mathml(node.astext(), as_block=is_block)
+    except MathError as error:
+        getLogger(__name__).warning("no MathML for %s: %s", node.astext(), error, location=node)
+    else:
+        writer.body.append(f"<div class='math'>{formula}</div>" if is_block else str(formula))
+    raise nodes.SkipNode
+
+
+FROM_ANOTHER_HOST = re.compile(
+    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href|srcset)=[\"']?((?:https?:)?//[^\s\"'>]+)"
+    r"|(?:url\(|@import\s)\s*[\"']?((?:https?:)?//[^\s\"')]+)"
+)
+
+
+def refuse_other_hosts(app, exception):
+    """A page that loads a script, a style, a font or a picture from the network is a warning."""
+    for file in Path(app.outdir).rglob("*"):
+        if file.suffix in (".html", ".css"):
+            for found in FROM_ANOTHER_HOST.finditer(file.read_text(encoding="utf-8")):
+                address = found[1] or found[2]
+                getLogger(__name__).warning("%s loads %s", file.relative_to(app.outdir), address)
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     app.connect("source-read", link_to_pages)
     app.connect("autodoc-skip-member", skip_foreign_members)
     app.connect("doctree-read", mend_texts)
+    app.connect("build-finished", refuse_other_hosts)
