@@ -112,6 +112,25 @@ PAGES_OF_FILES = {
 }
 
 
+INCLUDED = re.compile(r"```\{include\} (\S*benchmarks/README\.md)\n:relative-docs: (\S+)\n```")
+TABLE = re.compile(r"(?m)(?:^\*\*(.+)\*\*\n\n)?((?:^\|.*(?:\n|\Z))+)")
+LONGEST_OPEN_TABLE = 6  # lines, with the two of its head
+
+
+def fold_tables(app, docname, source):
+    """The page of the benchmarks shows its pictures, and long tables when they are opened."""
+    if found := INCLUDED.search(source[0]):
+        text = (Path(app.srcdir) / found[1]).read_text(encoding="utf-8")
+        source[0] = TABLE.sub(folded, text.replace(f"]({found[2]}", "]("))
+
+
+def folded(table):
+    title, lines = table[1] or "Table", table[2]
+    if lines.count("\n") <= LONGEST_OPEN_TABLE:
+        return table[0]
+    return f"::::{{dropdown}} {title}\n{lines}::::\n"
+
+
 def link_to_pages(app, docname, source):
     """Links to files of the checkout lead to the pages that show them."""
     for file, page in PAGES_OF_FILES.items():
@@ -168,6 +187,7 @@ def refuse_other_hosts(app, exception):
 
 def setup(app):
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
+    app.connect("source-read", fold_tables)
     app.connect("source-read", link_to_pages)
     app.connect("autodoc-skip-member", skip_foreign_members)
     app.connect("doctree-read", mend_texts)
