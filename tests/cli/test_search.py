@@ -47,7 +47,7 @@ def test_the_table_has_ranks_scores_modalities_and_paths(run, indexed, scenes):
     assert len(lines) == 5
     scores = []
     for rank, line in enumerate(lines, 1):
-        found = re.fullmatch(r" *(\d+) +(-?\d+\.\d{3}) +([\d.]+)% +(\S+) +(photos/.*)", line)
+        found = re.fullmatch(r" *(\d+) +(-?\d+\.\d{3}) +([<>]?[\d.]+)% +(\S+) +(photos/.*)", line)
         assert int(found[1]) == rank
         scores.append(float(found[2]))
         suffixes = {"image": "png", "text": "txt", "image+text": "png + txt"}[found[4]]
@@ -90,7 +90,7 @@ def test_where_probably_nothing_answers_nothing_is_found_and_that_is_told(run, i
     assert "1 learned" in run("info", "index.gap").out
     told = run(*asked, "--max-false-alarm", "0")
     assert (told.code, told.out) == (0, "")
-    assert re.search(r"probably nothing in the folder answers this: .* \d+% look at", told.err)
+    assert re.search(r"probably nothing in the folder answers this: .* [\d.]+% look at", told.err)
     assert len(told.err.splitlines()) == 1
     assert run(*asked, "--max-false-alarm", "1.5").code == 2
 
