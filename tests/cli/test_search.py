@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 import pytest
@@ -143,6 +143,14 @@ def test_the_page_shows_thumbnails_and_texts_even_of_files_that_are_gone(run, in
     page = Path("out.html").read_text(encoding="utf-8")
     assert page.count('<img src="data:image/') == 40
     assert scenes.captions[2][0][:60] in page
+    assert "Query 1" not in page
+    # The page and the folder can be moved together.
+    links = re.findall(r'<a href="([^"]*)"', page)
+    assert len(links) == 80
+    assert {Path(unquote(link)).resolve() for link in links} == {
+        path for path in indexed.rglob("*") if path.suffix in (".png", ".txt")
+    }
+    assert all(link.startswith("photos/") for link in links)
     shutil.rmtree(indexed)
     assert run("search", "index.gap", "a ring", "-n", "60", "--html", "out.html").code == 0
     page = Path("out.html").read_text(encoding="utf-8")
