@@ -110,7 +110,8 @@ class Comparison(pd.DataFrame):
         of_baseline = by_query.loc[by_query["pipeline"] == baseline, [*same, "value"]]
         both = self._selected.merge(of_baseline, on=same, how="left", suffixes=("", "_baseline"))
         difference = both["value"] - both.pop("value_baseline")
-        return self.from_queries(both.assign(value=difference), self.metric, self.random_state)
+        metric = f"{self.metric} minus that of {baseline}"
+        return self.from_queries(both.assign(value=difference), metric, self.random_state)
 
     @property
     def _selected(self):

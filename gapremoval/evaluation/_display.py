@@ -11,8 +11,8 @@ class ComparisonDisplay:
     """Draw a comparison: dots by corpus, or curves over a number.
 
     If a column besides the pipeline holds numbers, such as a share of images or a fusion weight,
-    each pipeline is a curve over it. Otherwise each is a row of dots. Intervals are bands and
-    bars.
+    each pipeline is a curve over it. Otherwise there is a dot for each pipeline and corpus: those
+    of which there are more have lines, the others have colors. Intervals are bands and bars.
 
     Parameters
     ----------
@@ -70,8 +70,6 @@ class ComparisonDisplay:
         shown = self.comparison[self.comparison["answer_modality"] == self.answer_modality]
         if shown.empty:
             raise ValueError(f"No query has an answer of modality {self.answer_modality!r}.")
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
         keys = [x for x in shown.columns if x not in NOT_KEYS and shown[x].nunique() > 1]
         others = [x for x in keys if x != "pipeline"] or ["corpus"]
         if len(others) > 1:
@@ -80,8 +78,11 @@ class ComparisonDisplay:
                 "as in comparison[comparison.corpus == 'a']."
             )
         is_curve = others[0] in shown and all(isinstance(x, Number) for x in shown[others[0]])
+        if ax is None:
+            n_lines = 0 if is_curve else max(shown[x].nunique() for x in ["pipeline", *keys])
+            height = max(4.8, 1 + 0.4 * n_lines)
+            _, ax = plt.subplots(figsize=(7.2, height), layout="constrained")
         (self._curves if is_curve else self._dots)(ax, shown, others[0])
-        ax.legend(frameon=False)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -92,16 +93,22 @@ class ComparisonDisplay:
             band = (some[key].astype(float) for key in ("low", "high"))
             ax.fill_between(some[x], *band, color=line.get_color(), alpha=0.15, linewidth=0)
         ax.set(xlabel=x.replace("_", " "), ylabel=self.comparison.metric)
+        ax.legend(frameon=False)
 
     def _dots(self, ax, shown, y):
-        corpora = list(dict.fromkeys(shown[y])) if y in shown else [""]
-        names = list(dict.fromkeys(shown["pipeline"]))
-        for i, name in enumerate(names):
-            some = shown[shown["pipeline"] == name]
-            places = [corpora.index(x) for x in some[y]] if y in some else [0]
-            places = [place + 0.6 * (i / max(len(names) - 1, 1) - 0.5) for place in places]
+        shown = shown if y in shown else shown.assign(**{y: ""})
+        # The longer list goes down the page, and the other one has colors, of which there are ten.
+        line, color = sorted([y, "pipeline"], key=lambda key: -shown[key].nunique())
+        lines, colors = (list(dict.fromkeys(shown[key])) for key in (line, color))
+        for i, name in enumerate(colors):
+            some = shown[shown[color] == name]
+            place = 0.6 * (i / max(len(colors) - 1, 1) - 0.5)
+            places = [lines.index(x) + place for x in some[line]]
             spread = [some["mean"] - some["low"], some["high"] - some["mean"]]
             ax.errorbar(some["mean"], places, xerr=spread, fmt="o", markersize=4, label=name)
-        ax.set_yticks(range(len(corpora)), [str(x) for x in corpora])
-        ax.invert_yaxis()
-        ax.set_xlabel(self.comparison.metric)
+        ax.set_yticks(range(len(lines)), [str(x) for x in lines])
+        ax.set(xlabel=self.comparison.metric, ylim=(len(lines) - 0.5, -0.5))
+        if ax.get_xlim()[0] < 0:  # differences
+            ax.axvline(0, color="#bbbbbb", linewidth=1, zorder=0)
+        if colors != [""]:
+            ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))

@@ -17,6 +17,7 @@ from .._files import replacing
 from .._html import html_templates
 from .._optional import import_optional
 from .._version import __version__
+from ._colors import modality_colors
 from ._report_choice import choice_facts, code_of
 from ._report_data import read_data, sample, with_stand_ins
 from ._report_gap import gap_facts
@@ -221,7 +222,10 @@ class GapReport:
         assets = {name: self._source(f"gap_report.{name}") for name in ("css", "js")}
         assets["css"] = self._source("page.css") + assets["css"]
         hashes = {name: _hash(text) for name, text in assets.items()}
-        return self._render("gap_report.html", items=items, assets=assets, hashes=hashes)
+        colors = modality_colors([*self._facts["map"]["modality"], *self._facts["data"]["documents"]])
+        return self._render(
+            "gap_report.html", items=items, colors=colors, assets=assets, hashes=hashes
+        )
 
     def _source(self, name):
         environment = html_templates("gapremoval.inspection")
