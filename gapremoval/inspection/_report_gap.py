@@ -9,6 +9,7 @@ from .. import metrics
 from .._embeddings import EmbeddingArray
 from ..calibration import ModalityGapRemover
 from ..evaluation._mixed_corpora import sample_rows
+from ._report_words import NBSP
 
 MOST_MODALITIES = 4  # every two of which are compared
 MEASURED_ROWS = 500  # of each modality
@@ -27,17 +28,16 @@ MEASURES = {
         "differences explained by modality",
         True,
         (
-            "Share of all differences between rows that goes along with their modality, whatever they "
-            "are about. 1\N{NO-BREAK SPACE}% is small, 6\N{NO-BREAK SPACE}% medium, "
-            "14\N{NO-BREAK SPACE}% large."
+            f"What the modality says about a row, whatever the row is about. 1{NBSP}% of all "
+            f"differences is small, 6{NBSP}% medium, 14{NBSP}% large."
         ),
     ),
     "linear_separability": (
         "told apart by a straight cut",
         True,
         (
-            "How often a linear classifier names the modality of a row that it has not seen. Half of "
-            "the time is guessing."
+            "How often a linear classifier names the modality of a row that it has not seen. Half "
+            "of the time is guessing."
         ),
     ),
     "same_modality_neighbors": (
@@ -49,8 +49,8 @@ MEASURES = {
         "spread of scores within over across",
         False,
         (
-            "How much more cosines vary within a modality than across. Above 1, the highest scores go "
-            "to rows of the query's modality even where the centers agree."
+            "How much more cosines vary within a modality than across. Above 1, the highest scores "
+            "go to rows of the query's modality even where the centers agree."
         ),
     ),
     "pair_cosine": (

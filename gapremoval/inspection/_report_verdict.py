@@ -19,39 +19,34 @@ def verdict(facts):
         ``advice`` (``"correct"``, ``"do not correct"`` or ``"cannot tell"``), ``headline``,
         ``summary`` and ``reasons`` (lists of sentences).
     """
-    pairs, summary = facts["pairs"], []
+    pairs, said = facts["pairs"], None
     if not pairs:
         (name,) = facts["n_measured"]
         advice, headline = "do not correct", "all documents have one modality"
-        summary = [
-            (
-                f"All documents are {name}. A modality gap puts documents of one modality before "
-                "those of another, so there is nothing here that it could put in the wrong place."
-            )
-        ]
+        said = (
+            f"All documents are {name}. A modality gap puts documents of one modality before "
+            "those of another, so there is nothing here that it could put in the wrong place."
+        )
     elif any(pair["should_correct"] for pair in pairs):
         if facts["advised"] == "raw":
             advice = "do not correct"
             headline = "there is a modality gap, but your queries are better off with it"
         else:
             advice, headline = "correct", "there is a modality gap"
-            summary = [
-                (
-                    "Rows of one modality are closer to each other than what they are about explains, "
-                    "so a search by plain cosine ranks by modality first, and by meaning second."
-                )
-            ]
+            said = (
+                "Rows of one modality are closer to each other than what they are about explains. "
+                "A search by plain cosine ranks by modality first, and by meaning second."
+            )
     elif any(pair["fewest_rows"] < FEW_ROWS for pair in pairs):
         advice, headline = "cannot tell", "there are too few rows"
-        summary = [f"Give at least {FEW_ROWS} rows of each modality, better some hundred."]
+        said = f"Give at least {FEW_ROWS} rows of each modality, better some hundred."
     else:
         advice, headline = "do not correct", "there is no modality gap"
-        summary = [
-            (
-                "Rows do not differ by their modality. A correction would have nothing to remove but "
-                "noise."
-            )
-        ]
+        said = (
+            "Rows do not differ by their modality. A correction would have nothing to remove but "
+            "noise."
+        )
+    summary = [said] if said else []
     return {
         "advice": advice,
         "headline": f"{advice.capitalize()}: {headline}",
