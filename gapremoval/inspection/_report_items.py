@@ -97,7 +97,7 @@ class _Store:
             parts = self.parts(f"query {number}", data.questions and data.questions[number])
         else:
             id_ = self._key(data.ids.tolist()[row])
-            name, modality = str(id_)[:80], str(data.documents.modality[row])
+            name, modality = f"document {id_}"[:80], str(data.documents.modality[row])
             parts = self.document(id_)
             is_image = modality == "image"
             parts = [x for x in parts if (x["kind"] == "picture") == is_image] or parts
