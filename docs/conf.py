@@ -56,7 +56,9 @@ numpydoc_validation_checks = {
 numpydoc_validation_exclude = {
     # Made by the library, never by hand: attributes are described, and not again as parameters.
     r"\.(CertifiedResult|Comparison|EncodingError|ExportedVectors|ReadingError|SearchResult)$",
-    r"\.(StoreHits|StoreRows)(\.|$)",  # tuples, whose attributes are described
+    # Tuples and other results, whose attributes are described.
+    r"\.(StoreHits|StoreRows|GapComponents|GapDimensions|GroupGap|Hubness)(\.|$)",
+    r"\.(ModalityGapTest|ModalityStatistics|NeighborShare|RankingBias)(\.|$)",
     r"\.(Store|WritableStore)(\.|$)",  # protocols: a contract, in a sentence where that is enough
     r"\.QBNorm\.nearest$",  # inherits its docstring
 }
