@@ -109,7 +109,11 @@ def _pair(X, ids, between, counts, random_state):
     if fewest < LEAST_ROWS:
         return facts | dict.fromkeys(("distance", "effect_size", "p_value"))
     test = metrics.modality_gap_test(
-        X, ids if is_paired else None, between, max_rows=MEASURED_ROWS, random_state=random_state
+        X,
+        ids if is_paired else None,
+        between=between,
+        max_rows=MEASURED_ROWS,
+        random_state=random_state,
     )
     figures = {name: float(getattr(test, name)) for name in ("distance", "effect_size", "p_value")}
     return facts | figures | {"should_correct": bool(test.should_correct)}
@@ -137,7 +141,8 @@ def _measures(X, y, between, random_state):
 
 
 def _values(X, y, between, random_state):
-    test = metrics.modality_gap_test(X, None, between, n_permutations=1, random_state=random_state)
+    options = {"between": between, "random_state": random_state}
+    test = metrics.modality_gap_test(X, n_permutations=19, **options)
     neighbors = metrics.same_modality_neighbors(X, random_state=random_state).values()
     unit = X.values / np.maximum(np.linalg.norm(X.values, axis=1, keepdims=True), 1e-30)
     of_second = {id_: i for i, id_ in enumerate(y.tolist()) if X.modality[i] == between[1]}
@@ -146,13 +151,13 @@ def _values(X, y, between, random_state):
     ]
     cosine = [float(unit[i] @ unit[j]) for i, j in pairs]
     return {
-        "centroid_distance": float(metrics.centroid_distance(X, between)),
+        "centroid_distance": float(metrics.centroid_distance(X, between=between)),
         "variance_between": max(float(test.effect_size), 0.0),
         # Held-out rows were centered too, which puts a classifier below guessing.
-        "linear_separability": max(float(metrics.linear_separability(X, between)), 0.5),
+        "linear_separability": max(float(metrics.linear_separability(X, between=between)), 0.5),
         "same_modality_neighbors": float(np.mean([each.share for each in neighbors])),
         "chance": float(np.mean([each.chance for each in neighbors])),
-        "score_scale": float(metrics.score_scale(X, between)),
+        "score_scale": float(metrics.score_scale(X, between=between)),
         "pair_cosine": float(np.mean(cosine)) if cosine else None,
     }
 
