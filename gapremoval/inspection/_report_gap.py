@@ -81,8 +81,10 @@ def gap_facts(data, random_state):
     """
     random = np.random.default_rng(random_state)
     at = sample_rows(data.documents, data.ids.tolist(), MEASURED_ROWS, random)
-    X, ids = data.documents[at], data.ids[at]
-    counts = {name: n for name, n in X._tags.counts().items() if n}
+    is_long = np.linalg.norm(data.documents.values[at], axis=1) > 0
+    X, ids = data.documents[at[is_long]], data.ids[at[is_long]]
+    # Rows of length zero are counted as none, not as no modality.
+    counts = {x: X._tags.counts().get(x, 0) for x in data.documents[at]._tags.counts()}
     names = sorted(counts, key=counts.get, reverse=True)[:MOST_MODALITIES]
     pairs = [
         _pair(X, ids, between, counts, random_state) for between in combinations(sorted(names), 2)
@@ -122,6 +124,10 @@ def _pair(X, ids, between, counts, random_state):
 def _measures(X, y, between, random_state):
     """Measures before and after the correction, each with its level without a gap."""
     corrected = ModalityGapRemover(shrinkage=0).fit_transform(X)
+    is_left = np.linalg.norm(corrected.values, axis=1) > 0
+    if min(np.count_nonzero(is_left & (X.modality == name)) for name in between) < LEAST_ROWS:
+        return []  # equal rows, of which a correction leaves nothing
+    X, y, corrected = X[is_left], y[is_left], corrected[is_left]
     before, after = (_values(rows, y, between, random_state) for rows in (X, corrected))
     without_gap = {"centroid_distance": 0.0, "variance_between": 0.0, "linear_separability": 0.5}
     without_gap |= {"same_modality_neighbors": before["chance"], "score_scale": 1.0}
