@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, normalize
+from sklearn.preprocessing import FunctionTransformer, Normalizer, normalize
 
-from gapremoval import EmbeddingArray, ModalityGapRemover, make_search_pipeline
+from gapremoval import (
+    EmbeddingArray,
+    MixedModalityRetriever,
+    ModalityGapRemover,
+    make_search_pipeline,
+)
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import EmbeddingMapDisplay
 
@@ -123,7 +128,7 @@ def test_rows_that_cannot_be_drawn_are_refused(rows):
         EmbeddingMapDisplay.from_embeddings({})
     with pytest.raises(ValueError, match="method must be 'pca' or 'umap'; got 'tsne'"):
         EmbeddingMapDisplay.from_embeddings(X, method="tsne")
-    with pytest.raises(ValueError, match="max_rows is an integer of at least 2"):
+    with pytest.raises(ValueError, match="max_rows must be an integer of at least 2"):
         EmbeddingMapDisplay.from_embeddings(X, max_rows=0)
     values = X.values.copy()
     values[3, 1] = np.nan
@@ -142,3 +147,16 @@ def test_modalities_without_a_color_of_their_own_get_different_ones():
     (axes,) = EmbeddingMapDisplay.from_embeddings(X).axes_
     one, two = (tuple(points.get_facecolor()[0]) for points in axes.collections)
     assert one != two
+
+
+def test_items_are_drawn_as_their_encoder_gives_them(rows):
+    X, _ = rows
+    numbers = {f"item {i}": i for i in range(len(X))}
+    encoder = FunctionTransformer(lambda items: X[[numbers[item] for item in items]])
+    pipe = make_pipeline(encoder, ModalityGapRemover(), MixedModalityRetriever())
+    pipe.fit([*numbers], [*numbers])
+    of_items = EmbeddingMapDisplay.from_estimator(pipe, [*numbers])
+    of_rows = EmbeddingMapDisplay.from_estimator(pipe[1:], X)
+    assert [axes.get_title() for axes in of_items.axes_] == [*of_rows.coordinates]
+    for name, points in of_rows.coordinates.items():
+        np.testing.assert_array_equal(of_items.coordinates[name], points)
