@@ -220,6 +220,17 @@ def test_a_large_corpus_is_sampled_and_the_answers_stay(rows):
     assert json.loads(whole)["data"]["sample"] is None
 
 
+def test_a_rare_modality_is_measured_in_all_documents():
+    rows = np.random.default_rng(0).normal(size=(2040, 8))
+    rows[2000:] += 1
+    X = EmbeddingArray(rows, ["text"] * 2000 + ["image"] * 40)
+    report = GapReport(X, max_rows=100)
+    assert report.advice == "correct"
+    figures = json.loads(report.json())
+    assert figures["pairs"][0]["fewest_rows"] == 40
+    assert figures["data"]["sample"]["documents"].get("image", 0) < 20
+
+
 def test_the_default_is_advised_unless_another_is_clearly_better(figures):
     for chosen in (figures["methods"], figures["fusion_weight"]):
         rows = {row["name"]: row for row in chosen["rows"]}
