@@ -14,6 +14,7 @@ from few_queries import BOTH, measure_judged, measure_one_modality, measure_teac
 from foreign_documents import PRODUCTS, measure_two_domains
 from image_share import measure_image_share
 from methods import GR, METHODS, OURS
+from report import measure_means
 from tables import quiet, standard_error
 
 from gapremoval.evaluation import compare, sag
@@ -159,3 +160,12 @@ def test_few_questions_without_an_answer_pass_where_few_are_said():
 def test_questions_of_another_kind_have_honest_false_alarms():
     for case, draws in measure_other_kinds(numbers=(0, 20), n_draws=8).items():
         assert shares(draws)[0][0] <= 0.1, case
+
+
+def test_reports_say_what_the_reference_says():
+    means = measure_means()
+    wanted = {"raw": 0.004, "gap removed": 0.776}
+    for way, ndcg in wanted.items():
+        assert means[way]["NDCG@10, image"] == pytest.approx(ndcg, abs=0.002)
+    assert means["raw"]["first ten, text"] > 0.7
+    assert means["recommended"]["NDCG@10, image"] > 0.95
