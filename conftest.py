@@ -7,6 +7,7 @@ import tempfile
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from importlib.util import find_spec
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
@@ -50,6 +51,18 @@ def enter_a_folder(namespace):
 def leave_the_folder(namespace):
     os.chdir(namespace["_home"])
     namespace["_folder"].cleanup()
+    close_figures()
+
+
+def close_figures():
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_stays_open():
+    yield
+    close_figures()
 
 
 def run_the_session(example):
