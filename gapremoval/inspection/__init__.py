@@ -4,14 +4,18 @@ from ._cosine_display import CosineDisplay
 from ._drift_display import DriftDisplay
 from ._embedding_map_display import EmbeddingMapDisplay
 from ._fusion_weight_display import FusionWeightDisplay
+from ._ranking_bias_display import RankingBiasDisplay
 from ._reliability_display import ReliabilityDisplay
 from ._results_page import results_page
+from ._search_result_display import SearchResultDisplay
 
 __all__ = [
     "CosineDisplay",
     "DriftDisplay",
     "EmbeddingMapDisplay",
     "FusionWeightDisplay",
+    "RankingBiasDisplay",
     "ReliabilityDisplay",
+    "SearchResultDisplay",
     "results_page",
 ]

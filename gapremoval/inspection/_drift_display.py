@@ -115,10 +115,12 @@ class DriftDisplay:
         self.figure_, self.lines_ = self.ax_.figure, {}
         places = range(len(self.batches))
         for name, color in modality_colors(self.drifts).items():
-            style = {"color": color, "marker": modality_marker(name), "label": name} | kwargs
+            label = f"{name} (not fitted)" if np.isnan(self.drifts[name]).all() else name
+            style = {"color": color, "marker": modality_marker(name), "label": label} | kwargs
             (self.lines_[name],) = self.ax_.plot(places, self.drifts[name], **style)
         self.ax_.axhline(1, color=DARK, linestyle=":", label="by chance")
         self.ax_.set_xticks(places, self.batches)
+        self.ax_.margins(0.1)
         self.ax_.set(xlabel="batch", ylabel="drift, in standard errors", ylim=(0, None))
         self.ax_.legend(frameon=False)
         return self

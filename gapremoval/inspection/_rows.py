@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .._embeddings import EmbeddingArray
+from .._items import is_item
 from .._search import split_steps, transform_steps
 from .._validation import read_modality
 from ..metrics._rows import read
@@ -61,7 +62,7 @@ def before_and_after(estimator, X, modality=None):
     steps, last = split_steps(estimator)
     steps = steps if hasattr(last, "search") else [*steps, last]
     tags = read_modality(X, modality)
-    if isinstance(X, list | tuple):
+    if isinstance(X, list | tuple) and any(map(is_item, X)):
         X, tags = transform_steps(steps[:1], X)
         steps = steps[1:]
     versions = {RAW: _tagged(X, tags)}
