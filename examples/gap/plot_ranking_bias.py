@@ -10,7 +10,6 @@ The rows are drawn with the statistics of CLIP embeddings.
 """
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.pipeline import make_pipeline
 
 from gapremoval import MixedModalityRetriever, ModalityGapRemover, make_search_pipeline
