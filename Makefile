@@ -26,7 +26,7 @@ test-core: .venv/test-core.stamp
 figures: .venv/test.stamp
 	$(PYTEST) -o faulthandler_timeout=3600 -m figures tests benchmarks/test_figures.py
 
-# For the test that opens a page in a browser; without one it is skipped.
+# For the tests that open pages in a browser; without one they are skipped.
 SUDO = $(if $(filter-out 0,$(shell id -u)),$(shell command -v sudo))
 browser:
 	@if command -v chromium >/dev/null; then chromium --version; \

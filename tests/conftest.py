@@ -1,6 +1,7 @@
-"""Settings of hypothesis, and the real embeddings."""
+"""Settings of hypothesis, the real embeddings, and a browser."""
 
 import pytest
+from browser import browser, open_page
 from hypothesis import settings
 from real_data import load_real
 
@@ -10,6 +11,10 @@ collect_ignore = ["conftest.py"]
 # The same examples everywhere and no time limit: these run on slow, shared machines.
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("steady")
+
+
+# What tests find here by its name.
+__all__ = ["browser", "open_page"]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from ._cosine_display import CosineDisplay
 from ._drift_display import DriftDisplay
 from ._embedding_map_display import EmbeddingMapDisplay
 from ._fusion_weight_display import FusionWeightDisplay
+from ._gap_report import GapReport
 from ._ranking_bias_display import RankingBiasDisplay
 from ._reliability_display import ReliabilityDisplay
 from ._results_page import results_page
@@ -14,6 +15,7 @@ __all__ = [
     "DriftDisplay",
     "EmbeddingMapDisplay",
     "FusionWeightDisplay",
+    "GapReport",
     "RankingBiasDisplay",
     "ReliabilityDisplay",
     "SearchResultDisplay",

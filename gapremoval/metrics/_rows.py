@@ -15,6 +15,9 @@ from .._validation import HOW_TO_SAMPLE, checked_lengths, read_modality
 from .._warnings import shown, warn
 from ..calibration._moments import unit_moments
 
+# Rows of pairs that are in memory at unit length at a time.
+BLOCK = 4096
+
 
 @dataclass(frozen=True)
 class MeasuredRows:
@@ -26,7 +29,7 @@ class MeasuredRows:
         As given, in any library.
     tags : Tags
     at : dict of str to ndarray of int
-        The row numbers of each modality.
+        The row numbers of each modality, ascending.
     """
 
     values: object
@@ -44,54 +47,69 @@ class MeasuredRows:
         """Some rows at unit length, ndarray of float64 of shape (n, n_features)."""
         return unit_rows(to_numpy(take_rows(self.values, rows)).astype(float))[0]
 
-    def sample(self, names, max_rows=None, random_state=0):
+    def sample(self, names, max_rows, random_state):
         """At most `max_rows` rows of each of some modalities, at unit length."""
         rng = check_random_state(random_state)
         return [self.unit(draw(self.at[name], max_rows, rng)) for name in names]
 
-    def documents(self, caller):
-        """The document modalities, at least one."""
-        names = [name for name in self.at if not is_query(name)]
-        if not names:
-            raise ValueError(f"{caller} is about documents, and all rows are queries.")
-        return names
+    @property
+    def documents(self):
+        """The document modalities."""
+        return [name for name in self.at if not is_query(name)]
 
-    def between(self, between, least=1):
-        """The two modalities to compare, each with at least `least` rows.
+    def between(self, between, least=2):
+        """The names of the two modalities to compare, sorted.
+
+        Parameters
+        ----------
+        between : sequence of two str, or None
+            By default the document modalities.
+        least : int, default=2
+            The number of rows that each must have.
 
         Raises
         ------
         ValueError
-            If two are not named and there are not exactly two document modalities, a name is
-            not among the rows, or a modality has too few rows.
+            If two are not named and the documents do not have exactly two modalities, a name
+            is not among the rows, or a modality has too few rows.
         """
-        if between is None:
-            names = [name for name in self.at if not is_query(name)]
-            if len(names) != 2:
-                raise ValueError(
-                    "Two modalities are compared, and the documents have "
-                    f"{shown(names) or 'none'}: name two of {shown([*self.at])}, such as "
-                    "between=('text', 'image')."
-                )
-        else:
-            names = list(between) if not isinstance(between, str) else [between]
-            if len(names) != 2 or names[0] == names[1]:
-                raise ValueError(f"between names two modalities; got {between!r}.")
-            for name in names:
-                if name not in self.at:
-                    meant = meant_modality(name, self.at) if isinstance(name, str) else ""
-                    raise ValueError(
-                        f"No row has the modality {name!r}; there are {shown([*self.at])}.{meant}"
-                    )
+        if between is None and len(self.documents) != 2:
+            raise ValueError(
+                "Two modalities are compared, and the documents have "
+                f"{shown(self.documents) or 'none'}. Name two of {shown([*self.at])}, such as "
+                "between=('text', 'image')."
+            )
+        names = self.documents if between is None else between
+        if isinstance(names, str) or len(set(names)) != 2 or len(names) != 2:
+            raise ValueError(
+                f"between names two modalities, such as ('text', 'image'); got {between!r}."
+            )
         for name in names:
+            if name not in self.at:
+                meant = meant_modality(name, self.at) if isinstance(name, str) else ""
+                raise ValueError(
+                    f"No row has the modality {name!r}; there are {shown([*self.at])}.{meant}"
+                )
             if len(self.at[name]) < least:
                 raise ValueError(
-                    f"The modality {name!r} has {len(self.at[name])} row (without rows of length "
-                    f"zero), and at least {least} are needed."
+                    f"Modality {name!r} has {len(self.at[name])} row(s) that are not of length "
+                    f"zero, and at least {least} are needed."
                 )
-        return names
+        return sorted(names)
 
-    def pairs(self, y, names):
+    def ids(self, y, name):
+        """The ids of each row of a modality: a document's own, or those that answer a query."""
+        if y is None:
+            raise ValueError("Pairs are rows with the same id: give y, the id of each row.")
+        at, y = self.at[name], check_y(y, len(self.tags))
+        if is_query(name):
+            return [
+                [x for x, gain in (gains or {}).items() if gain > 0]
+                for gains in check_relevance(y[at])
+            ]
+        return [[x] for x in check_ids(y[at], at).tolist()]
+
+    def pairs(self, y, names, least=1):
         """Rows of two modalities that share an id, the first of each modality for every id.
 
         Parameters
@@ -100,6 +118,8 @@ class MeasuredRows:
             The id of each document row and the relevance of each query row.
         names : sequence of str
             Two modalities.
+        least : int, default=1
+            The number of pairs that are needed.
 
         Returns
         -------
@@ -109,49 +129,50 @@ class MeasuredRows:
         Raises
         ------
         ValueError
-            If `y` is None or malformed, or no id has rows of both modalities.
+            If `y` is None or malformed, or there are too few pairs.
         """
-        one, other = (_first_rows(ids, self.at[name]) for ids, name in self._ids(y, names))
-        shared = [key for key in one if key in other]
-        if not shared:
+        one, other = (_first_rows(self.ids(y, name), self.at[name]) for name in names)
+        shared = [x for x in one if x in other]
+        if len(shared) < least:
             raise ValueError(
-                f"No id in y has rows of both {names[0]!r} and {names[1]!r}, so there are no pairs."
+                f"{len(shared) or 'No'} id(s) in y have rows of both {names[0]!r} and "
+                f"{names[1]!r}, and at least {least} such pair(s) are needed."
             )
-        return tuple(np.array([rows[key] for key in shared]) for rows in (one, other))
+        return tuple(np.array([rows[x] for x in shared], dtype=int) for rows in (one, other))
 
-    def _ids(self, y, names):
-        """The ids of the rows of each modality, a list of ids for each row, and its name."""
-        if y is None:
-            raise ValueError("Pairs are rows with the same id: give y, the id of each row.")
-        y = check_y(y, len(self.tags))
-        for name in names:
-            at = self.at[name]
-            if is_query(name):
-                yield [list(gains or ()) for gains in check_relevance(y[at])], name
-            else:
-                yield [[key] for key in check_ids(y[at], at).tolist()], name
+    def pair_blocks(self, y, names, least=1):
+        """As `pairs`: the rows themselves at unit length, block by block."""
+        one, other = self.pairs(y, names, least)
+        for start in range(0, len(one), BLOCK):
+            block = slice(start, start + BLOCK)
+            yield self.unit(one[block]), self.unit(other[block])
 
 
 def _first_rows(ids, at):
-    """The first row that has each id, or that it answers."""
+    """The first row that has each id."""
     first = {}
-    for row, keys in zip(at.tolist(), ids):
-        for key in keys:
-            first.setdefault(key, row)
+    for row, some in zip(at.tolist(), ids):
+        for x in some:
+            first.setdefault(x, row)
     return first
 
 
-def read(X, modality=None):
+def read(X, modality):
     """Check the rows that a measure is given.
 
     Parameters
     ----------
     X : EmbeddingArray or array-like of shape (n_rows, n_features)
-    modality : str or sequence of str of shape (n_rows,), default=None
+    modality : str or sequence of str of shape (n_rows,), or None
 
     Returns
     -------
     MeasuredRows
+
+    Warns
+    -----
+    UserWarning
+        If rows have length zero.
 
     Raises
     ------
@@ -160,8 +181,6 @@ def read(X, modality=None):
     TypeError
         If the rows are a Dask collection.
     """
-    if isinstance(X, MeasuredRows):
-        return X
     tags = read_modality(X, modality)
     if tags is None:
         raise ValueError(
@@ -174,17 +193,21 @@ def read(X, modality=None):
     values = EmbeddingArray(values, tags).values
     is_zero = to_numpy(checked_lengths(values)) == 0
     if is_zero.any():
-        warn(f"{is_zero.sum()} rows have length zero, and no direction: they are left out.")
-    codes = np.where(is_zero, -1, tags.codes.astype(np.int64))
-    at = {name: np.flatnonzero(codes == tags.names.index(name)) for name in tags.counts()}
-    return MeasuredRows(values, tags, {name: rows for name, rows in at.items() if len(rows)})
+        warn(f"{is_zero.sum()} row(s) of length zero have no direction: they are left out.")
+    at = {}
+    for code, name in enumerate(tags.names):
+        rows = np.flatnonzero((tags.codes == code) & ~is_zero)
+        if len(rows):
+            at[name] = rows
+    return MeasuredRows(values, tags, at)
 
 
-def draw(rows, max_rows, random_state):
-    """At most `max_rows` of some row numbers, in ascending order; None for all."""
-    if max_rows is not None:
-        if not isinstance(max_rows, Integral) or isinstance(max_rows, bool) or max_rows < 2:
-            raise ValueError(f"max_rows is an integer of at least 2, or None; got {max_rows!r}.")
-        if len(rows) > max_rows:
-            return np.sort(random_state.choice(rows, max_rows, replace=False))
-    return rows
+def draw(rows, max_rows, rng):
+    """At most `max_rows` of some row numbers, ascending; None for all."""
+    if max_rows is None:
+        return rows
+    if not isinstance(max_rows, Integral) or isinstance(max_rows, bool) or max_rows < 2:
+        raise ValueError(f"max_rows must be an integer of at least 2, or None; got {max_rows!r}.")
+    if len(rows) <= max_rows:
+        return rows
+    return np.sort(rng.choice(rows, max_rows, replace=False))

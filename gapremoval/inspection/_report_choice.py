@@ -1,0 +1,181 @@
+"""Which correction and which fusion weight rank best on the data of a report, and its code."""
+
+from importlib import import_module
+from itertools import takewhile
+
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from .._search import make_search_pipeline
+from ..calibration import ByModality, ModalityGapRemover, ShrunkWhitener
+from ..evaluation import Corpus, compare
+from ..retrieval import MixedModalityRetriever
+from ..score_calibration import ScoreZ
+
+DEFAULT = "recommended"
+FUSION_WEIGHTS = (0, 0.2, 0.4, 0.5, 0.6, 0.8, 1)
+DEFAULT_WEIGHT = 0.5
+FEW_QUERIES = 20  # from which nothing is chosen
+
+
+def methods():
+    """The pipelines that are compared, by name, and what each does."""
+    return {
+        "raw": (make_pipeline(MixedModalityRetriever()), "Plain cosine, no correction."),
+        "gap removed": (
+            make_pipeline(ModalityGapRemover(), MixedModalityRetriever()),
+            "The mean of each modality subtracted (GR-CLIP).",
+        ),
+        "standardizer": (
+            make_pipeline(ByModality(StandardScaler()), MixedModalityRetriever()),
+            "Mean and spread of each dimension made equal in each modality.",
+        ),
+        "whitener": (
+            make_pipeline(ByModality(ShrunkWhitener()), MixedModalityRetriever()),
+            "Mean and all covariances made equal in each modality.",
+        ),
+        "gap removed + z-scores": (
+            make_pipeline(ModalityGapRemover(), MixedModalityRetriever(score_calibration=ScoreZ())),
+            "Then scores standardized by modality.",
+        ),
+        DEFAULT: (
+            make_search_pipeline(),
+            "The gap removed, then ranked by the probability to answer (posterior odds).",
+        ),
+    }
+
+
+def choice_facts(data, has_gap, random_state):
+    """The best correction and fusion weight, with paired intervals.
+
+    Parameters
+    ----------
+    data : ReportData
+        With queries.
+    has_gap : bool
+        Whether a correction is the default.
+    random_state : int
+
+    Returns
+    -------
+    dict
+        ``methods`` and ``fusion_weight`` (None without judged queries, or documents of several
+        parts), and ``advised``, the name of a method.
+    """
+    default = DEFAULT if has_gap else "raw"
+    if len(data.judged) < FEW_QUERIES:
+        return {"methods": None, "fusion_weight": None, "advised": default}
+    judged = data.with_queries(data.judged)
+    groups = [str(sorted(map(str, gains))) for gains in judged.relevance]
+    corpus = Corpus(
+        judged.documents, judged.ids, judged.queries, judged.relevance,
+        teaching=data.queries, groups=groups,
+    )  # fmt: skip
+    pipelines = {name: pipe for name, (pipe, _) in methods().items()}
+    table = _compared(pipelines, default, corpus, random_state)
+    for row in table:
+        row["meaning"] = methods()[row["name"]][1]
+    chosen = _chosen(table, default)
+    facts = {"methods": chosen, "fusion_weight": None, "advised": chosen["advised"]}
+    if any("+" in name for name in data.document_modality.values()):
+        best = pipelines[facts["advised"]]
+        facts["fusion_weight"] = _weights(best, corpus, random_state)
+    return facts
+
+
+def _weights(pipe, corpus, random_state):
+    last = f"{pipe.steps[-1][0]}__fusion_weight"
+    pipelines = {
+        f"{weight:g}": clone(pipe).set_params(**{last: weight}) for weight in FUSION_WEIGHTS
+    }
+    default = f"{DEFAULT_WEIGHT:g}"
+    table = _compared(pipelines, default, corpus, random_state)
+    for row in table:
+        row["weight"] = float(row["name"])
+    return _chosen(table, default)
+
+
+def _compared(pipelines, default, corpus, random_state):
+    """NDCG@10 of each pipeline, and its difference to the default, with intervals."""
+    result = compare(pipelines, {"": corpus}, random_state=random_state)
+    differences = result.difference_to(default)
+    rows = []
+    for (_, own), (_, paired) in zip(
+        result[result.answer_modality == "all"].iterrows(),
+        differences[differences.answer_modality == "all"].iterrows(),
+    ):
+        rows.append(
+            {"name": own.pipeline}
+            | {key: float(own[key]) for key in ("mean", "low", "high")}
+            | {f"difference_{key}": float(paired[key]) for key in ("mean", "low", "high")}
+        )
+    return rows
+
+
+def _chosen(table, default):
+    """The best one, and whether it is better than the default by more than chance."""
+    best = max(table, key=lambda row: (round(row["mean"], 9), row["name"] == default))
+    is_clear = best["name"] != default and best["difference_low"] > 0
+    return {
+        "rows": table,
+        "default": default,
+        "best": best["name"],
+        "is_clearly_better": bool(is_clear),
+        "advised": best["name"] if is_clear else default,
+    }
+
+
+def code_of(facts, encoder):
+    """The code that makes the advised pipeline, as text.
+
+    Parameters
+    ----------
+    facts : dict
+        Of `choice_facts`.
+    encoder : transformer or None
+
+    Returns
+    -------
+    str
+    """
+    name, weights = facts["advised"], facts["fusion_weight"]
+    weight = float(weights["advised"]) if weights else DEFAULT_WEIGHT
+    weighted = [] if weight == DEFAULT_WEIGHT else [f"fusion_weight={weight:g}"]
+    first = [] if encoder is None else [repr(encoder)]
+    pipe = methods()[name][0]
+    if name == DEFAULT:
+        names, call = {"gapremoval": {"make_search_pipeline"}}, "make_search_pipeline"
+        steps = [*first, *weighted]
+    else:
+        pipe[-1].set_params(fusion_weight=weight)
+        names, call = _imports([*pipe.get_params().values()]), "make_pipeline"
+        names.setdefault("sklearn.pipeline", set()).add(call)
+        steps = [*first, *(repr(step) for _, step in pipe.steps)]
+    for module, some in _imports([encoder]).items():
+        names.setdefault(module, set()).update(some)
+    names.setdefault("gapremoval", set()).add("search")
+    lines = [f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names)]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"pipe = {call}({', '.join(steps)})",
+            "pipe.fit(X, y)",
+            "found = search(pipe, queries)",
+        ]
+    )
+
+
+def _imports(values):
+    """The names to import by public module, of the estimators among some values."""
+    names = {}
+    for value in values:
+        kind = type(value)
+        if not hasattr(value, "get_params") or kind is Pipeline:
+            continue
+        package, *rooms = kind.__module__.split(".")
+        if not hasattr(import_module(package), kind.__name__):
+            package = ".".join([package, *takewhile(lambda x: x[0] != "_", rooms)])
+        names.setdefault(package, set()).add(kind.__name__)
+    return names

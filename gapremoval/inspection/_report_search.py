@@ -1,0 +1,210 @@
+"""What the gap does to a search: who fills the first places, the scores, the probabilities."""
+
+import numpy as np
+from sklearn.pipeline import make_pipeline
+
+from .._search import make_search_pipeline, search
+from ..calibration import ModalityGapRemover
+from ..metrics import expected_calibration_error, ranking_bias
+from ..retrieval import MixedModalityRetriever
+
+K = 10
+WAYS = ("raw", "gap removed", "recommended")
+SCORED_QUERIES = 100  # whose cosines with all documents are shown
+N_BINS = 40  # of cosines
+STORED_QUERIES = 40
+STORED_DOCUMENTS = 5
+FEW_JUDGED = 20  # queries, from whose answers no probability is judged
+ALARM = 0.05
+
+
+def search_facts(data, random_state):
+    """Search before and after the correction.
+
+    Parameters
+    ----------
+    data : ReportData
+        With queries.
+    random_state : int
+
+    Returns
+    -------
+    dict
+        ``ranking``, ``cosines``, ``probabilities`` and ``queries``.
+    """
+    X, y = data.rows()
+    pipes = {
+        "raw": MixedModalityRetriever(),
+        "gap removed": make_pipeline(ModalityGapRemover(), MixedModalityRetriever()),
+        "recommended": make_search_pipeline(),
+    }
+    for pipe in pipes.values():
+        pipe.fit(X, y)
+    found = {way: search(pipe, data.queries, K) for way, pipe in pipes.items()}
+    return {
+        "ranking": _ranking(pipes, found, data),
+        "cosines": _cosines(pipes, data, random_state),
+        "probabilities": _probabilities(found["recommended"], data),
+        "queries": _stored(found, data, random_state),
+    }
+
+
+def _ranking(pipes, found, data):
+    """Each modality's share of the first places, and of the corpus; NDCG by answer."""
+    judged = data.judged
+    relevance = [gains if i in set(judged.tolist()) else None
+                 for i, gains in enumerate(data.relevance)]
+    biases = {
+        way: ranking_bias(pipe, data.queries, relevance if len(judged) else None, k=K)
+        for way, pipe in pipes.items()
+    }
+    of_corpus = dict(biases["raw"].share_of_corpus)
+    names = sorted(of_corpus)
+    modality_of = data.document_modality
+    answered = {name: 0 for name in names}
+    for i in judged:
+        for name in {modality_of[x] for x, gain in data.relevance[i].items() if gain > 0}:
+            answered[name] += 1
+    changed = [
+        1 - np.mean([len({*a} & {*b}) / max(len(a), 1) for a, b in zip(found["raw"].ids.tolist(), found[way].ids.tolist())])
+        for way in WAYS
+    ]
+    first = [
+        float(np.mean(found["raw"].ids[:, 0] != found[way].ids[:, 0])) for way in WAYS
+    ]
+    return {
+        "k": K,
+        "n_queries": len(data.queries),
+        "n_judged": len(judged),
+        "share_of_corpus": {name: float(of_corpus[name]) for name in names},
+        "n_answered": answered,
+        "ways": [
+            {
+                "name": way,
+                "share_of_top": {n: float(bias.share_of_top.get(n, 0)) for n in names},
+                "ndcg": {
+                    n: _number((bias.ndcg or {}).get(n)) if answered[n] else None for n in names
+                },
+                "changed_top": float(change),
+                "changed_first": new_first,
+            }
+            for (way, bias), change, new_first in zip(biases.items(), changed, first)
+        ],
+    }
+
+
+def _cosines(pipes, data, random_state):
+    """Cosines of queries with all documents, by the modality of the document."""
+    random = np.random.default_rng(random_state)
+    some = np.sort(random.permutation(len(data.queries))[:SCORED_QUERIES])
+    panels = {}
+    for way in ("raw", "gap removed"):
+        found = search(pipes[way], data.queries[some], len(data.ids))
+        right = np.zeros(found.ids.shape, dtype=bool)
+        for row, i in enumerate(some):
+            wanted = [x for x, gain in (data.relevance[i] or {}).items() if gain > 0]
+            right[row] = [x in wanted for x in found.ids[row].tolist()] if wanted else False
+        low, high = float(found.scores.min()), float(found.scores.max())
+        edges = np.linspace(low, max(high, low + 1e-9), N_BINS + 1)
+        groups = {}
+        for name in np.unique(found.modalities).tolist():
+            at = found.modalities == name
+            scores = found.scores[at & ~right]
+            if not len(scores):
+                continue
+            counts, _ = np.histogram(scores, edges)
+            of_right = found.scores[at & right]
+            groups[name] = {
+                "mean": float(scores.mean()),
+                "deviation": float(scores.std()),
+                "density": np.round(counts / counts.sum(), 5).tolist(),
+                "right": np.round(of_right, 4).tolist(),
+                "right_mean": float(of_right.mean()) if len(of_right) else None,
+            }
+        panels[way] = {"low": low, "high": high, "groups": groups}
+    return {"n_queries": len(some), **panels}
+
+
+def _probabilities(found, data):
+    """Whether the probability of the first document is how often it is right."""
+    facts = {"n_judged": len(data.judged), "bins": [], "error": None}
+    alarm = found.false_alarm
+    known = np.isfinite(alarm) if alarm is not None else np.zeros(len(found), dtype=bool)
+    facts["n_alarm_known"] = int(known.sum())
+    facts["alarm_at"] = ALARM
+    facts["n_certain"] = int((alarm[known] <= ALARM).sum()) if known.any() else 0
+    probability = found.probabilities[:, 0]
+    at = data.judged[np.isfinite(probability[data.judged])]
+    facts["mean_probability"] = _number(np.nanmean(probability)) if known.any() else None
+    if len(at) < FEW_JUDGED:
+        return facts
+    right = np.array([(data.relevance[i] or {}).get(found.ids[i, 0], 0) > 0 for i in at])
+    said = probability[at]
+    facts["error"] = float(expected_calibration_error(right, said))
+    facts["accuracy"], facts["mean_probability"] = float(right.mean()), float(said.mean())
+    place = np.minimum((said * 10).astype(int), 9)
+    for number in np.unique(place):
+        some = place == number
+        facts["bins"].append(
+            {
+                "probability": float(said[some].mean()),
+                "accuracy": float(right[some].mean()),
+                "n_queries": int(some.sum()),
+            }
+        )
+    return facts
+
+
+def _stored(found, data, random_state):
+    """Some queries with what is found before and after; those first that the gap decides."""
+    random = np.random.default_rng(random_state)
+    right_before = _reciprocal_ranks(found["raw"], data)
+    right_after = _reciprocal_ranks(found["recommended"], data)
+    n = min(STORED_QUERIES, len(data.queries))
+    # A fair sample: drawn, not chosen by what it shows.
+    some = np.sort(random.permutation(len(data.queries))[:n])
+    return [
+        {
+            "number": int(i),
+            "modality": str(data.queries.modality[i]),
+            "right": [_plain(x) for x, gain in (data.relevance[i] or {}).items() if gain > 0],
+            "is_judged": data.relevance[i] is not None,
+            "rank_before": right_before[i],
+            "rank_after": right_after[i],
+            "before": _listed(found["raw"][int(i)], data.relevance[i]),
+            "after": _listed(found["recommended"][int(i)], data.relevance[i]),
+        }
+        for i in some
+    ]
+
+
+def _reciprocal_ranks(found, data):
+    """The rank of the first right answer among the first ten of each query, or None."""
+    ranks = []
+    for ids, gains in zip(found.ids.tolist(), data.relevance):
+        at = [rank for rank, x in enumerate(ids, 1) if (gains or {}).get(x, 0) > 0]
+        ranks.append(at[0] if at else None)
+    return ranks
+
+
+def _listed(found, gains):
+    records = found.to_records()[:STORED_DOCUMENTS]
+    return [
+        {
+            "id": _plain(id_),
+            "modality": record["modality"],
+            "score": record["score"],
+            "probability": record["probability"],
+            "is_right": (gains or {}).get(id_, 0) > 0,
+        }
+        for id_, record in zip(found.ids[0].tolist(), records)
+    ]
+
+
+def _plain(id_):
+    return id_ if isinstance(id_, int | float | str) else str(id_)
+
+
+def _number(value):
+    """A float, or None for None and NaN."""
+    return None if value is None or value != value else float(value)

@@ -1,0 +1,102 @@
+"""The verdict of a report, in sentences: correct, do not correct, or cannot tell."""
+
+from ._report_words import number, percent
+
+FEW_ROWS = 20  # of a modality, from which nothing follows
+
+
+def verdict(facts):
+    """What to do about the gap, and why.
+
+    Parameters
+    ----------
+    facts : dict
+        What `gap_facts`, `search_facts` and `choice_facts` return.
+
+    Returns
+    -------
+    dict
+        ``advice`` (``"correct"``, ``"do not correct"`` or ``"cannot tell"``), ``headline``,
+        ``summary`` and ``reasons`` (lists of sentences).
+    """
+    pairs, summary = facts["pairs"], []
+    if not pairs:
+        (name,) = facts["n_measured"]
+        advice, headline = "do not correct", "all documents have one modality"
+        summary = [
+            f"All documents are {name}. A modality gap puts documents of one modality before "
+            "those of another, so there is nothing here that it could put in the wrong place."
+        ]
+    elif any(pair["should_correct"] for pair in pairs):
+        if facts["advised"] == "raw":
+            advice = "do not correct"
+            headline = "there is a modality gap, but your queries are better off with it"
+        else:
+            advice, headline = "correct", "there is a modality gap"
+            summary = [
+                "Rows of one modality are closer to each other than what they are about explains, "
+                "so a search by plain cosine ranks by modality first, and by meaning second."
+            ]
+    elif any(pair["fewest_rows"] < FEW_ROWS for pair in pairs):
+        advice, headline = "cannot tell", "there are too few rows"
+        summary = [f"Give at least {FEW_ROWS} rows of each modality, better some hundred."]
+    else:
+        advice, headline = "do not correct", "there is no modality gap"
+        summary = [
+            "Rows do not differ by their modality. A correction would have nothing to remove but "
+            "noise."
+        ]
+    return {
+        "advice": advice,
+        "headline": f"{advice.capitalize()}: {headline}",
+        "summary": summary + _search_summary(facts["ranking"], advice),
+        "reasons": [_reason(pair) for pair in pairs] or summary,
+    }
+
+
+def _search_summary(ranking, advice):
+    """The modality that the raw search prefers, and the one whose answers it loses."""
+    if ranking is None or advice != "correct":
+        return []
+    raw, removed, best = ranking["ways"]
+    of_corpus, said = ranking["share_of_corpus"], []
+    preferred = max(of_corpus, key=lambda name: raw["share_of_top"][name] / of_corpus[name])
+    said.append(
+        f"Documents that are {preferred} make up {percent(of_corpus[preferred])} of the corpus and "
+        f"{percent(raw['share_of_top'][preferred])} of the first {ranking['k']} results "
+        f"({percent(best['share_of_top'][preferred])} after the recommended correction)."
+    )
+    known = {name: value for name, value in raw["ndcg"].items() if value is not None}
+    if known:
+        lost = min(known, key=known.get)
+        said.append(
+            f"Right answers that are {lost} are found with an NDCG@{ranking['k']} of "
+            f"{number(known[lost])} (1 is best); with {number(removed['ndcg'][lost])} once the gap "
+            f"is removed, and with {number(best['ndcg'][lost])} by the recommended search."
+        )
+    return said
+
+
+def _reason(pair):
+    first, second = pair["between"]
+    if pair["p_value"] is None:
+        return (
+            f"{first} and {second}: one of them has only {pair['fewest_rows']} rows, too few for "
+            "a test."
+        )
+    said = (
+        f"{first} and {second}: the modality explains "
+        f"{percent(max(pair['effect_size'], 0), 1)} of the differences between rows "
+        f"(p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{pair['p_value']:.3f})."
+    )
+    if pair["is_paired"]:
+        return said + (
+            f" {pair['n_shared_documents']} documents have both, and only these were compared, so "
+            "a difference in subject is not the reason."
+        )
+    if not pair["should_correct"]:
+        return said
+    return said + (
+        " Few documents have both: if the two modalities are about different subjects, a part of "
+        "this is subject and not gap."
+    )

@@ -1,0 +1,32 @@
+"""Numbers and texts as a report writes them."""
+
+import re
+
+from importlib import import_module
+
+from .._html import writable
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+_MARKS = re.compile(r"([\\`*_{}\[\]()#+\-!|~$.])")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def percent(share, digits=0):
+    """A share as a percentage, or a dash where it is unknown."""
+    return "–" if share is None else f"{share * 100:.{digits}f}{NBSP}%"
+
+
+def number(value, digits=3):
+    """A number with some decimals, or a dash where it is unknown."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if not float(text) else text.replace("-", "\N{MINUS SIGN}")
+
+
+def escape_markdown(text):
+    """Text that Markdown shows as it is, on one line."""
+    text = " ".join(writable(text).split())
+    text = re.sub("[&<>]", lambda found: _ENTITIES[found[0]], text)
+    return import_module("markupsafe").Markup(_MARKS.sub(r"\\\1", text))
