@@ -1,6 +1,6 @@
 """Every method in the six settings, and where all answers lie across the gap.
 
-usage: python benchmarks/compare_methods.py [--cache FOLDER] [--jobs N]
+usage: python benchmarks/compare_methods.py [--methods NAME ...] [--cache FOLDER] [--jobs N]
 """
 
 import argparse
@@ -17,13 +17,13 @@ ANSWERS = ["all", "text", "image", "image+text"]
 DIRECTIONS = {"text queries": "image", "image queries": "text"}
 
 
-def print_settings(**options):
+def print_settings(methods, **options):
     """Learned from the tested queries, unlabeled."""
-    comparison = compare(METHODS, settings(), **options)
+    comparison = compare(methods, settings(), **options)
     gain = comparison.difference_to(GR)
     mean, mean_gain = (x.over_corpora(same_items=True) for x in (comparison, gain))
     rows = []
-    for name in METHODS:
+    for name in methods:
         of_all = {"pipeline": name, "answer_modality": "all"}
         row = [name, *(interval(row_of(comparison, corpus=c, **of_all)) for c in SETTINGS)]
         row += [
@@ -39,7 +39,7 @@ def print_settings(**options):
         tables = [*(comparison[comparison["corpus"] == c] for c in SETTINGS), mean]
         rows = [
             [name, *(interval(row_of(table, pipeline=name, **keys)) for table in tables)]
-            for name in METHODS
+            for name in methods
         ]
         print_table(f"NDCG@10 where the answer is {answer}", ["", *SETTINGS, "mean"], rows)
     return comparison
@@ -65,12 +65,12 @@ def way_to_ceiling(comparison, ceiling):
     return {name: (means(comparison, name) - start) / (end - start) for name in names}
 
 
-def print_pairs(**options):
+def print_pairs(methods, **options):
     """Half of the items are texts, half are images, and each item asks with its other part."""
     corpora = pairs()
-    methods = {name: method for name, method in METHODS.items() if name not in NEED_PAIRS}
+    methods = {name: method for name, method in methods.items() if name not in NEED_PAIRS}
     comparison = compare(methods, corpora, **options)
-    ceiling = compare({GR: METHODS[GR]}, told(corpora), **options)
+    ceiling = compare({GR: methods[GR]}, told(corpora), **options)
     ways = way_to_ceiling(comparison, ceiling)
     named = [(c, m) for c in corpora for m in DIRECTIONS.values()]
     rows = []
@@ -94,12 +94,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", help="a folder that keeps results")
     parser.add_argument("--jobs", type=int, default=2, help="number of processes")
+    parser.add_argument(
+        "--methods", nargs="+", default=METHODS, choices=METHODS, help="to compare with GR"
+    )
     arguments = parser.parse_args()
+    methods = {name: METHODS[name] for name in METHODS if name in [GR, *arguments.methods]}
     quiet()
     options = {"cache": arguments.cache, "n_jobs": arguments.jobs}
     begun = time.perf_counter()
-    print_settings(**options)
-    print_pairs(**options)
+    print_settings(methods, **options)
+    print_pairs(methods, **options)
     print(f"\nAll of it took {(time.perf_counter() - begun) / 60:.1f} minutes.")
 
 

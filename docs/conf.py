@@ -2,8 +2,11 @@
 
 import inspect
 import re
+from pathlib import Path
 
 from docutils import nodes
+from docutils.utils.math import MathError, latex2mathml
+from sphinx.util.logging import getLogger
 from sphinx_gallery.sorting import ExplicitOrder
 
 from gapremoval import __version__
@@ -17,7 +20,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -56,7 +58,9 @@ numpydoc_validation_checks = {
 numpydoc_validation_exclude = {
     # Made by the library, never by hand: attributes are described, and not again as parameters.
     r"\.(CertifiedResult|Comparison|EncodingError|ExportedVectors|ReadingError|SearchResult)$",
-    r"\.(StoreHits|StoreRows)(\.|$)",  # tuples, whose attributes are described
+    # Tuples and other results, whose attributes are described.
+    r"\.(StoreHits|StoreRows|GapComponents|GapDimensions|GroupGap|Hubness)(\.|$)",
+    r"\.(ModalityGapTest|ModalityStatistics|NeighborShare|RankingBias)(\.|$)",
     r"\.(Store|WritableStore)(\.|$)",  # protocols: a contract, in a sentence where that is enough
     r"\.QBNorm\.nearest$",  # inherits its docstring
 }
@@ -82,6 +86,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "gapremoval"
 html_logo = html_favicon = "images/logo.svg"
@@ -91,6 +96,7 @@ html_show_sourcelink = False
 # With no others below them.
 LONE_PAGES = "index getting_started theory benchmarks citing contributing changelog"
 html_sidebars = {page: [] for page in LONE_PAGES.split()}
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "gapremoval"},
     "navbar_align": "left",
@@ -98,7 +104,7 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
 }
 
 # What pages link to in the checkout, and the page that shows it here.
@@ -106,6 +112,25 @@ PAGES_OF_FILES = {
     r"\.\./((?:\.\./)*)benchmarks/README\.md": r"\1benchmarks.md",
     r"\.\./((?:\.\./)*)examples/(plot_\w+)\.py": r"\1gallery/\2.rst",
 }
+
+
+INCLUDED = re.compile(r"```\{include\} (\S*benchmarks/README\.md)\n:relative-docs: (\S+)\n```")
+TABLE = re.compile(r"(?m)(?:^\*\*(.+)\*\*\n\n)?((?:^\|.*(?:\n|\Z))+)")
+LONGEST_OPEN_TABLE = 6  # lines, with the two of its head
+
+
+def fold_tables(app, docname, source):
+    """The page of the benchmarks shows its pictures, and long tables when they are opened."""
+    if found := INCLUDED.search(source[0]):
+        text = (Path(app.srcdir) / found[1]).read_text(encoding="utf-8")
+        source[0] = TABLE.sub(folded, text.replace(f"]({found[2]}", "]("))
+
+
+def folded(table):
+    title, lines = table[1] or "Table", table[2]
+    if lines.count("\n") <= LONGEST_OPEN_TABLE:
+        return table[0]
+    return f"::::{{dropdown}} {title}\n{lines}::::\n"
 
 
 def link_to_pages(app, docname, source):
@@ -135,7 +160,37 @@ def mend_texts(app, doctree):
             link.replace_self(link.children)
 
 
+def write_math(writer, node):
+    """Formulas as MathML, which browsers show without a script or a network."""
+    is_block = isinstance(node, nodes.math_block)
+    try:
+        formula = latex2mathml.tex2mathml(node.astext(), as_block=is_block)
+    except MathError as error:
+        getLogger(__name__).warning("no MathML for %s: %s", node.astext(), error, location=node)
+    else:
+        writer.body.append(f"<div class='math'>{formula}</div>" if is_block else str(formula))
+    raise nodes.SkipNode
+
+
+FROM_ANOTHER_HOST = re.compile(
+    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href|srcset)=[\"']?((?:https?:)?//[^\s\"'>]+)"
+    r"|(?:url\(|@import\s)\s*[\"']?((?:https?:)?//[^\s\"')]+)"
+)
+
+
+def refuse_other_hosts(app, exception):
+    """A page that loads a script, a style, a font or a picture from the network is a warning."""
+    for file in Path(app.outdir).rglob("*"):
+        if file.suffix in (".html", ".css"):
+            for found in FROM_ANOTHER_HOST.finditer(file.read_text(encoding="utf-8")):
+                address = found[1] or found[2]
+                getLogger(__name__).warning("%s loads %s", file.relative_to(app.outdir), address)
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
+    app.connect("source-read", fold_tables)
     app.connect("source-read", link_to_pages)
     app.connect("autodoc-skip-member", skip_foreign_members)
     app.connect("doctree-read", mend_texts)
+    app.connect("build-finished", refuse_other_hosts)
