@@ -4,6 +4,7 @@ from numbers import Number
 
 from .._optional import import_optional
 
+MARKERS = "os^Dv<>PX*"  # which tell apart what has no other color in print
 NOT_KEYS = ("answer_modality", "n_queries", "mean", "low", "high")
 
 
@@ -12,7 +13,10 @@ class ComparisonDisplay:
 
     If a column besides the pipeline holds numbers, such as a share of images or a fusion weight,
     each pipeline is a curve over it. Otherwise there is a dot for each pipeline and corpus: those
-    of which there are more have lines, the others have colors. Intervals are bands and bars.
+    of which there are more have lines, the others have colors. Lines of pipelines are in the order
+    of their means over the corpora, which are marked. Intervals are bands and bars.
+
+    Paired differences, ``ComparisonDisplay(result.difference_to("raw"))``, are drawn around 0.
 
     Parameters
     ----------
@@ -79,17 +83,17 @@ class ComparisonDisplay:
             )
         is_curve = others[0] in shown and all(isinstance(x, Number) for x in shown[others[0]])
         if ax is None:
-            n_lines = 0 if is_curve else max(shown[x].nunique() for x in ["pipeline", *keys])
-            height = max(4.8, 1 + 0.4 * n_lines)
-            _, ax = plt.subplots(figsize=(7.2, height), layout="constrained")
+            n_lines = max(shown[x].nunique() for x in ["pipeline", *keys])
+            figsize = None if is_curve else (9, 1.2 + 0.4 * n_lines)
+            _, ax = plt.subplots(figsize=figsize, layout="constrained")
         (self._curves if is_curve else self._dots)(ax, shown, others[0])
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
     def _curves(self, ax, shown, x):
-        for name, some in shown.groupby("pipeline", sort=False):
-            some = some.sort_values(x)
-            (line,) = ax.plot(some[x], some["mean"], marker=".", label=name)
+        for i, (name, some) in enumerate(shown.groupby("pipeline", sort=False)):
+            some, marker = some.sort_values(x), MARKERS[i % len(MARKERS)]
+            (line,) = ax.plot(some[x], some["mean"], marker=marker, markersize=4, label=name)
             band = (some[key].astype(float) for key in ("low", "high"))
             ax.fill_between(some[x], *band, color=line.get_color(), alpha=0.15, linewidth=0)
         ax.set(xlabel=x.replace("_", " "), ylabel=self.comparison.metric)
@@ -99,16 +103,25 @@ class ComparisonDisplay:
         shown = shown if y in shown else shown.assign(**{y: ""})
         # The longer list goes down the page, and the other one has colors, of which there are ten.
         line, color = sorted([y, "pipeline"], key=lambda key: -shown[key].nunique())
-        lines, colors = (list(dict.fromkeys(shown[key])) for key in (line, color))
+        means = shown.groupby(line, sort=False)["mean"].mean()
+        if line == "pipeline":
+            means = means.sort_values(ascending=False, kind="stable")
+        lines, colors = means.index.tolist(), shown[color].unique().tolist()
         for i, name in enumerate(colors):
             some = shown[shown[color] == name]
-            place = 0.6 * (i / max(len(colors) - 1, 1) - 0.5)
+            place = 0.7 * ((i + 0.5) / len(colors) - 0.5)
             places = [lines.index(x) + place for x in some[line]]
             spread = [some["mean"] - some["low"], some["high"] - some["mean"]]
-            ax.errorbar(some["mean"], places, xerr=spread, fmt="o", markersize=4, label=name)
+            look = {"fmt": MARKERS[i % len(MARKERS)], "markersize": 4, "elinewidth": 1}
+            ax.errorbar(some["mean"], places, xerr=spread, label=name, **look)
+        if line == "pipeline" and len(colors) > 1:
+            look = {"marker": "|", "color": "#333333", "s": 260, "linewidths": 2, "zorder": 3}
+            ax.scatter(means, range(len(lines)), label="mean", **look)
         ax.set_yticks(range(len(lines)), [str(x) for x in lines])
         ax.set(xlabel=self.comparison.metric, ylim=(len(lines) - 0.5, -0.5))
+        for i in range(1, len(lines), 2):
+            ax.axhspan(i - 0.5, i + 0.5, color="#f2f2f2", zorder=0)
         if ax.get_xlim()[0] < 0:  # differences
-            ax.axvline(0, color="#bbbbbb", linewidth=1, zorder=0)
-        if colors != [""]:
+            ax.axvline(0, color="#999999", linewidth=1, zorder=1)
+        if len(colors) > 1:
             ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))

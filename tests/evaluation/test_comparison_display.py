@@ -56,3 +56,42 @@ def test_what_cannot_be_drawn_is_refused(corpora):
         ComparisonDisplay(comparison).plot()
     with pytest.raises(ValueError, match="No query has an answer of modality 'audio'"):
         ComparisonDisplay(comparison, answer_modality="audio").plot()
+
+
+def test_many_pipelines_have_lines_in_the_order_of_their_marked_means(corpora):
+    weights = {f"a pipeline with {w} as its weight": w for w in (0, 0.2, 0.5, 0.8, 1)}
+    pipelines = {name: MixedModalityRetriever(fusion_weight=w) for name, w in weights.items()}
+    comparison = compare(pipelines, corpora)
+    display = ComparisonDisplay(comparison).plot()
+    means = comparison.over_corpora()
+    means = means[means.answer_modality == "all"].set_index("pipeline")["mean"]
+    means = means.sort_values(ascending=False, kind="stable")
+    lines = [x.get_text() for x in display.ax_.get_yticklabels()]
+    assert lines == means.index.tolist()
+    (marks,) = (x for x in display.ax_.collections if x.get_label() == "mean")
+    np.testing.assert_allclose(marks.get_offsets(), [*zip(means, range(5))])
+    bars, names = display.ax_.get_legend_handles_labels()
+    assert names == ["mean", *corpora]
+    markers = {bar[0].get_marker() for bar in bars[1:]}
+    assert len(markers) == len(corpora)
+    for corpus, bar in zip(corpora, bars[1:]):
+        found = comparison[(comparison.corpus == corpus) & (comparison.answer_modality == "all")]
+        places = bar[0].get_ydata().astype(float).round().astype(int)
+        drawn = dict(zip([lines[i] for i in places], bar[0].get_xdata().astype(float)))
+        assert drawn == pytest.approx(dict(zip(found.pipeline, found["mean"])))
+
+
+def test_paired_differences_are_drawn_around_zero(corpora):
+    gain = compare(PIPELINES, corpora).difference_to("raw")
+    ax = ComparisonDisplay(gain).plot().ax_
+    assert ax.get_xlabel() == "ndcg@10 minus that of raw"
+    assert any(
+        np.all(np.asarray(line.get_xdata()) == 0) for line in ax.lines if len(line.get_xdata()) == 2
+    )
+
+
+def test_several_curves_have_markers_of_their_own():
+    text, image = np.random.default_rng(0).normal(size=(2, 20, 8))
+    curves = sweep_fusion_weight(PIPELINES, text, image, questions=text, fusion_weights=[0, 1])
+    lines = ComparisonDisplay(curves).plot().ax_.lines
+    assert len({line.get_marker() for line in lines}) == len(lines) == 2
