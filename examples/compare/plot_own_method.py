@@ -71,13 +71,13 @@ drop = make_pipeline(DropGapFeatures(), MixedModalityRetriever())
 # The comparison
 # --------------
 #
-# ``compare`` takes any pipelines. Six corpora of different seeds are searched with the same
-# questions by all of them.
+# ``compare`` takes any pipelines. Three corpora of different seeds are searched with
+# the same questions by all of them.
 
 published = published_methods()
 methods = {name: published[name] for name in ("raw", "GR", "GR + posterior odds")}
 methods |= {"medians": median, "features dropped": drop}
-corpora = {f"seed {i}": make_mixed_modality(150, random_state=i) for i in range(4)}
+corpora = {f"seed {i}": make_mixed_modality(120, random_state=i) for i in range(3)}
 gain = compare(methods, corpora).difference_to("GR")
 ComparisonDisplay(gain).plot()
 plt.show()

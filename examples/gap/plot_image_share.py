@@ -23,7 +23,7 @@ from gapremoval.evaluation import ComparisonDisplay, sag, sweep_image_share
 #
 # Each item has a text, an image and a question. In the corpus it is either its text or its image.
 
-X, _ = make_mixed_modality(150, proportions={"image+text": 1}, random_state=0)
+X, _ = make_mixed_modality(120, proportions={"image+text": 1}, random_state=0)
 text, image, questions = (X.values[X.modality == m] for m in ("text", "image", "query:text"))
 
 # %%
@@ -38,7 +38,7 @@ pipelines = {
     "gap removed": make_pipeline(ModalityGapRemover(), MixedModalityRetriever()),
     "posterior odds": make_search_pipeline(),
 }
-shares = [0, 0.15, 0.3, 0.5, 0.7, 0.85, 1]
+shares = [0, 0.2, 0.4, 0.6, 0.75, 0.85, 1]
 curve = sweep_image_share(pipelines, text, image, questions=questions, shares=shares, n_draws=2)
 ComparisonDisplay(curve).plot()
 plt.show()

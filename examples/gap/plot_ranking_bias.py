@@ -41,11 +41,12 @@ pipelines = {
 
 for name, pipe in pipelines.items():
     bias = ranking_bias(pipe, queries, answers)
-    print(
-        f"{name}: images {bias.share_of_top['image']:.2f} of the top, "
-        f"{bias.share_of_corpus['image']:.2f} of the corpus, ratio {bias.ratio['image']:.2f}; "
-        f"NDCG@10 of image answers {bias.ndcg['image']:.2f}, of texts {bias.ndcg['text']:.2f}"
-    )
+    print(name)
+    for m in ("image", "text"):
+        print(
+            f"  {m}: {bias.share_of_top[m]:.2f} of the top, {bias.share_of_corpus[m]:.2f} of "
+            f"the corpus, ratio {bias.ratio[m]:.2f}, NDCG@10 of its answers {bias.ndcg[m]:.2f}"
+        )
 
 # %%
 # In a figure

@@ -108,11 +108,9 @@ for i, place in enumerate(places):
 for name, pipe in pipelines.items():
     found = search(pipe, queries, 3).ids
     hits = [answer in row for answer, row in zip(answers, found)]
-    shares = {
-        m: sum(hit for hit, of in zip(hits, modality) if of == m) / modality.count(m)
-        for m in ("picture", "caption")
-    }
-    print(f"{name}: {shares['picture']:.2f} of the pictures, {shares['caption']:.2f} of the captions")
+    for m in ("picture", "caption"):
+        share = sum(hit for hit, of in zip(hits, modality) if of == m) / modality.count(m)
+        print(f"{name}: {share:.2f} of the {m}s")
 
 # %%
 # Say what the new and the old are in a sentence like those that the encoder knows.

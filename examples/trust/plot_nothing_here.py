@@ -75,5 +75,5 @@ likely = [np.mean(top[some] >= 0.5) for some in (~has_answer, has_answer)]
 print(f"at least 0.5: {likely[0]:.2f} without an answer, {likely[1]:.2f} with an answer")
 
 # %%
-# So use ``max_false_alarm`` to ask whether anything is there, and ``min_probability`` to shorten the
-# list. :doc:`/guide/thresholds` has both, and what examples of unanswered questions add.
+# So use ``max_false_alarm`` to ask whether anything is there, and ``min_probability`` to shorten
+# the list. :doc:`/guide/thresholds` has both, and what examples of unanswered questions add.
