@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from tables import print_table
 from torch.nn.functional import normalize
@@ -21,6 +19,7 @@ from train_pocket import MODEL, THREADS, pixels, train, write_tokenizer
 
 from gapremoval import EmbeddingArray, MixedModalityRetriever, ModalityGapRemover
 from gapremoval.datasets import make_scenes
+from gapremoval.metrics import centroid_distance, linear_separability, relative_modality_gap
 
 WATCHED = (0, 25, 50, 100, 200, 400, 600)
 COLUMNS = {
@@ -35,34 +34,19 @@ COLUMNS = {
 }
 
 
-def relative_gap(one, other):
-    """The relative modality gap of Schrodi et al. (2025), of rows in pairs.
-
-    The mean cosine distance of pairs, over the sum of that and of the mean cosine distance of
-    different rows of one modality: 0 where pairs coincide, .5 where they are as far apart as
-    unrelated rows.
-    """
-    of_pairs = 1 - np.mean(np.sum(one * other, axis=1))
-    n = len(one)
-    within = 1 - np.mean([((x @ x.T).sum() - n) / (n * (n - 1)) for x in (one, other)])
-    return of_pairs / (of_pairs + within)
-
-
 def measure(texts, images, asked):
     """The gap between texts and images of the same scenes, and what it does to a search.
 
     Every other scene is an image document, the others are text documents, and other captions
     ask for them: NDCG@10 of all, and of those that an image answers.
     """
-    both, is_image = np.concatenate([texts, images]), np.arange(len(texts)) % 2 == 1
-    tags = np.repeat(["text", "image"], len(texts))
-    classifier = LogisticRegression(C=100, max_iter=1000)
+    both, ids = EmbeddingArray.concatenate({"text": texts, "image": images}), np.arange(len(texts))
     measured = [
-        np.linalg.norm(texts.mean(axis=0) - images.mean(axis=0)),
-        relative_gap(texts, images),
-        cross_val_score(classifier, both, tags, cv=5).mean(),
+        centroid_distance(both),
+        relative_modality_gap(both, [*ids, *ids]),
+        linear_separability(both),
     ]
-    ids = np.arange(len(texts))
+    is_image = ids % 2 == 1
     documents = np.where(is_image[:, None], images, texts)
     X = EmbeddingArray(
         np.concatenate([documents, asked]),

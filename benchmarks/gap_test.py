@@ -213,11 +213,11 @@ def main():
     n_draws = parser.parse_args().draws
     quiet()
     warnings.filterwarnings("ignore", message=".*length zero")
-    print_topics()
-    print_small_gaps()
-    print_power(n_draws)
-    print_repeated(n_draws)
     print_false_alarms(n_draws)
+    print_repeated(n_draws)
+    print_power(n_draws)
+    print_small_gaps()
+    print_topics()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 
 from gapremoval import (
@@ -33,11 +32,9 @@ from gapremoval import (
     search,
 )
 from gapremoval.datasets import make_scenes
-from gapremoval.inspection import results_page
+from gapremoval.inspection import EmbeddingMapDisplay, RankingBiasDisplay, results_page
 from gapremoval.metrics import ndcg_at_k
 
-COLORS = {"image": "#ee7733", "text": "#0077bb", "query:image": "#aa3377", "query:text": "#33bbee"}
-BAR_COLORS = ("#bbbbbb", "#ee6677", "#228833")
 N_SCENES, SEED = 600, 7  # the pocket model was trained on scenes of another seed
 N_ON_PAGE, PAGE = 12, "demo.html"
 
@@ -142,28 +139,13 @@ def print_results(pipelines, queries, answers, ndcg, kind):
                 print(f"    {rank}  {id_:<12} {score:6.3f}  {modality}{mark}")
 
 
-def draw(X, Z, table, path):
-    """Rows before and after in their two main directions, and the table as bars."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    raw, removed, bars = figure.subplots(1, 3, width_ratios=[1, 1, 1.1])
-    colors = {name: color for name, color in COLORS.items() if name in X.modality}
-    for axes, rows, title in ((raw, X, "raw: two clouds"), (removed, Z, "gap removed: one cloud")):
-        flat = PCA(2, random_state=0).fit_transform(rows.values)
-        for name, color in colors.items():
-            points = flat[X.modality == name]
-            axes.scatter(*points.T, s=6, alpha=0.5, color=color, linewidths=0, label=name)
-        axes.set(title=title, xticks=[], yticks=[], xlabel="first two principal components")
-    raw.legend(markerscale=2, frameon=False, fontsize="small")
-    at = np.arange(len(table))
-    for number, (column, color) in enumerate(zip(table["all"], BAR_COLORS)):
-        heights = [row[column] for row in table.values()]
-        bar = bars.bar(at + 0.28 * number, heights, 0.28, color=color, label=column)
-        bars.bar_label(bar, fmt="%.2f", fontsize="x-small")
-    bars.set_xticks(at + 0.28, table, fontsize="small")
-    bars.set(title="NDCG@10 by the right answer", ylim=(0, 1.18))
-    bars.legend(frameon=False, fontsize="small", loc="upper right", ncols=3)
-    bars.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
+def draw(pipelines, X, queries, answers, path):
+    """Rows before and after, and which modality fills the top of each pipeline."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    above, below = figure.subplots(2, 2)
+    EmbeddingMapDisplay.from_estimator(pipelines["gap removed"], X, ax=above)
+    RankingBiasDisplay.from_estimator(pipelines, queries, answers, ax=below)
+    figure.savefig(path, dpi=100)
 
 
 def write_page(pipelines, queries, answers, contents, questions, table, picture):
@@ -223,7 +205,7 @@ def main():
     table = tabulate(ndcg, kind)
     print_table(table, kind)
     print_results(pipelines, queries, answers, ndcg, kind)
-    draw(X, pipelines["gap removed"][0].transform(X), table, arguments.picture)
+    draw(pipelines, X, queries, answers, arguments.picture)
     print(f"\nPicture: {arguments.picture}")
     if not arguments.file:
         write_page(pipelines, queries, answers, contents, questions, table, arguments.picture)

@@ -24,6 +24,7 @@ from gapremoval import (
     search,
 )
 from gapremoval.datasets import make_scenes
+from gapremoval.inspection import FusionWeightDisplay
 
 # %%
 # An album
@@ -90,29 +91,11 @@ print(f"removing the gap gains {gain.min():.3f} to {gain.max():.3f}")
 
 # %%
 # With weight 0 a page with both parts is only its image, with weight 1 only its note. Without
-# removing the gap, no weight gives as good a ranking.
+# removing the gap, no weight gives as good a ranking. The bands are the spread over the folds.
 
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-styles = {"raw": ("#ee6677", "--", "s"), "gap removed": ("#228833", "-", "o")}
-for name, (color, line, marker) in styles.items():
-    score = curves[name]
-    axes.plot(weights, score, color=color, linestyle=line, marker=marker, label=name)
-    best = grids[name].best_index_
-    axes.annotate(
-        f"{score[best]:.2f}",
-        (weights[best], score[best]),
-        xytext=(0, 8),
-        textcoords="offset points",
-        ha="center",
-    )
-axes.axvline(0.5, color="#bbbbbb", linestyle=":", zorder=0)
-axes.set(
-    xlabel="fusion_weight: 0 is the image alone, 1 the note alone",
-    ylabel="NDCG@10 (5 folds of queries)",
-    ylim=(0, 1.05),
-)
-axes.legend(frameon=False, loc="lower right")
-axes.spines[["top", "right"]].set_visible(False)
+_, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+for name, grid in grids.items():
+    FusionWeightDisplay.from_estimator(grid, name=name, ax=axes)
 plt.show()
 
 # %%

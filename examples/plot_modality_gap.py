@@ -11,7 +11,6 @@ It runs offline on the pocket model, which knows drawn scenes of colored shapes.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 
 from gapremoval import (
@@ -23,9 +22,8 @@ from gapremoval import (
     search,
 )
 from gapremoval.datasets import make_scenes
-
-COLORS = {"image": "#ee7733", "text": "#0077bb", "query:text": "#33bbee"}
-MARKERS = {"image": "o", "text": "s", "query:text": "x"}
+from gapremoval.inspection import CosineDisplay, EmbeddingMapDisplay, RankingBiasDisplay
+from gapremoval.metrics import centroid_distance
 
 # %%
 # Embeddings with tags
@@ -49,85 +47,52 @@ print(X)
 # The distance of the two centroids measures the gap. All rows have unit length, so it is at most
 # two.
 
-
-def gap(X):
-    """Distance of the centroids of images and texts."""
-    image, text = (X.values[X.modality == m].mean(axis=0) for m in ("image", "text"))
-    return np.linalg.norm(image - text)
-
-
-Z = ModalityGapRemover().fit_transform(X)
-print(f"distance of the centroids: raw {gap(X):.3f}, gap removed {gap(Z):.3f}")
+remover = ModalityGapRemover().fit(X)
+raw, removed = centroid_distance(X), centroid_distance(remover.transform(X))
+print(f"distance of the centroids: raw {raw:.3f}, gap removed {removed:.3f}")
 
 # %%
 # In the plane of the first two principal components the clouds do not touch. ``ModalityGapRemover``
 # subtracts from each row the mean of its modality, and rescales it to unit length. Queries have a
 # mean of their own.
 
-figure, panels = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
-for axes, rows, title in zip(panels, (X, Z), ("raw", "gap removed")):
-    flat = PCA(2, random_state=0).fit_transform(rows.values)
-    for name, color in COLORS.items():
-        points = flat[rows.modality == name].T
-        axes.scatter(*points, s=14, alpha=0.6, color=color, marker=MARKERS[name], label=name)
-    axes.set(
-        title=f"{title}: centroids {gap(rows):.2f} apart",
-        xlabel="first principal component",
-        ylabel="second principal component",
-        aspect="equal",
-        adjustable="datalim",
-    )
-panels[0].legend(frameon=False)
+EmbeddingMapDisplay.from_estimator(remover, X)
 plt.show()
 
 # %%
-# What it does to scores
-# ----------------------
+# What it does to cosines
+# -----------------------
 #
-# A search ranks by scores. For each query, compare the score of its right answer with the best
-# score of a wrong one: the right answer is first if it scores higher.
+# A search ranks by cosines. Each line shows those of a pair of modalities, and outlined those of
+# right answers, which are a query and its document. Raw, the right images of text queries score
+# lower than many texts that have nothing to do with them. With the gap removed they score higher.
+
+answers = np.arange(n)
+CosineDisplay.from_estimator(remover, X, [*range(n), *answers])
+plt.show()
+
+# %%
+# What it does to a search
+# ------------------------
+#
+# The right answer of a query should be first, be it an image or a text.
 
 pipelines = {
     "raw": make_pipeline(MixedModalityRetriever()),
     "gap removed": make_pipeline(ModalityGapRemover(), MixedModalityRetriever()),
     "posterior odds": make_search_pipeline(),
 }
-right_score, wrong_score = {}, {}
+is_image = answers < n // 2
 for name, pipe in pipelines.items():
-    found = search(pipe.fit(X, y), X[n:], n_neighbors=n)
-    is_right = found.ids == np.arange(n)[:, None]
-    right_score[name] = found.scores[is_right]
-    wrong_score[name] = np.where(is_right, -np.inf, found.scores).max(axis=1)
-
-modality = np.repeat(["image", "text"], n // 2)
-for name in pipelines:
-    first = right_score[name] > wrong_score[name]
-    shares = ", ".join(f"{m} {first[modality == m].mean():.2f}" for m in ("image", "text"))
-    print(f"{name}: the right answer is first, {shares}")
+    first = search(pipe.fit(X, y), X[n:], 1).ids[:, 0] == answers
+    image, text = first[is_image].mean(), first[~is_image].mean()
+    print(f"{name}: the right answer is first, image {image:.2f}, text {text:.2f}")
 
 # %%
-# Raw, right answers that are images score below the best wrong ones. With the gap removed most of
-# them score above, but right images still score lower than right texts, and overlap with wrong
-# answers. Posterior odds divide a document's score by the spread of its wrong scores and add an
-# offset for its modality, so right answers of both modalities have similar scores. These scores are
-# not cosines, so the last axis differs.
+# Half of the documents are images. In the raw search texts fill the top ten. With the gap removed
+# most right images are found, but they still score lower than right texts. Posterior odds divide a
+# document's score by the spread of its wrong scores and add an offset for its modality, so that the
+# scores of both are comparable.
 
-figure, panels = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
-for axes, name in zip(panels, pipelines):
-    right, wrong = right_score[name], wrong_score[name]
-    bins = np.histogram_bin_edges(np.concatenate([right, wrong]), 30)
-    axes.hist(wrong, bins, color="#bbbbbb", label="best wrong answer")
-    for m, hatch in (("image", "//"), ("text", None)):
-        axes.hist(
-            right[modality == m],
-            bins,
-            color=COLORS[m],
-            alpha=0.7,
-            hatch=hatch,
-            label=f"right answer, {m}",
-        )
-    axes.set(title=name, xlabel="score" if name == "posterior odds" else "cosine")
-    axes.spines[["top", "right"]].set_visible(False)
-panels[0].set_ylabel("queries")
-panels[0].legend(frameon=False, fontsize="small")
+RankingBiasDisplay.from_estimator(pipelines, X[n:], answers)
 plt.show()

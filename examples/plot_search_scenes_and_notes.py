@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 
 from gapremoval import CLIPEncoder, MixedModalityRetriever, Query, make_search_pipeline, search
 from gapremoval.datasets import make_scenes
+from gapremoval.inspection import RankingBiasDisplay, SearchResultDisplay
 from gapremoval.metrics import ndcg_at_k
 
 # %%
@@ -61,37 +62,15 @@ raw = make_pipeline(CLIPEncoder("pocket"), MixedModalityRetriever()).fit(documen
 # does the same; short queries work poorly.
 
 query = scenes.captions[60][2]
-found = {"raw": search(raw, query, 5), "recommended": search(recommended, query, 5)}
+pipelines = {"raw": raw, "recommended": recommended}
 print(textwrap.fill(query, 80))
-print(found["recommended"])
+print(search(recommended, query, 5))
 
+# %%
+# The right answer has a check mark, and the color of a frame is that of the modality.
 
-def show_document(axes, document, edge="#bbbbbb"):
-    """An image as it is, a note as text."""
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(color=edge, linewidth=4 if edge != "#bbbbbb" else 1)
-    if isinstance(document, str):
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axes.text(0.05, 0.95, textwrap.fill(document, 22), fontsize=7, va="top")
-    else:
-        axes.imshow(document)
-
-
-def show_found(found, query, answer):
-    """The query on the left, the results on the right; the right answer has a green frame."""
-    figure = plt.figure(figsize=(11, 4.4), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=[1, 5.2])
-    axes = left.subplots()
-    show_document(axes, query, edge="#33bbee")
-    axes.set_title("the query")
-    for axes, (name, result) in zip(right.subplots(2, 5), found.items()):
-        axes[0].set_ylabel(name, fontsize="large")
-        for place, id_ in enumerate(result.ids[0]):
-            show_document(axes[place], documents[id_], "#228833" if id_ == answer else "#bbbbbb")
-            axes[place].set_title(f"{place + 1}", fontsize="medium")
-
-
-show_found(found, query, answer=60)
+contents = dict(enumerate(documents))
+SearchResultDisplay.from_estimator(pipelines, query, contents, [60])
 plt.show()
 
 # %%
@@ -100,9 +79,7 @@ plt.show()
 #
 # This image is not in the corpus; a note about it is.
 
-query = scenes.images[61]
-found = {"raw": search(raw, query, 5), "recommended": search(recommended, query, 5)}
-show_found(found, query, answer=61)
+SearchResultDisplay.from_estimator(pipelines, scenes.images[61], contents, [61])
 plt.show()
 
 # %%
@@ -113,21 +90,17 @@ plt.show()
 # with the images of those that are notes in the corpus. NDCG@10 is 1 if the right document is
 # always first.
 
+texts = [scenes.captions[i][2] for i in held_out]
 notes = [i for i in held_out if i % 2]
-ndcg = {}
-for name, pipe in {"raw": raw, "recommended": recommended}.items():
-    by_text = ndcg_at_k(held_out, search(pipe, [scenes.captions[i][2] for i in held_out]).ids)
-    by_image = ndcg_at_k(notes, search(pipe, [scenes.images[i] for i in notes]).ids)
-    ndcg[name] = [np.mean(by_text[::2]), np.mean(by_text[1::2]), np.mean(by_image)]
-    text, image = np.mean(by_text), ndcg[name][2]
+images = [scenes.images[i] for i in notes]
+for name, pipe in pipelines.items():
+    text = np.mean(ndcg_at_k(held_out, search(pipe, texts).ids))
+    image = np.mean(ndcg_at_k(notes, search(pipe, images).ids))
     print(f"{name:<12} NDCG@10 of text queries {text:.3f}, of image queries {image:.3f}")
 
-figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
-for number, (name, color) in enumerate({"raw": "#bbbbbb", "recommended": "#228833"}.items()):
-    bars = axes.bar(np.arange(3) + 0.4 * number, ndcg[name], 0.4, color=color, label=name)
-    axes.bar_label(bars, fmt="%.2f")
-axes.set_xticks(np.arange(3) + 0.2, ["text finds image", "text finds note", "image finds note"])
-axes.set(ylabel="NDCG@10", ylim=(0, 1.25))
-axes.legend(frameon=False, ncols=2, loc="upper right")
-axes.spines[["top", "right"]].set_visible(False)
+# %%
+# Half of the documents are images. In the raw search of the text queries notes fill the top ten, so
+# the notes among the right answers are found and the images are not.
+
+RankingBiasDisplay.from_estimator(pipelines, texts, held_out)
 plt.show()

@@ -160,7 +160,7 @@ class CosineDisplay:
     def plot(self, ax=None, *, bins=40):
         """Draw the distributions, a line for each pair of modalities.
 
-        Areas are equal, and the higher of the two distributions of a line fills its height.
+        Each distribution is scaled to the height of its line.
 
         Parameters
         ----------
@@ -198,8 +198,8 @@ class CosineDisplay:
             shown = "" if title == RAW and len(self.cosines) == 1 else title
             axes.set(xlabel="cosine", title=shown, ylim=(-0.05, len(pairs)))
         if any(map(len, right.values())):
-            self.axes_[0].stairs([np.nan], [0, 1], label="right answers", **OUTLINE)
-            self.axes_[0].legend(frameon=False, loc="upper left", fontsize="small")
+            self.axes_[-1].stairs([np.nan], [0, 1], label="right answers", **OUTLINE)
+            self.axes_[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
         return self
 
 
@@ -211,12 +211,11 @@ def _fill(pair):
 
 
 def _draw_line(axes, floor, edges, shapes):
-    """Densities with a common scale, on a floor."""
-    shapes = [(values, style) for values, style in shapes if len(values)]
-    densities = [np.histogram(values, edges, density=True)[0] for values, _ in shapes]
-    highest = np.max(densities, initial=0)
-    for density, (_, style) in zip(densities, shapes):
-        axes.stairs(floor + HEIGHT * density / highest, edges, baseline=floor, **style)
+    """Distributions on a floor, each as high as a line."""
+    for values, style in shapes:
+        if len(values):
+            counts, _ = np.histogram(values, edges)
+            axes.stairs(floor + HEIGHT * counts / counts.max(), edges, baseline=floor, **style)
 
 
 def _in_order(names):

@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
 from .._modality import is_query
-from ._rows import draw, read
+from ._rows import check_max_rows, draw, read
 
 
 class NeighborShare(NamedTuple):
@@ -91,6 +91,7 @@ def same_modality_neighbors(X, n_neighbors=10, *, max_rows=5000, random_state=0,
             "Neighbors are compared by modality, and the documents have "
             f"{'one' if names else 'none'}: {names}."
         )
+    check_max_rows(max_rows)
     if max_rows is not None:
         total = sum(len(rows.at[name]) for name in names)
         sizes = {name: max(2, round(max_rows * len(rows.at[name]) / total)) for name in names}

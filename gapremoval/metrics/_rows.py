@@ -204,10 +204,14 @@ def read(X, modality):
 
 def draw(rows, max_rows, rng):
     """At most `max_rows` of some row numbers, ascending; None for all."""
-    if max_rows is None:
-        return rows
-    if not isinstance(max_rows, Integral) or isinstance(max_rows, bool) or max_rows < 2:
-        raise ValueError(f"max_rows must be an integer of at least 2, or None; got {max_rows!r}.")
-    if len(rows) <= max_rows:
+    check_max_rows(max_rows)
+    if max_rows is None or len(rows) <= max_rows:
         return rows
     return np.sort(rng.choice(rows, max_rows, replace=False))
+
+
+def check_max_rows(max_rows):
+    """Raise a ValueError unless this is None or an integer of at least 2."""
+    is_integer = isinstance(max_rows, Integral) and not isinstance(max_rows, bool)
+    if max_rows is not None and not (is_integer and max_rows >= 2):
+        raise ValueError(f"max_rows must be an integer of at least 2, or None; got {max_rows!r}.")

@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
@@ -6,8 +7,6 @@ from gapremoval import EmbeddingArray, ModalityGapRemover
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import DriftDisplay
 from gapremoval.metrics import drift
-
-plt = pytest.importorskip("matplotlib.pyplot")
 
 
 @pytest.fixture(scope="module")

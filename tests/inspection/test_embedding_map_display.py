@@ -1,5 +1,6 @@
 import sys
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -9,8 +10,6 @@ from sklearn.preprocessing import Normalizer, normalize
 from gapremoval import EmbeddingArray, ModalityGapRemover, make_search_pipeline
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import EmbeddingMapDisplay
-
-plt = pytest.importorskip("matplotlib.pyplot")
 
 
 @pytest.fixture(scope="module")

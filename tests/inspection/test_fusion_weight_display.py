@@ -14,7 +14,6 @@ from gapremoval import (
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import FusionWeightDisplay
 
-plt = pytest.importorskip("matplotlib.pyplot")
 WEIGHTS = [1, 0, 0.5]
 
 

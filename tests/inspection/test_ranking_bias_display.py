@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -7,8 +8,6 @@ from gapremoval import MixedModalityRetriever, make_search_pipeline
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import RankingBiasDisplay
 from gapremoval.metrics import ranking_bias
-
-plt = pytest.importorskip("matplotlib.pyplot")
 
 
 @pytest.fixture(scope="module")

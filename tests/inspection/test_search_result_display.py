@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -13,7 +14,6 @@ from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import SearchResultDisplay
 from gapremoval.retrieval import SearchResult
 
-plt = pytest.importorskip("matplotlib.pyplot")
 CONTENTS = {
     "dog": "a dog",
     "sea": np.full((30, 60, 3), (0, 0, 200), np.uint8),
