@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 
-from .._relevance import check_y
+from .._items import is_missing
+from .._relevance import check_y, group_ids
 from ._distributions import frechet_parts
 from ._gap_test import effect_size
 from ._rows import draw, read
@@ -203,7 +204,8 @@ def gap_by_group(
     Raises
     ------
     ValueError
-        If `groups` has another length than `X`; also as in `centroid_distance`.
+        If `groups` has another length than `X` or lacks the group of a row; also as in
+        `centroid_distance`.
 
     Examples
     --------
@@ -222,15 +224,17 @@ def gap_by_group(
     both = [*map(rows.unit, at)]
     if groups is None:
         centered = np.concatenate([x - x.mean(axis=0) for x in both])
-        groups = KMeans(min(n_clusters, len(centered)), random_state=rng).fit_predict(centered)
-        labels = groups[: len(at[0])].tolist(), groups[len(at[0]) :].tolist()
+        labels = KMeans(min(n_clusters, len(centered)), random_state=rng).fit_predict(centered)
     else:
-        groups = check_y(groups, len(rows.tags), "groups")
-        labels = groups[at[0]].tolist(), groups[at[1]].tolist()
-    found = {}
-    for group in dict.fromkeys(labels[0] + labels[1]):
-        is_here = [np.array([label == group for label in some]) for some in labels]
-        found[group] = _gap_within(names, [x[here] for x, here in zip(both, is_here)])
+        labels = check_y(groups, len(rows.tags), "groups")[np.concatenate(at)]
+        if any(map(is_missing, labels)):
+            raise ValueError("groups holds None or NaN: give each row a group, such as 'other'.")
+    groups, codes = group_ids(labels)
+    codes = codes[: len(at[0])], codes[len(at[0]) :]
+    found = {
+        group: _gap_within(names, [x[code == i] for x, code in zip(both, codes)])
+        for i, group in enumerate(groups.tolist())
+    }
     by_size = sorted(found.items(), key=lambda item: -sum(item[1].n_rows.values()))
     return dict(by_size)
 

@@ -270,33 +270,31 @@ def score_scale(X, y=None, between=None, *, max_rows=2000, random_state=0, modal
     rows, rng = read(X, modality), check_random_state(random_state)
     names = rows.between(between, least=3)
     at = [draw(np.arange(len(rows.at[name])), max_rows, rng) for name in names]
-    one, other = (rows.unit(rows.at[name][drawn]) for name, drawn in zip(names, at))
-    ids = [None, None] if y is None else [rows.ids(y, name) for name in names]
-    ids = [some and [some[i] for i in drawn] for some, drawn in zip(ids, at)]
-    within = [_deviation(x, x, some, some) for x, some in zip((one, other), ids)]
-    across = _deviation(one, other, *ids)
+    units = [rows.unit(rows.at[name][drawn]) for name, drawn in zip(names, at)]
+    ids = [None, None]
+    if y is not None:
+        ids = [rows.ids(y, name) for name in names]
+        ids = [[some[i] for i in drawn] for some, drawn in zip(ids, at)]
+    within = [_deviation(unit, unit, some, some) for unit, some in zip(units, ids)]
+    across = _deviation(*units, *ids)
     return float(np.mean(within) / across) if across > 1e-12 else np.nan
 
 
 def _deviation(one, other, ids, other_ids):
     """Standard deviation of the cosines of different rows that share no id."""
-    counted = np.ones((len(one), len(other)), dtype=bool)
-    if one is other:
-        counted = np.tri(len(one), k=-1, dtype=bool)
+    counted = np.tri(len(one), len(other), -1 if one is other else len(other), dtype=bool)
     if ids is not None:
         place = {}
-        columns = [
-            [place.setdefault(x, len(place)) for keys in some for x in keys]
-            for some in (ids, other_ids)
-        ]
-        has = [
-            csr_array(
-                (np.ones(len(of)), of, np.cumsum([0, *map(len, some)])),
-                shape=(len(some), len(place)),
-            )
-            for of, some in zip(columns, (ids, other_ids))
-        ]
-        shared = (has[0] @ has[1].T).tocoo()
-        counted[shared.coords] = False
+        shared = _incidence(ids, place), _incidence(other_ids, place)
+        # Ids that the first rows lack are shared by none.
+        shared = shared[0] @ shared[1][:, : shared[0].shape[1]].T
+        counted[shared.tocoo().coords] = False
     cosines = (one @ other.T)[counted]
     return cosines.std() if len(cosines) else np.nan
+
+
+def _incidence(ids, place):
+    """Which row has which id, sparse of shape (n_rows, n_ids); `place` numbers the ids."""
+    columns = [place.setdefault(x, len(place)) for some in ids for x in some]
+    starts = np.cumsum([0, *map(len, ids)])
+    return csr_array((np.ones(len(columns)), columns, starts), shape=(len(ids), len(place)))

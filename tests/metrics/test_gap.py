@@ -385,6 +385,8 @@ def test_the_gap_of_a_group_is_that_of_its_rows():
     assert np.isnan(found["notes"][1:]).all()
     with pytest.raises(ValueError, match="groups has 39 entries"):
         gap_by_group(X, groups[1:])
+    with pytest.raises(ValueError, match="give each row a group"):
+        gap_by_group(X, [*groups[1:], None])
 
 
 def test_groups_are_clusters_of_items_and_not_of_modalities():
