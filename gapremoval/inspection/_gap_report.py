@@ -222,7 +222,9 @@ class GapReport:
         assets = {name: self._source(f"gap_report.{name}") for name in ("css", "js")}
         assets["css"] = self._source("page.css") + assets["css"]
         hashes = {name: _hash(text) for name, text in assets.items()}
-        colors = modality_colors([*self._facts["map"]["modality"], *self._facts["data"]["documents"]])
+        colors = modality_colors(
+            [*self._facts["map"]["modality"], *self._facts["data"]["documents"]]
+        )
         return self._render(
             "gap_report.html", items=items, colors=colors, assets=assets, hashes=hashes
         )

@@ -14,7 +14,7 @@ from ..retrieval import MixedModalityRetriever
 from ..score_calibration import ScoreZ
 
 DEFAULT = "recommended"
-FUSION_WEIGHTS = (0, 0.2, 0.4, 0.5, 0.6, 0.8, 1)
+FUSION_WEIGHTS = (0, 0.25, 0.5, 0.75, 1)
 DEFAULT_WEIGHT = 0.5
 FEW_QUERIES = 20  # from which nothing is chosen
 

@@ -59,9 +59,7 @@ class ReportData:
         """The same documents, with some of the queries."""
         questions = self.questions and [self.questions[i] for i in at]
         relevance = [self.relevance[i] for i in at]
-        return replace(
-            self, queries=self.queries[at], relevance=relevance, questions=questions
-        )
+        return replace(self, queries=self.queries[at], relevance=relevance, questions=questions)
 
     def with_documents(self, mask):
         """The same queries, with some of the rows of documents."""
@@ -228,9 +226,7 @@ def with_stand_ins(data, random):
             questions = None
     queries = EmbeddingArray(data.documents.values[asked], f"query:{asks}")
     data = data.with_documents(~is_asked)
-    return replace(
-        data, queries=queries, relevance=relevance, questions=questions, stand_ins=said
-    )
+    return replace(data, queries=queries, relevance=relevance, questions=questions, stand_ins=said)
 
 
 def _part_of(items, modality):

@@ -9,11 +9,12 @@ from .. import metrics
 from .._embeddings import EmbeddingArray
 from ..calibration import ModalityGapRemover
 from ..evaluation._mixed_corpora import sample_rows
-from ._report_verdict import FEW_ROWS
+from ._report_words import NBSP
 
 MOST_MODALITIES = 4  # every two of which are compared
 MEASURED_ROWS = 500  # of each modality
 LEAST_ROWS = 5  # of a modality, which can be tested at all
+LEAST_PAIRS = 10
 POINTS = 120  # on the map, of each modality
 
 # The label, whether it is a share, and the meaning of each.
@@ -26,15 +27,18 @@ MEASURES = {
     "variance_between": (
         "differences explained by modality",
         True,
-        "Share of all differences between rows that goes along with their modality, whatever they "
-        "are about. 1\N{NO-BREAK SPACE}% is small, 6\N{NO-BREAK SPACE}% medium, "
-        "14\N{NO-BREAK SPACE}% large.",
+        (
+            f"What the modality says about a row, whatever the row is about. 1{NBSP}% of all "
+            f"differences is small, 6{NBSP}% medium, 14{NBSP}% large."
+        ),
     ),
     "linear_separability": (
         "told apart by a straight cut",
         True,
-        "How often a linear classifier names the modality of a row that it has not seen. Half of "
-        "the time is guessing.",
+        (
+            "How often a linear classifier names the modality of a row that it has not seen. Half "
+            "of the time is guessing."
+        ),
     ),
     "same_modality_neighbors": (
         "neighbors of the same modality",
@@ -44,14 +48,18 @@ MEASURES = {
     "score_scale": (
         "spread of scores within over across",
         False,
-        "How much more cosines vary within a modality than across. Above 1, the highest scores go "
-        "to rows of the query's modality even where the centers agree.",
+        (
+            "How much more cosines vary within a modality than across. Above 1, the highest scores "
+            "go to rows of the query's modality even where the centers agree."
+        ),
     ),
     "pair_cosine": (
         "cosine of two parts of a document",
         False,
-        "How similar the two modalities find the same document. It matters only against the "
-        "cosines of documents that have nothing in common.",
+        (
+            "How similar the two modalities find the same document. It matters only against the "
+            "cosines of documents that have nothing in common."
+        ),
     ),
 }
 
@@ -96,7 +104,7 @@ def _pair(X, ids, between, counts, random_state):
     """The test of two modalities; None in place of its figures where rows are too few."""
     of_first, of_second = (set(ids[X.modality == name].tolist()) for name in between)
     n_shared, fewest = len(of_first & of_second), min(counts[name] for name in between)
-    is_paired = n_shared >= FEW_ROWS
+    is_paired = n_shared >= LEAST_PAIRS
     facts = {"between": list(between), "n_shared_documents": n_shared, "is_paired": is_paired}
     facts |= {"fewest_rows": fewest, "should_correct": False}
     if fewest < LEAST_ROWS:
@@ -134,8 +142,9 @@ def _values(X, y, between, random_state):
     neighbors = metrics.same_modality_neighbors(X, random_state=random_state).values()
     unit = X.values / np.maximum(np.linalg.norm(X.values, axis=1, keepdims=True), 1e-30)
     of_second = {id_: i for i, id_ in enumerate(y.tolist()) if X.modality[i] == between[1]}
-    pairs = [(i, of_second[y[i]]) for i in np.flatnonzero(X.modality == between[0])
-             if y[i] in of_second]
+    pairs = [
+        (i, of_second[y[i]]) for i in np.flatnonzero(X.modality == between[0]) if y[i] in of_second
+    ]
     cosine = [float(unit[i] @ unit[j]) for i, j in pairs]
     return {
         "centroid_distance": float(metrics.centroid_distance(X, between)),
@@ -155,11 +164,8 @@ def _map(data, at, random):
     X = EmbeddingArray.concatenate([data.documents[at], data.queries[np.sort(asked)]])
     row = [*at.tolist(), *(len(data.documents) + np.sort(asked)).tolist()]
     names = X.modality
-    some = np.sort(
-        np.concatenate(
-            [random.permutation(np.flatnonzero(names == name))[:POINTS] for name in np.unique(names)]
-        )
-    )
+    drawn = [random.permutation(np.flatnonzero(names == x))[:POINTS] for x in np.unique(names)]
+    some = np.sort(np.concatenate(drawn))
     lengths = np.linalg.norm(X.values, axis=1, keepdims=True)
     before = X.values / np.where(lengths > 0, lengths, 1)
     after = ModalityGapRemover(shrinkage=0).fit_transform(X).values

@@ -9,8 +9,8 @@ from ..metrics import expected_calibration_error, ranking_bias
 from ..retrieval import MixedModalityRetriever
 
 K = 10
-WAYS = ("raw", "gap removed", "recommended")
-SCORED_QUERIES = 100  # whose cosines with all documents are shown
+SCORED_QUERIES = 100  # whose cosines with documents are shown
+SCORED_DOCUMENTS = 500
 N_BINS = 40  # of cosines
 STORED_QUERIES = 40
 STORED_DOCUMENTS = 5
@@ -51,27 +51,26 @@ def search_facts(data, random_state):
 
 def _ranking(pipes, found, data):
     """Each modality's share of the first places, and of the corpus; NDCG by answer."""
-    judged = data.judged
-    relevance = [gains if i in set(judged.tolist()) else None
-                 for i, gains in enumerate(data.relevance)]
+    judged = data.judged.tolist()
+    relevance = [gains if i in judged else None for i, gains in enumerate(data.relevance)]
     biases = {
-        way: ranking_bias(pipe, data.queries, relevance if len(judged) else None, k=K)
+        way: ranking_bias(pipe, data.queries, relevance if judged else None, k=K)
         for way, pipe in pipes.items()
     }
     of_corpus = dict(biases["raw"].share_of_corpus)
     names = sorted(of_corpus)
     modality_of = data.document_modality
-    answered = {name: 0 for name in names}
+    answered = dict.fromkeys(names, 0)
     for i in judged:
         for name in {modality_of[x] for x, gain in data.relevance[i].items() if gain > 0}:
             answered[name] += 1
-    changed = [
-        1 - np.mean([len({*a} & {*b}) / max(len(a), 1) for a, b in zip(found["raw"].ids.tolist(), found[way].ids.tolist())])
-        for way in WAYS
-    ]
-    first = [
-        float(np.mean(found["raw"].ids[:, 0] != found[way].ids[:, 0])) for way in WAYS
-    ]
+    changed = {}
+    for way, result in found.items():
+        pairs = list(zip(found["raw"].ids.tolist(), result.ids.tolist()))
+        changed[way] = {
+            "changed_top": float(np.mean([1 - len({*a} & {*b}) / len(a) for a, b in pairs])),
+            "changed_first": float(np.mean([a[0] != b[0] for a, b in pairs])),
+        }
     return {
         "k": K,
         "n_queries": len(data.queries),
@@ -85,21 +84,23 @@ def _ranking(pipes, found, data):
                 "ndcg": {
                     n: _number((bias.ndcg or {}).get(n)) if answered[n] else None for n in names
                 },
-                "changed_top": float(change),
-                "changed_first": new_first,
             }
-            for (way, bias), change, new_first in zip(biases.items(), changed, first)
+            | changed[way]
+            for way, bias in biases.items()
         ],
     }
 
 
 def _cosines(pipes, data, random_state):
-    """Cosines of queries with all documents, by the modality of the document."""
+    """Cosines of queries with documents, by the modality of the document."""
     random = np.random.default_rng(random_state)
     some = np.sort(random.permutation(len(data.queries))[:SCORED_QUERIES])
-    panels = {}
+    answers = [x for i in some for x, gain in (data.relevance[i] or {}).items() if gain > 0]
+    every = [*data.document_modality]
+    drawn = [every[i] for i in random.permutation(len(every))[:SCORED_DOCUMENTS]]
+    among, panels = [*dict.fromkeys([*answers, *drawn])], {}
     for way in ("raw", "gap removed"):
-        found = search(pipes[way], data.queries[some], len(data.ids))
+        found = search(pipes[way], data.queries[some], len(among), among=among)
         right = np.zeros(found.ids.shape, dtype=bool)
         for row, i in enumerate(some):
             wanted = [x for x, gain in (data.relevance[i] or {}).items() if gain > 0]
@@ -122,7 +123,7 @@ def _cosines(pipes, data, random_state):
                 "right_mean": float(of_right.mean()) if len(of_right) else None,
             }
         panels[way] = {"low": low, "high": high, "groups": groups}
-    return {"n_queries": len(some), **panels}
+    return {"n_queries": len(some), "n_documents": len(among), **panels}
 
 
 def _probabilities(found, data):
@@ -156,12 +157,10 @@ def _probabilities(found, data):
 
 
 def _stored(found, data, random_state):
-    """Some queries with what is found before and after; those first that the gap decides."""
+    """Some queries with what is found before and after, drawn and not chosen by what they show."""
     random = np.random.default_rng(random_state)
-    right_before = _reciprocal_ranks(found["raw"], data)
-    right_after = _reciprocal_ranks(found["recommended"], data)
+    ranks = {way: _ranks(found[way], data) for way in ("raw", "recommended")}
     n = min(STORED_QUERIES, len(data.queries))
-    # A fair sample: drawn, not chosen by what it shows.
     some = np.sort(random.permutation(len(data.queries))[:n])
     return [
         {
@@ -169,8 +168,8 @@ def _stored(found, data, random_state):
             "modality": str(data.queries.modality[i]),
             "right": [_plain(x) for x, gain in (data.relevance[i] or {}).items() if gain > 0],
             "is_judged": data.relevance[i] is not None,
-            "rank_before": right_before[i],
-            "rank_after": right_after[i],
+            "rank_before": ranks["raw"][i],
+            "rank_after": ranks["recommended"][i],
             "before": _listed(found["raw"][int(i)], data.relevance[i]),
             "after": _listed(found["recommended"][int(i)], data.relevance[i]),
         }
@@ -178,7 +177,7 @@ def _stored(found, data, random_state):
     ]
 
 
-def _reciprocal_ranks(found, data):
+def _ranks(found, data):
     """The rank of the first right answer among the first ten of each query, or None."""
     ranks = []
     for ids, gains in zip(found.ids.tolist(), data.relevance):

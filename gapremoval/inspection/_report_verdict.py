@@ -19,33 +19,34 @@ def verdict(facts):
         ``advice`` (``"correct"``, ``"do not correct"`` or ``"cannot tell"``), ``headline``,
         ``summary`` and ``reasons`` (lists of sentences).
     """
-    pairs, summary = facts["pairs"], []
+    pairs, said = facts["pairs"], None
     if not pairs:
         (name,) = facts["n_measured"]
         advice, headline = "do not correct", "all documents have one modality"
-        summary = [
+        said = (
             f"All documents are {name}. A modality gap puts documents of one modality before "
             "those of another, so there is nothing here that it could put in the wrong place."
-        ]
+        )
     elif any(pair["should_correct"] for pair in pairs):
         if facts["advised"] == "raw":
             advice = "do not correct"
             headline = "there is a modality gap, but your queries are better off with it"
         else:
             advice, headline = "correct", "there is a modality gap"
-            summary = [
-                "Rows of one modality are closer to each other than what they are about explains, "
-                "so a search by plain cosine ranks by modality first, and by meaning second."
-            ]
+            said = (
+                "Rows of one modality are closer to each other than what they are about explains. "
+                "A search by plain cosine ranks by modality first, and by meaning second."
+            )
     elif any(pair["fewest_rows"] < FEW_ROWS for pair in pairs):
         advice, headline = "cannot tell", "there are too few rows"
-        summary = [f"Give at least {FEW_ROWS} rows of each modality, better some hundred."]
+        said = f"Give at least {FEW_ROWS} rows of each modality, better some hundred."
     else:
         advice, headline = "do not correct", "there is no modality gap"
-        summary = [
+        said = (
             "Rows do not differ by their modality. A correction would have nothing to remove but "
             "noise."
-        ]
+        )
+    summary = [said] if said else []
     return {
         "advice": advice,
         "headline": f"{advice.capitalize()}: {headline}",
@@ -62,7 +63,7 @@ def _search_summary(ranking, advice):
     of_corpus, said = ranking["share_of_corpus"], []
     preferred = max(of_corpus, key=lambda name: raw["share_of_top"][name] / of_corpus[name])
     said.append(
-        f"Documents that are {preferred} make up {percent(of_corpus[preferred])} of the corpus and "
+        f"{_documents(preferred)} make up {percent(of_corpus[preferred])} of the corpus and "
         f"{percent(raw['share_of_top'][preferred])} of the first {ranking['k']} results "
         f"({percent(best['share_of_top'][preferred])} after the recommended correction)."
     )
@@ -70,11 +71,16 @@ def _search_summary(ranking, advice):
     if known:
         lost = min(known, key=known.get)
         said.append(
-            f"Right answers that are {lost} are found with an NDCG@{ranking['k']} of "
-            f"{number(known[lost])} (1 is best); with {number(removed['ndcg'][lost])} once the gap "
-            f"is removed, and with {number(best['ndcg'][lost])} by the recommended search."
+            f"Where the right answer is one of the {lost} documents, NDCG@{ranking['k']} is "
+            f"{number(known[lost])} (1 is best, 0 means never found), "
+            f"{number(removed['ndcg'][lost])} once the gap is removed, and "
+            f"{number(best['ndcg'][lost])} with the recommended search."
         )
     return said
+
+
+def _documents(modality):
+    return f"{modality[:1].upper()}{modality[1:]} documents"
 
 
 def _reason(pair):

@@ -1,26 +1,25 @@
 """Numbers and texts as a report writes them."""
 
 import re
-
 from importlib import import_module
 
 from .._html import writable
 
-NBSP = "\N{NO-BREAK SPACE}"
+NBSP, UNKNOWN = "\N{NO-BREAK SPACE}", "\N{EN DASH}"
 
-_MARKS = re.compile(r"([\\`*_{}\[\]()#+\-!|~$.])")
+_MARKS = re.compile(r"([\\`*_\[\]#|~$])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def percent(share, digits=0):
     """A share as a percentage, or a dash where it is unknown."""
-    return "–" if share is None else f"{share * 100:.{digits}f}{NBSP}%"
+    return UNKNOWN if share is None else f"{share * 100:.{digits}f}{NBSP}%"
 
 
 def number(value, digits=3):
     """A number with some decimals, or a dash where it is unknown."""
     if value is None:
-        return "–"
+        return UNKNOWN
     text = f"{value:.{digits}f}"
     return text.removeprefix("-") if not float(text) else text.replace("-", "\N{MINUS SIGN}")
 

@@ -1,0 +1,377 @@
+"""GapReport: what it says, that it says it everywhere alike, and what it refuses."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_results_page import NASTY, Page, shown
+
+from gapremoval import EmbeddingArray, Query, search
+from gapremoval.datasets import make_mixed_modality
+from gapremoval.inspection import GapReport
+
+NASTY_TITLE = "<script>alert(1)</script> | `*_x_*`"
+
+
+def contents_of(X, y):
+    """A text or a picture, or both, of each document, and a text of each query."""
+    contents, questions = {}, []
+    for i, (name, id_) in enumerate(zip(X.modality, y)):
+        if name.startswith("query"):
+            questions.append(f"What is {id_}? {NASTY[i % len(NASTY)]}")
+        elif name == "text":
+            contents.setdefault(id_, []).append(f"text of {id_} {NASTY[i % len(NASTY)]}")
+        else:
+            picture = Image.new("RGB", (300, 200), (i % 255, 90, 160))
+            contents.setdefault(id_, []).append(picture)
+    return contents, questions
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_mixed_modality(60, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def report(rows):
+    X, y = rows
+    contents, questions = contents_of(X, y)
+    return GapReport(X, y, contents=contents, questions=questions, title=NASTY_TITLE)
+
+
+@pytest.fixture(scope="module")
+def figures(report):
+    return json.loads(report.json())
+
+
+def same_cloud(n_rows=120, seed=0):
+    """Rows of one cloud, half of which are called texts and half images; no queries."""
+    values = np.random.default_rng(seed).normal(size=(n_rows, 16)) + 1
+    return EmbeddingArray(values, ["text", "image"] * (n_rows // 2))
+
+
+def test_rows_with_a_gap_are_to_be_corrected_and_rows_without_one_are_not(report):
+    assert report.advice == "correct"
+    assert repr(report) == "GapReport(Correct: there is a modality gap)"
+    other = GapReport(same_cloud())
+    assert other.advice == "do not correct"
+    first = Page(other.html()).said
+    first = [text.strip() for text in first if text.strip()]
+    at = first.index("Modality gap report", 1)
+    # After the title of the window, the styles and the title of the page.
+    headline = next(text for text in first[at:] if text != "Modality gap report")
+    assert headline.startswith("Do not correct")
+    assert "**Do not correct: there is no modality gap**" in other.markdown()
+    assert "MixedModalityRetriever()" in json.loads(other.json())["code"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_chance_alone_is_no_gap_between_parts_of_documents(seed):
+    pairs = np.repeat(np.arange(15), 2)
+    X = same_cloud(30, seed=seed)
+    assert GapReport(X, pairs).advice == "cannot tell"
+    X, pairs = same_cloud(60, seed=seed), np.repeat(np.arange(30), 2)
+    assert GapReport(X, pairs).advice == "do not correct"
+
+
+def test_shares_of_the_first_places_are_those_of_plain_numpy(rows, figures):
+    X, y = rows
+    names, ids = X.modality, np.array(y)
+    vectors, kinds = [], []
+    for id_ in dict.fromkeys(y):
+        parts = X.values[(ids == id_) & ~np.char.startswith(names.astype(str), "query")]
+        fused = (parts / np.linalg.norm(parts, axis=1, keepdims=True)).sum(axis=0)
+        vectors.append(fused / np.linalg.norm(fused))
+        kinds.append("+".join(sorted(set(names[ids == id_]) - {"query:text"})))
+    scores = X.values[names == "query:text"] @ np.array(vectors).T
+    top = np.array(kinds)[np.argsort(-scores, axis=1)[:, :10]]
+    raw = figures["ranking"]["ways"][0]
+    assert raw["name"] == "raw"
+    for name, share in raw["share_of_top"].items():
+        assert share == pytest.approx(np.mean(top == name))
+        assert figures["ranking"]["share_of_corpus"][name] == pytest.approx(
+            np.mean(np.array(kinds) == name)
+        )
+
+
+def test_the_measures_are_small_after_the_correction(figures):
+    measures = {measure["name"]: measure for measure in figures["measures"]}
+    assert {"centroid_distance", "linear_separability", "same_modality_neighbors"} <= {*measures}
+    for name in ("centroid_distance", "variance_between", "linear_separability"):
+        before, after, level = (measures[name][x] for x in ("before", "after", "without_gap"))
+        assert abs(after - level) < 0.1 * abs(before - level)
+
+
+def test_page_json_and_markdown_agree(report, figures):
+    page, markdown = " ".join(Page(report.html()).text.split()), report.markdown()
+    for way in figures["ranking"]["ways"]:
+        for value in way["ndcg"].values():
+            assert f"{value:.3f}" in page
+            assert f"{value:.3f}" in markdown
+    for row in figures["methods"]["rows"]:
+        assert f"{row['mean']:.3f}" in page
+        assert f"| {row['name']}" in markdown
+    assert figures["verdict"]["headline"] in page
+    assert figures["verdict"]["headline"] in markdown
+
+
+def test_json_has_plain_values_and_stable_keys(report, figures):
+    assert [*figures] == [
+        *("title", "version", "data", "pairs", "n_measured", "measures", "between", "map"),
+        *("ranking", "cosines", "probabilities", "queries"),
+        *("methods", "fusion_weight", "advised", "verdict", "code", "notes"),
+    ]
+    assert "NaN" not in report.json()
+
+
+def test_tables_of_markdown_have_rows_of_one_length(report):
+    blocks = re.findall(r"(?:^\|.*\n)+", report.markdown(), re.MULTILINE)
+    assert len(blocks) >= 6
+    for block in blocks:
+        cells = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(cells) == 1, block
+    assert r"# &lt;script&gt;alert(1)&lt;/script&gt; \| \`\*\_x\_\*\`" in report.markdown()
+
+
+def test_whatever_is_shown_stays_text_and_nothing_comes_from_elsewhere(report, rows):
+    page = Page(report.html())
+    assert [attributes.get("type") for attributes in page.all("script")] == [
+        "application/json",
+        None,
+    ]
+    assert page.all("h1")
+    assert NASTY_TITLE in page.text
+    for nasty in NASTY[:3]:
+        assert shown(nasty) in page.text
+    assert not page.all("img")  # none of a text, and pictures are symbols
+    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    sources = [attributes["href"] for attributes in page.all("image")]
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert all(link["href"].startswith("#") for link in page.all("a"))
+
+
+def test_each_picture_is_embedded_once(report):
+    page = Page(report.html())
+    sources = [attributes["href"] for attributes in page.all("image")]
+    used = [attributes["href"] for attributes in page.all("use") if "href" in attributes]
+    assert len(sources) <= 60
+    assert len(used) > len(sources)
+    assert {int(href.removeprefix("#picture-")) for href in used} <= {*range(len(sources))}
+
+
+def test_a_notebook_gets_a_frame(report):
+    snippet = report.html_snippet()
+    (frame,) = Page(snippet).all("iframe")
+    assert frame["srcdoc"] == report.html()
+    assert report._repr_html_() == snippet
+    assert report._repr_mimebundle_() == {"text/plain": repr(report), "text/html": snippet}
+
+
+def test_the_page_is_written_and_opened(report, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("older")
+    report.write_html(path)
+    assert path.read_text(encoding="utf-8") == report.html()
+    assert [*tmp_path.iterdir()] == [path]
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        report.write_html(tmp_path / "absent" / "report.html")
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    report.open()
+    assert opened[0].startswith("file:///")
+
+
+def unjudged(X, y):
+    """The ids of documents, and None for each query."""
+    return [None if tag.startswith("query") else id_ for tag, id_ in zip(X.modality, y)]
+
+
+def test_the_same_seed_gives_the_same_report(rows):
+    X, y = rows[0], unjudged(*rows)
+    first, again, other = (GapReport(X, y, random_state=seed).json() for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_large_corpus_is_sampled_and_the_answers_stay(rows):
+    X, y = make_mixed_modality(200, queries={"text": 2}, random_state=0)
+    some = unjudged(X, y)
+    answers = dict.fromkeys(y[-30:])
+    some[-30:] = y[-30:]
+    report = GapReport(X, some, max_rows=100)
+    figures = json.loads(report.json())
+    assert figures["data"]["n_documents"] == 200
+    assert figures["data"]["n_queries"] == 400
+    sample = figures["data"]["sample"]
+    assert sample["n_queries"] == 300
+    assert sample["n_judged"] == figures["ranking"]["n_judged"] == 30
+    assert len(answers) <= sum(sample["documents"].values()) == sample["n_documents"] <= 100
+    assert "random sample" in report.html()
+    assert "random sample" in report.markdown()
+    whole = GapReport(*rows, max_rows=None).json()
+    assert json.loads(whole)["data"]["sample"] is None
+
+
+def test_the_default_is_advised_unless_another_is_clearly_better(figures):
+    for chosen in (figures["methods"], figures["fusion_weight"]):
+        rows = {row["name"]: row for row in chosen["rows"]}
+        assert chosen["default"] in rows
+        for row in rows.values():
+            assert row["low"] <= row["mean"] <= row["high"]
+        if chosen["advised"] == chosen["default"]:
+            best = rows[chosen["best"]]
+            assert chosen["best"] == chosen["default"] or best["difference_low"] <= 0
+        else:
+            assert rows[chosen["advised"]]["difference_low"] > 0
+
+
+def test_the_code_of_the_report_runs(figures, rows):
+    X, y = rows
+    names = {"X": X, "y": y, "queries": X[X.modality == "query:text"]}
+    exec(figures["code"], names)
+    assert len(names["found"]) == 60
+
+
+def test_the_stored_queries_are_those_of_the_search(figures, rows):
+    X, y = rows
+    names = {"X": X, "y": unjudged(X, y)}
+    exec("from gapremoval import *\npipe = make_search_pipeline().fit(X, y)", names)
+    queries = X[X.modality == "query:text"]
+    found = search(names["pipe"], queries, 5)
+    assert len(figures["queries"]) == 40
+    for query in figures["queries"]:
+        ids = [hit["id"] for hit in query["after"]]
+        assert ids == found.ids[query["number"]].tolist()
+        for hit in query["before"] + query["after"]:
+            assert hit["is_right"] == (hit["id"] in query["right"])
+
+
+def test_parts_of_documents_ask_where_there_are_no_queries():
+    X, y = make_mixed_modality(120, queries={}, random_state=0)
+    figures = json.loads(GapReport(X, y).json())
+    assert figures["data"]["n_queries"] == 0
+    assert "text part of 20 documents" in figures["data"]["stand_ins"]
+    assert figures["ranking"]["n_judged"] == 20
+    # What is left of these documents is an image.
+    assert figures["ranking"]["n_answered"] == {"image": 20, "image+text": 0, "text": 0}
+
+
+def test_texts_ask_where_no_document_has_several_parts():
+    figures = json.loads(GapReport(same_cloud()).json())
+    assert "15 text documents" in figures["data"]["stand_ins"]
+    assert figures["ranking"]["n_judged"] == 0
+    assert figures["methods"] is None
+
+
+def test_documents_of_one_modality_are_not_corrected():
+    X, y = make_mixed_modality(60, proportions={"image": 1}, random_state=0)
+    report = GapReport(X, y)
+    assert report.advice == "do not correct"
+    assert "all documents are image" in report.html().lower()
+    assert report.markdown()
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 4, 8])
+def test_of_few_rows_nothing_can_be_told(n_rows):
+    values = np.random.default_rng(0).normal(size=(n_rows, 8))
+    X = EmbeddingArray(values, (["text", "image"] * n_rows)[:n_rows])
+    report = GapReport(X)
+    assert report.advice == ("cannot tell" if n_rows > 1 else "do not correct")
+    assert "There are no queries" in report.markdown()
+    assert report.html()
+
+
+def test_three_modalities_are_compared_two_by_two():
+    X, y = make_mixed_modality(
+        60, proportions={"text": 1, "image": 1, "audio": 1}, n_features=128, random_state=0
+    )
+    report = GapReport(X, y)
+    pairs = json.loads(report.json())["pairs"]
+    assert [pair["between"] for pair in pairs] == [
+        ["audio", "image"],
+        ["audio", "text"],
+        ["image", "text"],
+    ]
+    assert report.html()
+
+
+def test_warnings_of_fits_are_on_the_page_and_not_raised():
+    X = EmbeddingArray(np.random.default_rng(0).normal(size=(24, 8)), ["text"] * 20 + ["image"] * 4)
+    X = EmbeddingArray.concatenate([X, EmbeddingArray(X.values[:2], "query:text")])
+    report = GapReport(X, [*range(24), None, None])
+    notes = json.loads(report.json())["notes"]
+    assert notes
+    assert notes[0] in Page(report.html()).text
+
+
+class Lengths:
+    """An encoder of texts and pictures that needs no network."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        items = [item.item if isinstance(item, Query) else item for item in X]
+        is_text = [isinstance(item, str) for item in items]
+        seeds = [len(x) if text else x.getpixel((0, 0))[0] for x, text in zip(items, is_text)]
+        values = [np.random.default_rng(s).normal(size=8) + 2 * t for s, t in zip(seeds, is_text)]
+        tags = [
+            "query:text" if isinstance(item, Query) else "text" if text else "image"
+            for item, text in zip(X, is_text)
+        ]
+        return EmbeddingArray(values, tags)
+
+    def get_params(self, deep=True):
+        return {}
+
+    def __repr__(self):
+        return "Lengths()"
+
+
+def test_items_are_encoded_and_shown():
+    texts = ["x" * i for i in range(1, 31)]
+    pictures = [Image.new("RGB", (40, 40), (i, 0, 0)) for i in range(1, 31)]
+    items = [*texts, *pictures, Query("y" * 5), Query("y" * 6)]
+    ids = [*range(30), *range(100, 130), 100, None]
+    report = GapReport(items, ids, encoder=Lengths())
+    assert report.advice == "correct"
+    page = Page(report.html())
+    assert "y" * 5 in page.text
+    assert "x" * 30 in page.text
+    assert page.all("image")
+    assert "Lengths()" in json.loads(report.json())["code"]
+
+
+def test_a_plain_array_takes_its_modality(rows):
+    X, y = rows[0], unjudged(*rows)
+    tagged, plain = GapReport(X, y), GapReport(X.values, y, modality=X.modality)
+    assert tagged.json() == plain.json()
+
+
+def test_what_cannot_be_reported_is_refused(rows):
+    X, y = rows
+    bare, queries = X.values, X[X.modality == "query:text"]
+    broken = X.values.copy()
+    broken[3] = np.nan
+    for wrong, message in [
+        (lambda: GapReport(bare, y), "modality of the rows is not known"),
+        (lambda: GapReport(queries), "no document among the rows"),
+        (lambda: GapReport(EmbeddingArray(broken, X.modality), y), "NaN"),
+        (lambda: GapReport(X, y[:-1]), "entries for"),
+        (lambda: GapReport(X, [*y[:-1], "absent"]), "unknown document: 'absent'"),
+        (lambda: GapReport(X, y, questions=["one"]), "1 questions and 60 query rows"),
+        (lambda: GapReport(["a text"]), "give encoder="),
+        (lambda: GapReport(["a"], encoder=Lengths(), contents={}), "leave out"),
+        (lambda: GapReport(X, y, max_rows=3), "max_rows must be an integer of at least 100"),
+        (lambda: GapReport(X, y, random_state=-1), "random_state must be"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            wrong()
+    with pytest.raises(TypeError, match="contents must be a dict"):
+        GapReport(X, y, contents=["a"])
