@@ -1,7 +1,8 @@
-"""GapEstimator: the base of all estimators here."""
+"""GapEstimator: the base of most estimators here; ReferenceLink, which all of them have."""
 
 from collections.abc import Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, metadata
 from textwrap import shorten
 
 import numpy as np
@@ -11,8 +12,51 @@ from ._array_api import to_numpy
 from ._version import __version__
 from ._warnings import warn
 
+# What the API reference has under the name of the package; all else is under that of its room.
+FIRST_CHOICES = {
+    "CLIPEncoder",
+    "FusionWeightSearchCV",
+    "MixedModalityRetriever",
+    "ModalityGapRemover",
+    "PosteriorOdds",
+    "SentenceTransformerEncoder",
+    "StoreRetriever",
+}
 
-class GapEstimator(TransformerMixin, BaseEstimator):
+
+class ReferenceLink:
+    """The link from an estimator's diagram in a notebook to its page of the API reference.
+
+    The address of the site is the one that the metadata of the installed package name as its
+    ``Documentation`` (``[project.urls]``). Where they name none there is no link.
+    """
+
+    _doc_link_module = "gapremoval"
+
+    @property
+    def _doc_link_template(self):
+        address = _documentation_address()
+        return f"{address.rstrip('/')}/api/{{page}}.html" if address else ""
+
+    def _doc_link_url_param_generator(self):
+        package, room, *_ = type(self).__module__.split(".")
+        name = type(self).__name__
+        return {
+            "page": f"{package}.{name}" if name in FIRST_CHOICES else f"{package}.{room}.{name}"
+        }
+
+
+def _documentation_address():
+    """The address of the documentation in the package's metadata, or an empty string."""
+    try:
+        urls = metadata("gapremoval").get_all("Project-URL", [])
+    except PackageNotFoundError:  # run from a checkout
+        return ""
+    labeled = (url.partition(",") for url in urls)
+    return next((url.strip() for label, _, url in labeled if label == "Documentation"), "")
+
+
+class GapEstimator(ReferenceLink, TransformerMixin, BaseEstimator):
     """Base of the estimators: metadata requests for `modality`, and the version in pickles.
 
     There is no ``set_output``, since a DataFrame has no place for the modalities.

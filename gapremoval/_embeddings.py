@@ -7,6 +7,7 @@ from sklearn.utils.validation import _num_samples
 
 from ._array_api import check_precision, is_device_array, is_lazy, take_rows, to_numpy
 from ._columns import as_rows, read_table
+from ._embeddings_html import embeddings_html
 from ._files import read_arrays, replacing
 from ._modality import Tags
 from ._origin import Origin
@@ -399,6 +400,13 @@ class EmbeddingArray:
         counts = ", ".join(f"{n} {name}" for name, n in self._tags.counts().items())
         dtype = str(self.dtype).split(".")[-1]
         return f"EmbeddingArray({len(self)} rows x {self.shape[1]}, {dtype}: {counts or 'empty'})"
+
+    def _repr_html_(self):
+        """The modalities as a table; without jinja2 a notebook shows the text."""
+        try:
+            return embeddings_html(self.values, self._tags)
+        except ImportError:
+            return None
 
 
 def _select_columns(values, columns):

@@ -1,17 +1,20 @@
-"""HTML pages: jinja2's templates, and text that a page or a terminal can hold."""
+"""HTML pages: jinja2's templates, links, and text that a page or a terminal can hold."""
 
+import os
 import re
 from functools import cache
 from importlib import import_module
+from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 from ._optional import import_optional
 
 
 def html_templates(package):
-    """The jinja2 environment of a package's folder ``templates``.
+    """The jinja2 environment of a package's folder ``templates``, and of the one beside this file.
 
     Whatever a template prints is escaped; code points that a page cannot hold are written
-    out.
+    out. The filter ``percent`` is the function of that name.
 
     Raises
     ------
@@ -25,14 +28,17 @@ def html_templates(package):
 @cache
 def _html_templates(package):
     jinja2 = import_module("jinja2")
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader(package),
+    folders = [jinja2.PackageLoader(name) for name in (package, __package__)]
+    templates = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(folders),
         autoescape=True,
         finalize=writable,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["percent"] = percent
+    return templates
 
 
 # What UTF-8 cannot encode, and what HTML forbids even when escaped: controls but for tab and
@@ -55,3 +61,37 @@ def _write_out(found):
     code = ord(found[0])
     code -= 0xDC00 if 0xDC80 <= code <= 0xDCFF else 0  # how Python keeps such a byte
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def percent(share):
+    """A share in [0, 1] in percent, as all pages and tables have it: ``12.5%``.
+
+    What is not quite nothing, or not quite all, never looks as if it were.
+    """
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= share < 1 else f"{share:.1%}"
+
+
+def file_url(path, folder=None):
+    """The link to a file; None if there is none at this path.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any text is a path, most of them of no file.
+    folder : str or Path, default=None
+        Where the page lies that holds the link, which is then relative to it. By default, and
+        if both lie on different drives, the link is an absolute ``file:`` URL.
+    """
+    if not os.path.isfile(path):
+        return None
+    path = os.path.abspath(path)
+    try:
+        if folder is not None:
+            relative = os.path.relpath(path, os.path.abspath(folder))
+            # The letters of a colon would be read as a scheme.
+            return quote_from_bytes(os.fsencode(Path(relative).as_posix()))
+    except ValueError:  # on another drive
+        pass
+    return Path(path).as_uri()

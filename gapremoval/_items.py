@@ -2,7 +2,7 @@
 
 import numbers
 import sys
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,11 @@ def as_picture(item):
 def is_item(item):
     """Whether this is one raw item, not a vector and not several items."""
     return isinstance(item, str | Joint | Tagged | Query) or is_picture(item)
+
+
+def listed_items(items):
+    """Several items as a list, and one item as a list of one."""
+    return [items] if is_item(items) or not isinstance(items, Iterable) else list(items)
 
 
 def item_modality(item):

@@ -7,11 +7,12 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, 
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._base import ReferenceLink
 from ._centers import residual
 from ._covariance import ledoit_wolf, shrunken_power, spectrum
 
 
-class _CenteringTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class _CenteringTransformer(ReferenceLink, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Subtract the mean, then do what `_learn` and `_map` say to the centered rows."""
 
     _parameter_constraints = {}

@@ -13,8 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from .._files import replacing
-from .._html import writable
-from ..datasets._folder import TEXTS, read_text, suffix_of
+from .._html import percent, writable
 from ..inspection import results_page
 from ._searching import drift_of_questions
 
@@ -47,7 +46,7 @@ def show_results(index, found):
     if not found.n_found[0]:
         tell(
             "probably nothing in the folder answers this: of the questions that nothing answers, "
-            f"{found.false_alarm[0]:.0%} look at least as well answered. A larger "
+            f"{percent(found.false_alarm[0])} look at least as well answered. A larger "
             "--max-false-alarm shows the nearest."
         )
         return
@@ -59,7 +58,7 @@ def show_results(index, found):
             (
                 str(record["rank"]),
                 f"{record['score']:.3f}",
-                "-" if probability is None else f"{probability:.1%}",
+                "-" if probability is None else percent(probability),
                 record["modality"],
                 " + ".join(printable(_relative(path)) for path in paths),
             )
@@ -121,10 +120,10 @@ def to_json(index, found, text, image):
 def write_page(path, index, found, question):
     """Write results as one HTML page with thumbnails and the beginnings of texts."""
     contents = {
-        id_: [_content(index.path(row)) for row in index.documents[id_]]
+        id_: [Path(index.path(row)) for row in index.documents[id_]]
         for id_ in found[0].ids[0].tolist()
     }
-    page = results_page([question], found, contents)
+    page = results_page([question], found, contents, folder=os.path.dirname(path))
     with replacing(path) as file:
         file.write(page.encode())
 
@@ -142,14 +141,6 @@ def _print_table(columns, rows, show_header):
     with console.capture() as captured:
         console.print(table)
     show("\n".join(line.rstrip() for line in captured.get().rstrip().split("\n")))
-
-
-def _content(path):
-    """The path of a picture, or what a text says now."""
-    if suffix_of(path) not in TEXTS:
-        return Path(path)
-    text, reason = read_text(Path(path))
-    return f"({reason})" if reason else text
 
 
 def _relative(path):

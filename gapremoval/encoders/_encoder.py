@@ -14,6 +14,7 @@ from sklearn.base import (
 )
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
+from .._base import ReferenceLink
 from .._embeddings import EmbeddingArray
 from .._modality import as_query, is_query
 from .._warnings import warn
@@ -38,7 +39,11 @@ CANNOT_READ = (
 
 
 class Encoder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    ReferenceLink,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,
 ):
     """Base of the encoders.
 

@@ -1,27 +1,36 @@
 """results_page: what searches found, as one HTML page with pictures, texts and scores."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 
 from .._html import html_templates
-from .._items import combined_parts, contents_of, is_item
+from .._items import combined_parts, contents_of, listed_items
 from .._relevance import check_relevance
 from ..contents._pictures import quiet_pillow
-from ..retrieval._results import SearchResult
-from ._show_item import show_item
+from ..contents._show_item import check_contents, show_document, show_item
+from ..retrieval._results import SearchResult, tell_doubt
 
 THUMBNAIL, FIGURE = 200, 1600  # pixels, of the longer edge
-MAX_PARTS = 4  # shown of a document
 
 
 def results_page(
-    queries, results, contents, *, answers=None, title="Search results", introduction=None
+    queries,
+    results,
+    contents,
+    *,
+    answers=None,
+    title="Search results",
+    introduction=None,
+    folder=None,
 ):
     """Show the results of searches as one self-contained HTML page.
 
     Each query is a row of the page and each of the `results` a column, so that two ways to
     search can be compared at a glance. The page needs no network and runs no script; pictures
-    are scaled down and embedded. Whatever texts, names and ids contain is shown as text.
+    are scaled down and embedded, and link to their files. Whatever texts, names and ids
+    contain is shown as text, texts without the marks of Markdown. Where the false alarm of a
+    query is above 5 %, the page says that perhaps nothing answers it, and above 20 % that
+    probably nothing does.
 
     Parameters
     ----------
@@ -32,9 +41,10 @@ def results_page(
         What `search` returned for the queries. The keys of a dict are the titles of the
         columns.
     contents : mapping
-        The parts of each document by its id: an item, or a list of items. Long texts are
-        shortened, and at most four parts are shown. Of a document that is missing here, only
-        the id is shown.
+        The parts of each document by its id: an item, or a list of items. A ``Path`` may be a
+        picture file or a text file (``.txt``, ``.md``). Long texts are shortened, and at most
+        four parts are shown. Of a document that is missing here, the file is shown if the id
+        is the path of a picture or text file, and otherwise only the id.
     answers : sequence of length n_queries, default=None
         Relevance of each query: the id of the right answer, a collection of ids, or a dict
         id -> gain; None where it is unknown. Right answers are marked, and counted at the top.
@@ -43,6 +53,9 @@ def results_page(
     introduction : text, picture or list of these, default=None
         Paragraphs and pictures (up to 1600 pixels wide or high) above the results. The
         alternative text of a picture is the text before it.
+    folder : str or Path, default=None
+        Folder in which the page will be kept. Links to files are relative to it, so that it
+        can be moved together with them. By default links are absolute ``file:`` URLs.
 
     Returns
     -------
@@ -80,13 +93,9 @@ def results_page(
 
     To keep it: ``Path("found.html").write_text(page, encoding="utf-8")``.
     """
-    queries = _listed(queries)
+    queries = listed_items(queries)
     results = _check_results(results, len(queries))
-    if not isinstance(contents, Mapping):
-        raise TypeError(
-            "contents must be a dict from a document's id to the list of its texts and "
-            f"pictures; got a {type(contents).__name__}."
-        )
+    check_contents(contents)
     answers = check_relevance([None] * len(queries) if answers is None else answers)
     if len(answers) != len(queries):
         raise ValueError(
@@ -96,7 +105,7 @@ def results_page(
     right = [{id_ for id_, gain in (given or {}).items() if gain > 0} for given in answers]
     template = html_templates("gapremoval.inspection").get_template("results_page.html")
     with quiet_pillow():
-        document = cache(partial(_document, contents))
+        document = cache(partial(show_document, contents, edge=THUMBNAIL, folder=folder))
         shown = [
             _query(query, {name: found[number] for name, found in results.items()}, ids, document)
             for number, (query, ids) in enumerate(zip(queries, right))
@@ -134,7 +143,7 @@ def _check_results(results, n_queries):
 
 def _introduction(introduction):
     name = "Figure"
-    for item in _listed(() if introduction is None else introduction):
+    for item in listed_items(() if introduction is None else introduction):
         yield show_item(item, name=name, edge=FIGURE)
         name = item if isinstance(item, str) else "Figure"
 
@@ -154,17 +163,6 @@ def _query(query, results, right, document):
     }
 
 
-def _document(contents, id_):
-    """The id and the parts of a document."""
-    parts = [part for item in _listed(contents.get(id_, ())) for part in contents_of(item)]
-    name = f"Picture of {id_}"
-    return {
-        "id": str(id_),
-        "parts": [show_item(item, name=name, edge=THUMBNAIL) for item in parts[:MAX_PARTS]],
-        "n_more": len(parts) - MAX_PARTS,
-    }
-
-
 def _column(name, found, right, document):
     """The documents that one search found for one query, and the rank of a right one."""
     cards = [
@@ -172,9 +170,10 @@ def _column(name, found, right, document):
         for id_, score, record in zip(found.ids[0], found.scores[0], found.to_records())
     ]
     ranks = [card["rank"] for card in cards if card["is_right"]]
-    return {"name": str(name), "cards": cards, "rank": min(ranks, default=None)}
-
-
-def _listed(items):
-    """Several items as a list, and one item as a list of one."""
-    return [items] if is_item(items) or not isinstance(items, Iterable) else list(items)
+    doubt = "" if found.false_alarm is None else tell_doubt(found.false_alarm[0])
+    return {
+        "name": str(name),
+        "cards": cards,
+        "doubt": doubt,
+        "rank": min(ranks, default=None),
+    }

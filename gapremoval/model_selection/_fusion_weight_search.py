@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params
 
+from .._base import ReferenceLink
 from .._modality import Tags
 from .._search import split_steps, transform_steps
 from ..retrieval import MixedModalityRetriever
@@ -25,7 +26,7 @@ from ._split import QueryKFold
 from ._weight_scores import weight_scores
 
 
-class FusionWeightSearchCV(GridSearchCV):
+class FusionWeightSearchCV(ReferenceLink, GridSearchCV):
     """Cross-validated search over the fusion weight, many times faster than a grid search.
 
     Takes a whole pipeline, returns the scores of ``GridSearchCV`` and is used like it. The

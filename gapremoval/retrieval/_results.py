@@ -1,12 +1,19 @@
 """SearchResult: the documents that a search found, as arrays, a table, records or HTML."""
 
 import math
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from .._html import html_templates
+from .._html import percent
 from .._optional import import_optional
+from ..contents._show_item import check_contents
+from ._results_html import results_html
+
+# Above the first false alarm there may be no answer: what docs/guide/thresholds.md advises.
+# Above the second are 83 of 100 queries without an answer, and 33 of those with one.
+PERHAPS, PROBABLY = 0.05, 0.2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,6 +82,7 @@ class SearchResult:
     probabilities: np.ndarray | None = None
     evidence: np.ndarray | None = None
     false_alarm: np.ndarray | None = None
+    contents: Mapping | None = field(default=None, kw_only=True)
 
     @property
     def n_found(self):
@@ -100,7 +108,8 @@ class SearchResult:
         rows = np.atleast_1d(np.arange(len(self))[queries])
         if rows.ndim != 1:
             raise IndexError("A SearchResult is indexed by query: found[3], found[:10].")
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        names = [field.name for field in fields(self) if field.name != "contents"]
+        arrays = {name: getattr(self, name) for name in names}
         some = replace(self, **{name: x[rows] for name, x in arrays.items() if x is not None})
         return some if some._is_there.all() else some._first(some.n_found)
 
@@ -180,20 +189,44 @@ class SearchResult:
             lines.append(f"query {number}: {', '.join(best) or 'no document'}")
         return "\n".join(lines + ["..."] * (n_queries > 5))
 
+    def with_contents(self, contents):
+        """The same result, which shows texts and pictures in a notebook.
+
+        Without contents it shows those documents whose ids are paths of picture or text files.
+
+        Parameters
+        ----------
+        contents : mapping
+            The parts of each document by its id: a text, a picture, or a list of these, as for
+            `results_page`. Documents that are missing here are shown by their ids.
+
+        Returns
+        -------
+        SearchResult
+
+        Raises
+        ------
+        TypeError
+            If `contents` is not a mapping.
+        """
+        return replace(self, contents=check_contents(contents))
+
+    def _facts(self):
+        """What is known of the one query of this result, in words."""
+        facts = [] if len(self.ids[0]) else ["Nothing was found."]
+        if self.evidence is not None and self.evidence[0] == self.evidence[0]:
+            facts.append(f"evidence {self.evidence[0]:.2f}")
+        if self.false_alarm is not None and self.false_alarm[0] == self.false_alarm[0]:
+            facts.append(f"false alarm {percent(self.false_alarm[0])}")
+            facts += filter(None, [tell_doubt(self.false_alarm[0])])
+        return facts
+
     def _repr_html_(self):
-        """The first ten queries as a table; without jinja2 a notebook shows the text."""
+        """The first queries as a table; without jinja2 a notebook shows the text."""
         try:
-            template = html_templates("gapremoval.retrieval").get_template("search_result.html")
+            return results_html(self)
         except ImportError:
             return None
-        columns = self[:10]._columns()
-        for name in ("probability", "evidence", "false_alarm"):
-            if np.isnan(columns[name]).all():
-                del columns[name]
-        for name in {"score", "probability", "evidence", "false_alarm"} & columns.keys():
-            columns[name] = [f"{number:.3f}" for number in columns[name]]
-        rows = [map(str, row) for row in zip(*columns.values())]
-        return template.render(names=columns, rows=rows, n_more=max(len(self) - 10, 0))
 
 
 def _plain(value):
@@ -203,3 +236,14 @@ def _plain(value):
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, bool | int) else str(value)
+
+
+def tell_doubt(false_alarm):
+    """The sentence that says whether nothing answers a query; empty if something seems to."""
+    if not false_alarm > PERHAPS:  # so is NaN
+        return ""
+    word = "Probably" if false_alarm > PROBABLY else "Perhaps"
+    return (
+        f"{word} nothing here: of the queries that nothing answers, {percent(false_alarm)} look "
+        "at least as well answered."
+    )

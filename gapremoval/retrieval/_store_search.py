@@ -31,6 +31,10 @@ class CertifiedResult(SearchResult):
     certified: np.ndarray | None = None
     n_fetched: np.ndarray | None = None
 
+    def _facts(self):
+        best = "certainly the best" if self.certified[0] else "there may be better ones"
+        return [*super()._facts(), f"{best}, of {self.n_fetched[0]} rows that the store returned"]
+
 
 def search_store(head, rows, k, *, without=None, with_odds=True, **options):
     """The best documents of a store.

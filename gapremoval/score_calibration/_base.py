@@ -3,11 +3,12 @@
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from .._base import ReferenceLink
 from ._score_map import CorpusScoreMap, ScoreMap
 from ._shrinkage import TWO
 
 
-class ScoreCalibrator(BaseEstimator):
+class ScoreCalibrator(ReferenceLink, BaseEstimator):
     """Base class of the score calibrations.
 
     A retriever lets a clone `learn` from its documents and from example queries, and keeps the

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_the_table_has_ranks_scores_modalities_and_paths(run, indexed, scenes):
     assert len(lines) == 5
     scores = []
     for rank, line in enumerate(lines, 1):
-        found = re.fullmatch(r" *(\d+) +(-?\d+\.\d{3}) +([\d.]+)% +(\S+) +(photos/.*)", line)
+        found = re.fullmatch(r" *(\d+) +(-?\d+\.\d{3}) +([<>]?[\d.]+)% +(\S+) +(photos/.*)", line)
         assert int(found[1]) == rank
         scores.append(float(found[2]))
         suffixes = {"image": "png", "text": "txt", "image+text": "png + txt"}[found[4]]
@@ -90,7 +90,7 @@ def test_where_probably_nothing_answers_nothing_is_found_and_that_is_told(run, i
     assert "1 learned" in run("info", "index.gap").out
     told = run(*asked, "--max-false-alarm", "0")
     assert (told.code, told.out) == (0, "")
-    assert re.search(r"probably nothing in the folder answers this: .* \d+% look at", told.err)
+    assert re.search(r"probably nothing in the folder answers this: .* [\d.]+% look at", told.err)
     assert len(told.err.splitlines()) == 1
     assert run(*asked, "--max-false-alarm", "1.5").code == 2
 
@@ -143,6 +143,14 @@ def test_the_page_shows_thumbnails_and_texts_even_of_files_that_are_gone(run, in
     page = Path("out.html").read_text(encoding="utf-8")
     assert page.count('<img src="data:image/') == 40
     assert scenes.captions[2][0][:60] in page
+    assert "Query 1" not in page
+    # The page and the folder can be moved together.
+    links = re.findall(r'<a href="([^"]*)"', page)
+    assert len(links) == 80
+    assert {Path(unquote(link)).resolve() for link in links} == {
+        path for path in indexed.rglob("*") if path.suffix in (".png", ".txt")
+    }
+    assert all(link.startswith("photos/") for link in links)
     shutil.rmtree(indexed)
     assert run("search", "index.gap", "a ring", "-n", "60", "--html", "out.html").code == 0
     page = Path("out.html").read_text(encoding="utf-8")
