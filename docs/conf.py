@@ -94,7 +94,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 # With no others below them.
-LONE_PAGES = "index getting_started theory benchmarks citing contributing changelog"
+LONE_PAGES = "index getting_started theory benchmarks glossary citing contributing changelog"
 html_sidebars = {page: [] for page in LONE_PAGES.split()}
 html_context = {"default_mode": "auto"}
 html_theme_options = {
