@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..calibration import drift
+from ..calibration import ModalityGapRemover, drift
 from ._axes import one_axes
 from ._colors import DARK, modality_colors, modality_marker
 
@@ -75,13 +75,20 @@ class DriftDisplay:
 
         Raises
         ------
+        TypeError
+            If `estimator` is no ModalityGapRemover.
         NotFittedError
-            If `estimator` is not fitted.
+            If it is not fitted.
         ValueError
             If there is no batch, or one is not as ``transform`` takes it.
         ImportError
             If matplotlib is not installed (extra ``plot``).
         """
+        if not isinstance(estimator, ModalityGapRemover):
+            raise TypeError(
+                "Drift is that of the means of a fitted ModalityGapRemover, such as pipe[0] of a "
+                f"pipeline; got a {type(estimator).__name__}."
+            )
         if not isinstance(batches, Mapping):
             batches = {str(number): batch for number, batch in enumerate(batches, start=1)}
         if not batches:

@@ -2,6 +2,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 from gapremoval import EmbeddingArray, ModalityGapRemover
 from gapremoval.datasets import make_mixed_modality
@@ -54,6 +55,8 @@ def test_a_batch_without_a_modality_leaves_a_hole_and_one_that_was_not_fitted_is
 def test_what_is_no_fitted_remover_or_no_batch_is_refused(rows, remover):
     with pytest.raises(ValueError, match="There is no batch"):
         DriftDisplay.from_estimator(remover, [])
+    with pytest.raises(TypeError, match=r"such as pipe\[0\] of a pipeline; got a Pipeline"):
+        DriftDisplay.from_estimator(make_pipeline(remover), [rows])
     with pytest.raises(NotFittedError):
         DriftDisplay.from_estimator(ModalityGapRemover(), [rows])
     with pytest.raises(ValueError, match="features"):

@@ -123,7 +123,7 @@ def test_rows_that_cannot_be_drawn_are_refused(rows):
         EmbeddingMapDisplay.from_embeddings({})
     with pytest.raises(ValueError, match="method must be 'pca' or 'umap'; got 'tsne'"):
         EmbeddingMapDisplay.from_embeddings(X, method="tsne")
-    with pytest.raises(ValueError, match="max_rows is an integer of at least 2"):
+    with pytest.raises(ValueError, match="max_rows must be an integer of at least 2"):
         EmbeddingMapDisplay.from_embeddings(X, max_rows=0)
     values = X.values.copy()
     values[3, 1] = np.nan
