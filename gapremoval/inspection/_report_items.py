@@ -2,7 +2,7 @@
 
 from .._items import contents_of, is_item, is_picture
 from ..contents._pictures import quiet_pillow
-from ._show_item import show_item
+from ..contents._show_item import show_item
 
 THUMBNAIL = 112  # pixels, of the longer edge
 MOST_PICTURES = 300
