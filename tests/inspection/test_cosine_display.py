@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
-from gapremoval import EmbeddingArray, make_search_pipeline
+from gapremoval import EmbeddingArray, ModalityGapRemover, make_search_pipeline
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import CosineDisplay
 
@@ -71,6 +71,19 @@ def test_before_the_gap_is_removed_right_images_lie_below_wrong_texts(rows):
     ]
     assert lead[0] < 0 < lead[1]
     assert [axes.get_title() for axes in display.axes_] == [*display.cosines]
+
+
+def test_on_real_rows_right_images_lie_below_wrong_texts_until_the_gap_is_removed(real):
+    data = real("flickr8k_clip_vitb32.npz")
+    parts = {"text": data["text"][:, 0], "image": data["image"], "query:text": data["text"][:, 1]}
+    X, ids = EmbeddingArray.concatenate(parts), [*range(len(data["image"]))] * 3
+    display = CosineDisplay.from_estimator(ModalityGapRemover().fit(X), X, ids)
+    (raw, removed), (raw_right, removed_right) = (
+        found.values() for found in (display.cosines, display.right_cosines)
+    )
+    image, text = ("query:text", "image"), ("query:text", "text")
+    assert np.mean(raw_right[image] > np.median(raw[text])) < 0.05
+    assert np.mean(removed_right[image] > np.median(removed[text])) > 0.95
 
 
 def test_relevance_may_name_several_documents_or_be_unknown():

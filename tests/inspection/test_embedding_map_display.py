@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, normalize
+from sklearn.preprocessing import FunctionTransformer, Normalizer, normalize
 
-from gapremoval import EmbeddingArray, ModalityGapRemover, make_search_pipeline
+from gapremoval import (
+    EmbeddingArray,
+    MixedModalityRetriever,
+    ModalityGapRemover,
+    make_search_pipeline,
+)
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import EmbeddingMapDisplay
 
@@ -142,3 +147,16 @@ def test_modalities_without_a_color_of_their_own_get_different_ones():
     (axes,) = EmbeddingMapDisplay.from_embeddings(X).axes_
     one, two = (tuple(points.get_facecolor()[0]) for points in axes.collections)
     assert one != two
+
+
+def test_items_are_drawn_as_their_encoder_gives_them(rows):
+    X, _ = rows
+    numbers = {f"item {i}": i for i in range(len(X))}
+    encoder = FunctionTransformer(lambda items: X[[numbers[item] for item in items]])
+    pipe = make_pipeline(encoder, ModalityGapRemover(), MixedModalityRetriever())
+    pipe.fit([*numbers], [*numbers])
+    of_items = EmbeddingMapDisplay.from_estimator(pipe, [*numbers])
+    of_rows = EmbeddingMapDisplay.from_estimator(pipe[1:], X)
+    assert [axes.get_title() for axes in of_items.axes_] == [*of_rows.coordinates]
+    for name, points in of_rows.coordinates.items():
+        np.testing.assert_array_equal(of_items.coordinates[name], points)
