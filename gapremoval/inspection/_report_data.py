@@ -6,9 +6,10 @@ import numpy as np
 
 from .._array_api import to_numpy
 from .._embeddings import EmbeddingArray
-from .._items import Query, is_item
+from .._items import Query, is_item, listed_items
 from .._relevance import check_ids, check_known, check_relevance, check_y
 from .._validation import HOW_TO_SAMPLE, HOW_TO_TAG, checked_lengths, is_lazy_rows, read_modality
+from ..contents._show_item import check_contents
 
 MOST_QUERIES = 300  # that are searched with
 MOST_STAND_INS = 200
@@ -89,6 +90,7 @@ def read_data(X, y, modality, contents, questions, encoder):
         )
     if is_lazy_rows(X):
         raise TypeError(f"A report takes rows in memory. {HOW_TO_SAMPLE}")
+    contents = check_contents({} if contents is None else contents)
     tags = read_modality(X, modality)
     if tags is None:
         raise ValueError(f"The modality of the rows is not known. {HOW_TO_TAG}")
@@ -114,12 +116,7 @@ def read_data(X, y, modality, contents, questions, encoder):
                 f"There are {len(questions)} questions and {len(asked)} query rows: give the raw "
                 "item of each query row, in their order."
             )
-    if contents is not None and not hasattr(contents, "get"):
-        raise TypeError(
-            "contents must be a dict from a document's id to its text, its picture or a list of "
-            f"these; got a {type(contents).__name__}."
-        )
-    return ReportData(X[at], ids, X[asked], relevance, contents or {}, questions)
+    return ReportData(X[at], ids, X[asked], relevance, contents, questions)
 
 
 def _encoded(items, y, modality, contents, questions, encoder):
@@ -231,6 +228,6 @@ def with_stand_ins(data, random):
 
 def _part_of(items, modality):
     """The item of a modality among the items of a document."""
-    items = [items] if is_item(items) else items or []
+    items = [] if items is None else listed_items(items)
     is_text = modality == "text"
     return next((x for x in items if isinstance(x, str) == is_text), None)

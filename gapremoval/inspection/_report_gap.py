@@ -9,7 +9,6 @@ from .. import metrics
 from .._embeddings import EmbeddingArray
 from ..calibration import ModalityGapRemover
 from ..evaluation._mixed_corpora import sample_rows
-from ._report_words import NBSP
 
 MOST_MODALITIES = 4  # every two of which are compared
 MEASURED_ROWS = 500  # of each modality
@@ -28,8 +27,8 @@ MEASURES = {
         "differences explained by modality",
         True,
         (
-            f"What the modality says about a row, whatever the row is about. 1{NBSP}% of all "
-            f"differences is small, 6{NBSP}% medium, 14{NBSP}% large."
+            "What the modality says about a row, whatever the row is about. 1% of all "
+            "differences is small, 6% medium, 14% large."
         ),
     ),
     "linear_separability": (

@@ -1,13 +1,12 @@
 """The pictures and texts of a report, each picture once, and few enough to keep it small."""
 
-from .._items import contents_of, is_item, is_picture
+from .._items import contents_of, is_picture, listed_items
 from ..contents._pictures import quiet_pillow
-from ..contents._show_item import show_item
+from ..contents._show_item import show_document, show_item
 
 THUMBNAIL = 112  # pixels, of the longer edge
 MOST_PICTURES = 300
-MOST_PARTS = 3  # shown of a document
-MOST_CHARACTERS = 300  # of a text
+MOST_LETTERS = 300  # of a text
 
 
 def shown_items(facts, data, points):
@@ -26,81 +25,79 @@ def shown_items(facts, data, points):
     -------
     dict
         ``pictures`` (a list of what `show_item` returns), ``documents`` (the parts of documents
-        by id), ``queries`` (the parts of the stored queries) and ``points`` (those of the map).
-        A part has ``kind``, and ``text``, or ``picture``, the number of a picture.
+        by id), ``queries`` (the parts of the stored queries), ``points`` (those of the map, each
+        with ``said`` and ``picture``) and ``is_capped``. A part has ``kind``, ``text`` (of a
+        picture, its name) and ``picture``, its number in ``pictures`` or None.
     """
-    store = _Store(data.contents)
+    store = _Store(data)
     with quiet_pillow():
-        documents, queries = {}, []
-        for query in facts["queries"]:
-            question = data.questions[query["number"]] if data.questions else None
-            queries.append(store.parts(f"query {query['number']}", question))
-            for hit in query["before"] + query["after"]:
-                documents[hit["id"]] = store.document(hit["id"])
-            for id_ in query["right"][:1]:
-                documents[id_] = store.document(id_)
+        queries = [store.query(query["number"]) for query in facts["queries"]]
+        found = [hit for query in facts["queries"] for hit in query["before"] + query["after"]]
         return {
-            "documents": documents,
+            "documents": {hit["id"]: store.document(hit["id"]) for hit in found},
             "queries": queries,
             "points": [store.point(points[0], row) for row in points[1]],
             "pictures": store.pictures,
-            "is_capped": store.is_capped,
+            "is_capped": store.is_full,
         }
 
 
-class _Store:
-    def __init__(self, contents):
-        # Ids that are no JSON are known by their text.
-        self.contents = {self._key(id_): items for id_, items in contents.items()}
-        self.pictures, self.known, self.is_capped = [], {}, False
+def plain_id(id_):
+    """An id as JSON has it."""
+    return id_ if isinstance(id_, int | float | str) else str(id_)
 
-    @staticmethod
-    def _key(id_):
-        return id_ if isinstance(id_, int | float | str) else str(id_)
+
+class _Store:
+    """Parts of documents and queries as they are shown, each made once."""
+
+    def __init__(self, data):
+        self.contents = {plain_id(id_): items for id_, items in data.contents.items()}
+        self.questions, self.pictures, self.known = data.questions, [], {}
+
+    @property
+    def is_full(self):
+        return len(self.pictures) >= MOST_PICTURES
 
     def document(self, id_):
-        return self.parts(f"document {id_}", self.contents.get(id_))
+        """The parts of a document; only its texts once there are enough pictures."""
+        if id_ not in self.known:
+            contents = self.contents
+            if self.is_full:
+                items = listed_items(contents.get(id_, ()))
+                contents = {id_: [x for x in items if not is_picture(x)]}
+            shown = show_document(contents, id_, edge=THUMBNAIL)["parts"]
+            self.known[id_] = [self._part(part) for part in shown]
+        return self.known[id_]
 
-    def parts(self, name, items):
-        """The parts of an item or of items."""
-        if items is None:
-            return []
-        items = [items] if is_item(items) or not hasattr(items, "__iter__") else list(items)
-        contents = [content for item in items for content in contents_of(item)]
-        return [self._part(name, i, content) for i, content in enumerate(contents[:MOST_PARTS])]
+    def query(self, number):
+        """The parts of a query."""
+        if ("query", number) not in self.known:
+            contents = contents_of(self.questions[number]) if self.questions else ()
+            name = f"Picture of query {number + 1}"
+            shown = [show_item(content, name=name, edge=THUMBNAIL) for content in contents]
+            self.known["query", number] = [self._part(part) for part in shown]
+        return self.known["query", number]
 
-    def _part(self, name, i, content):
-        if not is_picture(content):
-            shown = show_item(content, name=name, edge=THUMBNAIL)
-            return {"kind": "text", "text": shown["text"][:MOST_CHARACTERS]}
-        key = (name, i)
-        if key not in self.known:
-            if len(self.pictures) >= MOST_PICTURES:
-                self.is_capped = True
-                return {"kind": "note", "text": f"a picture of {name}"}
-            shown = show_item(content, name=f"picture of {name}", edge=THUMBNAIL)
-            if shown["kind"] == "note":
-                return {"kind": "note", "text": f"{shown['name']}: {shown['reason']}"}
-            self.known[key] = {
-                "kind": "picture", "picture": len(self.pictures), "text": shown["name"],
-            }  # fmt: skip
+    def _part(self, shown):
+        part = {"kind": shown["kind"], "text": shown.get("text", shown["name"])[:MOST_LETTERS]}
+        if shown["kind"] == "note":
+            part["text"] = f"{shown['name']}: {shown['reason']}"
+        if shown["kind"] == "picture":
             self.pictures.append(shown)
-        return self.known[key]
+            return part | {"picture": len(self.pictures) - 1}
+        return part | {"picture": None}
 
     def point(self, data, row):
         """A row on the map in words, and the number of its picture, if it has one."""
         n = len(data.ids)
-        if row >= n:
-            number = row - n
-            name = f"query {number + 1}"
-            modality = str(data.queries.modality[number]).split(":")[-1]
-            parts = self.parts(f"query {number}", data.questions and data.questions[number])
+        if row < n:
+            id_ = plain_id(data.ids.tolist()[row])
+            name, modality = f"document {id_}"[:80], str(data.documents.modality[row])
+            is_image, parts = modality == "image", self.document(id_)
+            parts = [part for part in parts if (part["kind"] == "picture") == is_image] or parts
         else:
-            id_ = self._key(data.ids.tolist()[row])
-            name, modality = str(id_)[:80], str(data.documents.modality[row])
-            parts = self.document(id_)
-            is_image = modality == "image"
-            parts = [x for x in parts if (x["kind"] == "picture") == is_image] or parts
-        part = parts[0] if parts else {"kind": "none"}
+            name, parts = f"query {row - n + 1}", self.query(row - n)
+            modality = str(data.queries.modality[row - n]).split(":")[-1]
+        part = parts[0] if parts else {"kind": "", "picture": None}
         said = f": {part['text'][:160]}" if part["kind"] == "text" else ""
-        return {"said": f"{name} ({modality}){said}", "picture": part.get("picture")}
+        return {"said": f"{name} ({modality}){said}", "picture": part["picture"]}

@@ -7,6 +7,7 @@ from .._search import make_search_pipeline, search
 from ..calibration import ModalityGapRemover
 from ..metrics import expected_calibration_error, ranking_bias
 from ..retrieval import MixedModalityRetriever
+from ._report_items import plain_id
 
 K = 10
 SCORED_QUERIES = 100  # whose cosines with documents are shown
@@ -166,7 +167,7 @@ def _stored(found, data, random_state):
         {
             "number": int(i),
             "modality": str(data.queries.modality[i]),
-            "right": [_plain(x) for x, gain in (data.relevance[i] or {}).items() if gain > 0],
+            "right": [plain_id(x) for x, gain in (data.relevance[i] or {}).items() if gain > 0],
             "is_judged": data.relevance[i] is not None,
             "rank_before": ranks["raw"][i],
             "rank_after": ranks["recommended"][i],
@@ -190,7 +191,7 @@ def _listed(found, gains):
     records = found.to_records()[:STORED_DOCUMENTS]
     return [
         {
-            "id": _plain(id_),
+            "id": plain_id(id_),
             "modality": record["modality"],
             "score": record["score"],
             "probability": record["probability"],
@@ -198,10 +199,6 @@ def _listed(found, gains):
         }
         for id_, record in zip(found.ids[0].tolist(), records)
     ]
-
-
-def _plain(id_):
-    return id_ if isinstance(id_, int | float | str) else str(id_)
 
 
 def _number(value):

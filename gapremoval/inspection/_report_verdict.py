@@ -63,8 +63,8 @@ def _search_summary(ranking, advice):
     of_corpus, said = ranking["share_of_corpus"], []
     preferred = max(of_corpus, key=lambda name: raw["share_of_top"][name] / of_corpus[name])
     said.append(
-        f"{_documents(preferred)} make up {percent(of_corpus[preferred])} of the corpus and "
-        f"{percent(raw['share_of_top'][preferred])} of the first {ranking['k']} results "
+        f"{_capitalized(preferred)} documents make up {percent(of_corpus[preferred])} of the "
+        f"corpus and {percent(raw['share_of_top'][preferred])} of the first {ranking['k']} results "
         f"({percent(best['share_of_top'][preferred])} after the recommended correction)."
     )
     known = {name: value for name, value in raw["ndcg"].items() if value is not None}
@@ -79,20 +79,18 @@ def _search_summary(ranking, advice):
     return said
 
 
-def _documents(modality):
-    return f"{modality[:1].upper()}{modality[1:]} documents"
+def _capitalized(text):
+    return text[:1].upper() + text[1:]
 
 
 def _reason(pair):
     first, second = pair["between"]
     if pair["p_value"] is None:
-        return (
-            f"{first} and {second}: one of them has only {pair['fewest_rows']} rows, too few for "
-            "a test."
-        )
+        few = f"one of them has only {pair['fewest_rows']} rows, too few for a test."
+        return f"{_capitalized(first)} and {second}: {few}"
     said = (
-        f"{first} and {second}: the modality explains "
-        f"{percent(max(pair['effect_size'], 0), 1)} of the differences between rows "
+        f"{_capitalized(first)} and {second}: the modality explains "
+        f"{percent(max(pair['effect_size'], 0))} of the differences between rows "
         f"(p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{pair['p_value']:.3f})."
     )
     if pair["is_paired"]:

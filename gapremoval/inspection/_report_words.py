@@ -3,17 +3,17 @@
 import re
 from importlib import import_module
 
-from .._html import writable
+from .. import _html
 
-NBSP, UNKNOWN = "\N{NO-BREAK SPACE}", "\N{EN DASH}"
+UNKNOWN = "\N{EN DASH}"
 
 _MARKS = re.compile(r"([\\`*_\[\]#|~$])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def percent(share, digits=0):
-    """A share as a percentage, or a dash where it is unknown."""
-    return UNKNOWN if share is None else f"{share * 100:.{digits}f}{NBSP}%"
+def percent(share):
+    """A share in percent, or a dash where it is unknown."""
+    return UNKNOWN if share is None else _html.percent(share)
 
 
 def number(value, digits=3):
@@ -26,6 +26,6 @@ def number(value, digits=3):
 
 def escape_markdown(text):
     """Text that Markdown shows as it is, on one line."""
-    text = " ".join(writable(text).split())
+    text = " ".join(_html.writable(text).split())
     text = re.sub("[&<>]", lambda found: _ENTITIES[found[0]], text)
     return import_module("markupsafe").Markup(_MARKS.sub(r"\\\1", text))
