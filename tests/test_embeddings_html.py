@@ -41,8 +41,8 @@ class View(HTMLParser):
     def handle_data(self, data):
         if self.tags[-1][0] in ("td", "th"):
             self.lines[-1][-1] += data.strip()
-        if self.tags[-1][0] == "caption":
-            self.caption += data.strip()
+        if not self.lines and self.tags[-1][0] in ("p", "b"):
+            self.caption += data.strip("\n")
 
 
 @given(st.lists(st.sampled_from(["text", "image", "query:text", "audio"]), min_size=1), st.data())
@@ -71,7 +71,7 @@ def test_the_caption_tells_shape_dtype_library_and_encoder():
     )
     removed = ModalityGapRemover(strength=0.5).fit_transform(X)
     assert View(removed._repr_html_()).caption.endswith("with the gap removed")
-    assert "EmbeddingArray, 1 row x 3" in X[:1]._repr_html_()
+    assert View(X[:1]._repr_html_()).caption.startswith("EmbeddingArray, 1 row x 3")
 
 
 @given(st.lists(names | st.sampled_from(HOSTILE), min_size=1, unique=True, max_size=6))
@@ -160,5 +160,5 @@ def test_a_browser_shows_the_view_in_the_colors_of_the_notebook(open_page, style
     view = EmbeddingArray(np.eye(2), ["text", HOSTILE[0]], encoder=HOSTILE[1])._repr_html_()
     page = open_page(ROOM.format(style, view))
     assert page.locator("tbody th").all_inner_texts() == ["text", HOSTILE[0]]
-    assert HOSTILE[1] in page.locator("caption").inner_text()
+    assert HOSTILE[1] in page.locator("p").first.inner_text()
     assert axe_faults(page) == []

@@ -217,8 +217,8 @@ class SearchResult:
         if self.evidence is not None and self.evidence[0] == self.evidence[0]:
             facts.append(f"evidence {self.evidence[0]:.2f}")
         if self.false_alarm is not None and self.false_alarm[0] == self.false_alarm[0]:
-            facts.append(f"false alarm {percent(self.false_alarm[0])}")
-            facts += filter(None, [tell_doubt(self.false_alarm[0])])
+            share = f"false alarm {percent(self.false_alarm[0])}"
+            facts.append(tell_doubt(self.false_alarm[0]) or share)
         return facts
 
     def _repr_html_(self):
