@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.preprocessing import normalize
 
 from gapremoval import EmbeddingArray
 
@@ -21,6 +22,15 @@ def tagged_rows(draw, modalities=(*DOCUMENTS, *QUERIES), min_rows=2, max_rows=40
     centers = {name: rng.normal(size=n_features) for name in sorted(modalities)}
     rows = np.stack([centers[name] + rng.normal(size=n_features) for name in modality])
     return EmbeddingArray(rows.astype(dtype), modality)
+
+
+def paired_rows(seed, n=20, n_features=5):
+    """Unit rows of texts and of images of the same items, and both as an EmbeddingArray."""
+    rng = np.random.default_rng(seed)
+    said, centers = rng.normal(size=(n, n_features)), rng.normal(size=(2, n_features))
+    noise = rng.normal(size=(2, n, n_features)) * rng.uniform(0.1, 1, size=(2, 1, n_features))
+    text, image = (normalize(said + c + e) for c, e in zip(centers, noise))
+    return text, image, EmbeddingArray.concatenate({"text": text, "image": image})
 
 
 def scales(n_rows):

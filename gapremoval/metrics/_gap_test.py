@@ -166,7 +166,7 @@ def modality_gap_test(
         distance=float(distance),
         effect_size=effect_size(one, other, is_paired=y is not None),
         p_value=(1 + as_far) / (1 + n_permutations),
-        n_rows=dict.fromkeys(names, 0) | dict(zip(names, (len(one), len(other)))),
+        n_rows=dict(zip(names, (len(one), len(other)))),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
-from strategies import scales
+from strategies import paired_rows, scales
 
 from gapremoval import EmbeddingArray, ModalityGapRemover, metrics
 from gapremoval.calibration import drift
@@ -47,12 +47,10 @@ def call(name, X, y, **options):
     return MEASURES[name](X, y, **options) if name in PAIRED else MEASURES[name](X, **options)
 
 
-def rows_with_a_gap(seed, n=20, n_features=6):
+def rows_with_a_gap(seed, n=20):
     """Pairs of texts and images, and their ids."""
-    rng = np.random.default_rng(seed)
-    said, centers = rng.normal(size=(n, n_features)), rng.normal(size=(2, n_features))
-    text, image = (said + center + rng.normal(size=said.shape) / 2 for center in centers)
-    return EmbeddingArray.concatenate({"text": text, "image": image}), [*range(n)] * 2
+    *_, X = paired_rows(seed, n, n_features=6)
+    return X, [*range(n)] * 2
 
 
 def numbers(value):
