@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
@@ -20,6 +20,7 @@ def searched():
     return pipe, X[is_query], y[is_query]
 
 
+@settings(max_examples=20)  # each draws a figure
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1))
 def test_the_curve_is_that_of_scikit_learn(predictions):
     y_true, y_prob = map(np.array, zip(*predictions))
