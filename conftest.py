@@ -31,6 +31,7 @@ NEED_CLIP = [
     "docs/guide/captions.md",
     "docs/guide/many_machines.md",
     "docs/guide/mixbench.md",
+    "docs/guide/report.md",
 ]
 NEED = {
     "docs/guide/dask.md": "dask",

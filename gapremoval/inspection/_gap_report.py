@@ -121,8 +121,8 @@ class GapReport:
             warnings.simplefilter("always")
             self._facts, self._data, self._points = _compute(data, encoder, random_state, max_rows)
         notes = list(dict.fromkeys(str(warning.message) for warning in caught))
-        self._facts = {"title": str(title), "version": __version__} | self._facts
-        self._facts["notes"] = notes
+        facts = {"title": str(title), "version": __version__} | self._facts | {"notes": notes}
+        self._facts = _known(facts)
 
     @property
     def advice(self):
@@ -272,6 +272,15 @@ def _counts(data):
         "queries": {name: queries.count(name) for name in sorted(set(queries))},
         "n_judged": len(data.judged),
     }
+
+
+def _known(facts):
+    """The same, with None in place of NaN and infinity, at any depth."""
+    if isinstance(facts, dict):
+        return {name: _known(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [_known(value) for value in facts]
+    return None if isinstance(facts, float) and not np.isfinite(facts) else facts
 
 
 def _hash(text):

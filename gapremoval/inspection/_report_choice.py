@@ -16,7 +16,7 @@ from ..score_calibration import ScoreZ
 DEFAULT = "recommended"
 FUSION_WEIGHTS = (0, 0.25, 0.5, 0.75, 1)
 DEFAULT_WEIGHT = 0.5
-FEW_QUERIES = 20  # from which nothing is chosen
+FEW_QUERIES, FEW_ANSWERS = 20, 5  # from which nothing is chosen
 
 
 def methods():
@@ -64,10 +64,10 @@ def choice_facts(data, has_gap, random_state):
         parts), and ``advised``, the name of a method.
     """
     default = DEFAULT if has_gap else "raw"
-    if len(data.judged) < FEW_QUERIES:
-        return {"methods": None, "fusion_weight": None, "advised": default}
     judged = data.with_queries(data.judged)
     groups = [str(sorted(map(str, gains))) for gains in judged.relevance]
+    if len(groups) < FEW_QUERIES or len(set(groups)) < FEW_ANSWERS:
+        return {"methods": None, "fusion_weight": None, "advised": default}
     corpus = Corpus(
         judged.documents, judged.ids, judged.queries, judged.relevance,
         teaching=data.queries, groups=groups,

@@ -81,8 +81,10 @@ def gap_facts(data, random_state):
     """
     random = np.random.default_rng(random_state)
     at = sample_rows(data.documents, data.ids.tolist(), MEASURED_ROWS, random)
-    X, ids = data.documents[at], data.ids[at]
-    counts = {name: n for name, n in X._tags.counts().items() if n}
+    is_long = np.linalg.norm(data.documents.values[at], axis=1) > 0
+    X, ids = data.documents[at[is_long]], data.ids[at[is_long]]
+    # Rows of length zero are counted as none, not as no modality.
+    counts = {x: X._tags.counts().get(x, 0) for x in data.documents[at]._tags.counts()}
     names = sorted(counts, key=counts.get, reverse=True)[:MOST_MODALITIES]
     pairs = [
         _pair(X, ids, between, counts, random_state) for between in combinations(sorted(names), 2)
@@ -109,7 +111,11 @@ def _pair(X, ids, between, counts, random_state):
     if fewest < LEAST_ROWS:
         return facts | dict.fromkeys(("distance", "effect_size", "p_value"))
     test = metrics.modality_gap_test(
-        X, ids if is_paired else None, between, max_rows=MEASURED_ROWS, random_state=random_state
+        X,
+        ids if is_paired else None,
+        between=between,
+        max_rows=MEASURED_ROWS,
+        random_state=random_state,
     )
     figures = {name: float(getattr(test, name)) for name in ("distance", "effect_size", "p_value")}
     return facts | figures | {"should_correct": bool(test.should_correct)}
@@ -118,6 +124,10 @@ def _pair(X, ids, between, counts, random_state):
 def _measures(X, y, between, random_state):
     """Measures before and after the correction, each with its level without a gap."""
     corrected = ModalityGapRemover(shrinkage=0).fit_transform(X)
+    is_left = np.linalg.norm(corrected.values, axis=1) > 0
+    if min(np.count_nonzero(is_left & (X.modality == name)) for name in between) < LEAST_ROWS:
+        return []  # equal rows, of which a correction leaves nothing
+    X, y, corrected = X[is_left], y[is_left], corrected[is_left]
     before, after = (_values(rows, y, between, random_state) for rows in (X, corrected))
     without_gap = {"centroid_distance": 0.0, "variance_between": 0.0, "linear_separability": 0.5}
     without_gap |= {"same_modality_neighbors": before["chance"], "score_scale": 1.0}
@@ -137,7 +147,8 @@ def _measures(X, y, between, random_state):
 
 
 def _values(X, y, between, random_state):
-    test = metrics.modality_gap_test(X, None, between, n_permutations=1, random_state=random_state)
+    options = {"between": between, "random_state": random_state}
+    test = metrics.modality_gap_test(X, n_permutations=19, **options)
     neighbors = metrics.same_modality_neighbors(X, random_state=random_state).values()
     unit = X.values / np.maximum(np.linalg.norm(X.values, axis=1, keepdims=True), 1e-30)
     of_second = {id_: i for i, id_ in enumerate(y.tolist()) if X.modality[i] == between[1]}
@@ -146,13 +157,13 @@ def _values(X, y, between, random_state):
     ]
     cosine = [float(unit[i] @ unit[j]) for i, j in pairs]
     return {
-        "centroid_distance": float(metrics.centroid_distance(X, between)),
+        "centroid_distance": float(metrics.centroid_distance(X, between=between)),
         "variance_between": max(float(test.effect_size), 0.0),
         # Held-out rows were centered too, which puts a classifier below guessing.
-        "linear_separability": max(float(metrics.linear_separability(X, between)), 0.5),
+        "linear_separability": max(float(metrics.linear_separability(X, between=between)), 0.5),
         "same_modality_neighbors": float(np.mean([each.share for each in neighbors])),
         "chance": float(np.mean([each.chance for each in neighbors])),
-        "score_scale": float(metrics.score_scale(X, between)),
+        "score_scale": float(metrics.score_scale(X, between=between)),
         "pair_cosine": float(np.mean(cosine)) if cosine else None,
     }
 

@@ -7,7 +7,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from ._rows import read
 
 
-def frechet_distance(X, between=None, *, max_rows=10_000, random_state=0, modality=None):
+def frechet_distance(X, between=None, *, max_rows=5000, random_state=0, modality=None):
     """Squared Frechet distance of two modalities, each taken as a normal distribution.
 
     It compares means and covariances; generated images are judged by it (FID).
@@ -19,7 +19,7 @@ def frechet_distance(X, between=None, *, max_rows=10_000, random_state=0, modali
         Embeddings; rows have unit length first. Rows of length zero are left out with a warning.
     between : sequence of two str, default=None
         The two modalities; by default the two that the documents have.
-    max_rows : int, default=10_000
+    max_rows : int, default=5000
         Of a modality with more rows, a sample of this size is taken; None takes all.
     random_state : int, RandomState instance or None, default=0
         Seed of the sample.

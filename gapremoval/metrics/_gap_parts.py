@@ -68,7 +68,7 @@ class GroupGap(NamedTuple):
     effect_size: float
 
 
-def gap_components(X, between=None, *, max_rows=10_000, random_state=0, modality=None):
+def gap_components(X, between=None, *, max_rows=5000, random_state=0, modality=None):
     """How much of the gap lies in the mean, in the scale and in the directions.
 
     The squared `frechet_distance` of two modalities is the sum of three parts, and each has a
@@ -80,7 +80,7 @@ def gap_components(X, between=None, *, max_rows=10_000, random_state=0, modality
         Embeddings; rows have unit length first. Rows of length zero are left out with a warning.
     between : sequence of two str, default=None
         The two modalities; by default the two that the documents have.
-    max_rows : int, default=10_000
+    max_rows : int, default=5000
         Of a modality with more rows, a sample of this size is taken; None takes all.
     random_state : int, RandomState instance or None, default=0
         Seed of the sample, and of the rows that `directions_by_chance` is measured on.
@@ -171,7 +171,7 @@ def gap_dimensions(X, between=None, *, modality=None):
 
 
 def gap_by_group(
-    X, groups=None, between=None, *, n_clusters=8, max_rows=10_000, random_state=0, modality=None
+    X, groups=None, between=None, *, n_clusters=8, max_rows=5000, random_state=0, modality=None
 ):
     """The gap within each group of documents, such as a domain or a cluster.
 
@@ -189,7 +189,7 @@ def gap_by_group(
         The two modalities; by default the two that the documents have.
     n_clusters : int, default=8
         Number of clusters where `groups` is None, at least 1.
-    max_rows : int, default=10_000
+    max_rows : int, default=5000
         Of a modality with more rows, a sample of this size is taken; None takes all.
     random_state : int, RandomState instance or None, default=0
         Seed of the sample and of the clusters.

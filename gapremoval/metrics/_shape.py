@@ -36,14 +36,14 @@ class ModalityStatistics(NamedTuple):
     effective_dimension: float
 
 
-def modality_statistics(X, *, max_rows=10_000, random_state=0, modality=None):
+def modality_statistics(X, *, max_rows=5000, random_state=0, modality=None):
     """Size, cone and dimension of the cloud of each modality.
 
     Parameters
     ----------
     X : EmbeddingArray or array-like of shape (n_rows, n_features)
         Embeddings; rows have unit length first. Rows of length zero are left out with a warning.
-    max_rows : int, default=10_000
+    max_rows : int, default=5000
         For the angle and the dimension, of a modality with more rows a sample of this size is
         taken; None takes all.
     random_state : int, RandomState instance or None, default=0
@@ -101,7 +101,7 @@ def modality_statistics(X, *, max_rows=10_000, random_state=0, modality=None):
     return found
 
 
-def effective_dimension(X, *, max_rows=10_000, random_state=0, modality=None):
+def effective_dimension(X, *, max_rows=5000, random_state=0, modality=None):
     """Number of dimensions in which the rows of each modality vary.
 
     The participation ratio of the covariance C, ``tr(C)^2 / tr(C^2)``: k where the rows vary
@@ -111,7 +111,7 @@ def effective_dimension(X, *, max_rows=10_000, random_state=0, modality=None):
     ----------
     X : EmbeddingArray or array-like of shape (n_rows, n_features)
         Embeddings; rows have unit length first. Rows of length zero are left out with a warning.
-    max_rows : int, default=10_000
+    max_rows : int, default=5000
         Of a modality with more rows, a sample of this size is taken; None takes all.
     random_state : int, RandomState instance or None, default=0
         Seed of the sample.
@@ -161,7 +161,7 @@ def _participation_ratio(rows):
 
 
 def subspace_overlap(
-    X, between=None, *, n_components=10, max_rows=10_000, random_state=0, modality=None
+    X, between=None, *, n_components=10, max_rows=5000, random_state=0, modality=None
 ):
     """How far two modalities vary in the same directions.
 
@@ -177,7 +177,7 @@ def subspace_overlap(
     n_components : int, default=10
         Dimension of the two spaces, at least 1; at most `n_features` and the number of rows of a
         modality less 1.
-    max_rows : int, default=10_000
+    max_rows : int, default=5000
         Of a modality with more rows, a sample of this size is taken; None takes all.
     random_state : int, RandomState instance or None, default=0
         Seed of the sample.

@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from test_results_page import NASTY, Page, shown
 
@@ -299,6 +301,34 @@ def test_three_modalities_are_compared_two_by_two():
         ["image", "text"],
     ]
     assert report.html()
+
+
+@settings(max_examples=12)
+@given(st.data())
+def test_whatever_rows_there_are_they_make_a_report_or_a_clear_error(data):
+    n_rows = data.draw(st.integers(1, 40))
+    names = ["text", "image", "<b>|x</b>", "query:text", "query:image+text"]
+    modality = data.draw(st.lists(st.sampled_from(names), min_size=n_rows, max_size=n_rows))
+    random = np.random.default_rng(data.draw(st.integers(0, 9)))
+    values = random.normal(size=(n_rows, data.draw(st.integers(1, 5))))
+    values[random.random(n_rows) < data.draw(st.sampled_from([0, 0.3]))] = 0
+    values = np.ones_like(values) if data.draw(st.booleans()) else values
+    ids = random.integers(0, n_rows, n_rows).tolist()
+    known = [x for x, name in zip(ids, modality) if not name.startswith("query")]
+    y = [
+        x if not name.startswith("query") else random.choice(known).item() if known else None
+        for x, name in zip(ids, modality)
+    ]
+    X = EmbeddingArray(values, modality)
+    if not known:
+        with pytest.raises(ValueError, match="no document"):
+            GapReport(X, y)
+        return
+    report = GapReport(X, y)
+    figures = json.loads(report.json())
+    assert figures["verdict"]["headline"] in report.html()
+    assert figures["verdict"]["headline"] in report.markdown()
+    assert report.advice in ("correct", "do not correct", "cannot tell")
 
 
 def test_warnings_of_fits_are_on_the_page_and_not_raised():
