@@ -14,11 +14,12 @@ HOME = Path(__file__).parent.parent
 
 
 def test_every_picture_is_drawn_from_the_tables_and_shown_on_the_page(tmp_path):
+    figures = plt.get_fignums()
     draw_tables.main(tmp_path)
     drawn = {path.name for path in tmp_path.iterdir()}
     page = (HOME / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert drawn == set(re.findall(r"\(\.\./docs/images/benchmarks/(\w+\.svg)\)", page))
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == figures
 
 
 def test_a_table_is_read_by_its_heading_and_the_bold_line_above_it(tmp_path):
