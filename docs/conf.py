@@ -77,6 +77,7 @@ sphinx_gallery_conf = {
             "plot_results_strip.py",
             "plot_is_there_a_gap.py",
             "plot_modality_gap.py",
+            "plot_gap_report.py",
             "plot_compare_methods.py",
             "*",
         ]

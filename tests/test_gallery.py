@@ -127,6 +127,17 @@ def the_test_tells_a_gap_from_topics_where_it_is_given_pairs(out):
     assert gain["two topics"] < -0.02
 
 
+def the_report_advises_to_correct_a_gap_and_to_leave_other_rows_alone(out):
+    assert re.findall("^advice: (.*)$", out, re.MULTILINE) == ["correct", "do not correct"]
+    raw, removed, recommended = numbers(
+        "NDCG@10 is # (1 is best, 0 means never found), # once the gap is removed, and # with the "
+        "recommended search.",
+        " ".join(out.split()),
+    )
+    assert raw < 0.5 < removed - 0.3
+    assert recommended >= removed
+
+
 def texts_fill_the_top_until_the_gap_is_removed_and_scores_are_comparable(out):
     line = "#: # of the top, # of the corpus, ratio #, NDCG@10 of its answers #"
     image, text = {}, {}
@@ -282,6 +293,7 @@ CLAIMS = {
     "plot_encoder_cache": with_memory_each_distinct_content_is_encoded_once,
     "plot_export": a_store_that_knows_nothing_of_modalities_gives_the_same_answers,
     "plot_fusion_weight": the_best_weight_is_in_the_middle_and_the_gap_costs_more_than_any_weight,
+    "plot_gap_report": the_report_advises_to_correct_a_gap_and_to_leave_other_rows_alone,
     "plot_image_share": the_curve_sags_deeply_raw_and_hardly_with_posterior_odds,
     "plot_image_text_documents": the_weight_to_start_with_is_near_the_best_and_copies_are_found,
     "plot_is_there_a_gap": the_test_tells_a_gap_from_topics_where_it_is_given_pairs,

@@ -115,7 +115,8 @@ for row in mean[mean.answer_modality == "all"].sort_values("mean").itertuples():
 # GR + nearest-neighbor normalization   +0.016  0.007
 # GR + CSLS                             +0.020  0.006
 # GR + posterior odds                   +0.030  0.007
-# ====================================  ======  =====#
+# ====================================  ======  =====
+#
 # Both agree on what matters: raw embeddings lose about .35, every method that rescales scores by
 # modality alone loses where many images answer nothing, and the recommended pipeline gains. Drawn
 # rows are kinder to the gap shift and the gap-subspace eraser than real ones, and harder on the
