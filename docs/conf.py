@@ -79,6 +79,8 @@ sphinx_gallery_conf = {
             "plot_modality_gap.py",
             "plot_gap_report.py",
             "plot_compare_methods.py",
+            "plot_reliability.py",
+            "plot_save_and_load.py",
             "*",
         ]
     ),

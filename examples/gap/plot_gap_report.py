@@ -12,9 +12,11 @@ It runs offline on the pocket model, which knows drawn scenes of colored shapes.
 
 import textwrap
 
+import matplotlib.pyplot as plt
+
 from gapremoval import CLIPEncoder, Query
 from gapremoval.datasets import make_mixed_modality, make_scenes
-from gapremoval.inspection import GapReport
+from gapremoval.inspection import CosineDisplay, GapReport
 
 # %%
 # Photos, notes and queries
@@ -65,3 +67,10 @@ X, y = make_mixed_modality(
     random_state=0,
 )
 print(f"advice: {GapReport(X, y).advice}")
+
+# %%
+# The figures of the page are displays, and can be drawn alone. Without a gap a query has about the
+# same cosines with all documents, whatever their modality, and right answers stand out from both.
+
+CosineDisplay.from_embeddings(X, y)
+plt.show()

@@ -52,7 +52,8 @@ for name, clicks in (("queries", None), ("queries and clicks", answers[before]))
         curves[name].append(pipe.score(queries[later], answers[later]))
     share = pipe[-1].score_calibration_.answer_share_["query:text"]["image"]
     shown = ", ".join(f"{curves[name][sizes.index(n)]:.3f} after {n}" for n in (0, 4, 128))
-    print(f"{name}: NDCG@10 {shown}; share of answers that are photos {share:.2f}")
+    print(f"{name}: NDCG@10 {shown}")
+    print(f"{name}: share of answers that are photos {share:.2f}")
 
 figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
 for (name, scores), marker in zip(curves.items(), "os"):
