@@ -249,7 +249,7 @@ def false_alarms(tables):
     """Questions without an answer that pass, and those with one."""
     table = tables['Is "nothing here" honest?', "1"]
     rows = [row for name, row in table.items() if name not in ("mean", "largest")]
-    levels = ["0.05", "0.1", "0.2"]
+    levels = ["0.05", "0.1", "0.2", "0.5"]
     figure, axes = _axes(2.8)
     for i, level in enumerate(levels):
         for prefix, color, label in (
@@ -260,8 +260,8 @@ def false_alarms(tables):
             jitter = np.linspace(-0.12, 0.12, len(y)) + i
             axes.plot(jitter, y, ".", color=color, label=label if i == 0 else None)
         axes.plot([i - 0.2, i + 0.2], [float(level)] * 2, color="#444444", lw=1)
-    axes.set_xticks(range(3), [f"false_alarm at most {x}" for x in levels])
-    axes.set(ylabel="share of questions that pass", ylim=(0, 1))
+    axes.set_xticks(range(len(levels)), [f"at most {x}" for x in levels])
+    axes.set(xlabel="false_alarm", ylabel="share of questions that pass", ylim=(0, 1))
     axes.legend(frameon=False, fontsize="small", loc="upper left")
     return figure
 

@@ -16,7 +16,7 @@ from tables import each, print_table
 
 from gapremoval import EmbeddingArray, search
 
-SAID = (0.05, 0.1, 0.2)
+SAID = (0.05, 0.1, 0.2, 0.5)
 
 
 def asked(documents, ids, queries, present, teaches, unanswered=()):
@@ -166,7 +166,9 @@ def print_settings():
     rows = [[name, *(f"{x:.3f}" for x in found)] for name, found in measured.items()]
     every = np.array([*measured.values()])
     rows.append(["mean", *(f"{x:.3f}" for x in every.mean(axis=0))])
-    rows.append(["largest", *(f"{x:.3f}" for x in every[:, : len(SAID)].max(axis=0)), "", "", ""])
+    rows.append(
+        ["largest", *(f"{x:.3f}" for x in every[:, : len(SAID)].max(axis=0)), *[""] * len(SAID)]
+    )
     print_table(
         "Questions without an answer that pass, and questions with one", ["", *HEADER], rows
     )

@@ -28,9 +28,9 @@ def results_page(
     Each query is a row of the page and each of the `results` a column, so that two ways to
     search can be compared at a glance. The page needs no network and runs no script; pictures
     are scaled down and embedded, and link to their files. Whatever texts, names and ids
-    contain is shown as text, texts without the marks of Markdown. Where the false alarm of a
-    query is above 5 %, the page says that perhaps nothing answers it, and above 20 % that
-    probably nothing does.
+    contain is shown as text, texts without the marks of Markdown. Where no answer is
+    given and the false alarm of a query is above 5 %, the page says that perhaps nothing
+    answers it, and above 50 % that probably nothing does.
 
     Parameters
     ----------
@@ -170,7 +170,9 @@ def _column(name, found, right, document):
         for id_, score, record in zip(found.ids[0], found.scores[0], found.to_records())
     ]
     ranks = [card["rank"] for card in cards if card["is_right"]]
-    doubt = "" if found.false_alarm is None else tell_doubt(found.false_alarm[0])
+    # Where an answer is known there is no doubt that there is one.
+    is_unknown = found.false_alarm is not None and not right
+    doubt = tell_doubt(found.false_alarm[0]) if is_unknown else ""
     return {
         "name": str(name),
         "cards": cards,

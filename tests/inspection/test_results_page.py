@@ -302,8 +302,8 @@ def test_a_share_has_one_form_and_never_looks_like_nothing_or_all_if_it_is_not(s
     ("false_alarm", "word"),
     [
         *((x, None) for x in (0.01, 0.05, np.nan)),
-        *((x, "Perhaps") for x in (0.051, 0.2)),
-        *((x, "Probably") for x in (0.21, 1.0)),
+        *((x, "Perhaps") for x in (0.051, 0.5)),
+        *((x, "Probably") for x in (0.51, 1.0)),
     ],
 )
 @pytest.mark.parametrize("n_found", [0, 2])
@@ -315,6 +315,13 @@ def test_where_nothing_may_answer_a_query_the_page_says_so(false_alarm, word, n_
     assert ("Nothing was found." in page) == (n_found == 0)
 
 
+def test_there_is_no_doubt_where_an_answer_is_known():
+    result = found([["a"], ["a"], ["a"]], false_alarm=np.full(3, 0.9))
+    page = words(results_page(["p", "q", "r"], result, {}, answers=["a", None, []]))
+    assert page.count("Probably nothing here") == 2
+    assert "nothing here" not in page.partition("Query 2")[0]
+
+
 def test_a_search_of_its_own_tells_when_there_may_be_nothing():
     X, y = make_mixed_modality(random_state=0)
     is_query = X.modality == "query:text"
@@ -323,7 +330,7 @@ def test_a_search_of_its_own_tells_when_there_may_be_nothing():
     result = search(pipe, X[is_query][:20], 2)
     page = words(results_page([f"q{i}" for i in range(20)], result, {}))
     assert page.count("nothing here:") == np.count_nonzero(result.false_alarm > 0.05) > 5
-    assert page.count("Probably nothing") == np.count_nonzero(result.false_alarm > 0.2) > 0
+    assert page.count("Probably nothing") == np.count_nonzero(result.false_alarm > 0.5) > 0
 
 
 def test_texts_are_shown_without_the_marks_of_markdown(tmp_path):
@@ -383,13 +390,14 @@ def test_a_browser_shows_the_page_with_all_its_pictures_and_no_complaint(
         picture((40 * i, 90, 200), (90, 60 + 40 * i)).save(tmp_path / name)
     contents = {i: [tmp_path / name, f"text {i} " * 9] for i, name in enumerate(names)}
     contents[5] = ["x" * 500, *NASTY]
-    first, second = [[0, 1, 2], [3, 4, 5]], [[2, 0, 1], [5, 6, 3]]
-    doubtful = {"false_alarm": np.array([0.1, 0.9])}
+    first = [[0, 1, 2], [3, 4, 5], [1, 2, 3]]
+    second = [[2, 0, 1], [5, 6, 3], [3, 2, 1]]
+    doubtful = {"false_alarm": np.array([0.1, 0.9, 0.9])}
     page = results_page(
-        [NASTY[1], tmp_path / names[0]],
-        {"before": found(first), "after" * 30: found(second, np.full((2, 3), 0.2), **doubtful)},
+        [NASTY[1], tmp_path / names[0], "and this"],
+        {"before": found(first), "after" * 30: found(second, np.full((3, 3), 0.2), **doubtful)},
         contents,
-        answers=[2, 5],
+        answers=[2, 5, None],
         title=NASTY[1],
         introduction=["words", picture("green", (1500, 300))],
     )

@@ -90,11 +90,11 @@ def test_a_search_of_documents_named_by_their_text_shows_no_more_than_the_text()
 
 def test_numbers_have_one_form_and_doubts_are_told():
     known = {"probabilities": np.array([[0.754], [np.nan]]), "evidence": np.array([7.111, np.nan])}
-    page = said(found([["a"], ["b"]], false_alarm=np.array([0.0004, 0.321]), **known)._repr_html_())
+    page = said(found([["a"], ["b"]], false_alarm=np.array([0.0004, 0.621]), **known)._repr_html_())
     assert page == (
         "rank id score probability modality Query 0 · evidence 7.11 · false alarm &lt;0.1% "
         "1 a 0.900 75.4% text Query 1 · Probably nothing here: of the queries "
-        "that nothing answers, 32.1% look at least as well answered. 1 b 0.100 text"
+        "that nothing answers, 62.1% look at least as well answered. 1 b 0.100 text"
     )
 
 
