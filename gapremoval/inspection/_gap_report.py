@@ -19,7 +19,7 @@ from .._optional import import_optional
 from .._version import __version__
 from ._colors import modality_colors
 from ._report_choice import choice_facts, code_of
-from ._report_data import read_data, sample, with_stand_ins
+from ._report_data import draw_documents, draw_queries, read_data, with_stand_ins
 from ._report_gap import gap_facts
 from ._report_items import shown_items
 from ._report_search import search_facts
@@ -245,21 +245,21 @@ def _compute(data, encoder, random_state, max_rows):
     random = np.random.default_rng(random_state)
     facts = {"data": {"n_rows": len(data.ids) + len(data.queries)} | _counts(data)}
     facts["data"]["n_features"] = data.documents.shape[1]
-    n_before = len(data.ids), len(data.queries)
-    data = sample(data, max_rows, random)
-    facts["data"]["sample"] = (
-        _counts(data) if (len(data.ids), len(data.queries)) != n_before else None
-    )
-    gap, points = gap_facts(data, random_state)
+    asked = draw_queries(data, random)
+    drawn = draw_documents(asked, max_rows, random)
+    is_sampled = len(asked.queries) < len(data.queries) or len(drawn.ids) < len(data.ids)
+    facts["data"]["sample"] = _counts(drawn) if is_sampled else None
+    # Of all documents, since the sample may hold few of a rare modality.
+    gap, points = gap_facts(asked, random_state)
     facts |= gap
-    searched = with_stand_ins(data, random)
+    searched = with_stand_ins(drawn, random)
     facts["data"]["stand_ins"] = searched.stand_ins
     nothing = dict.fromkeys(("ranking", "cosines", "probabilities"), None) | {"queries": []}
     facts |= search_facts(searched, random_state) if len(searched.queries) else nothing
     has_gap = any(pair["should_correct"] for pair in facts["pairs"])
     facts |= choice_facts(searched, has_gap, random_state)
     facts |= {"verdict": verdict(facts), "code": code_of(facts, encoder)}
-    return facts, searched, (data, points)
+    return facts, searched, (asked, points)
 
 
 def _counts(data):

@@ -137,10 +137,20 @@ def _encoded(items, y, modality, contents, questions, encoder):
     return encoder.fit(items).transform(items), contents, questions
 
 
-def sample(data, max_rows, random):
-    """Draw queries, and documents with at most `max_rows` rows, unless there are fewer.
+def draw_queries(data, random):
+    """Draw some queries, judged ones first, if there are many."""
+    asked = np.arange(len(data.queries))
+    if len(asked) <= MOST_QUERIES:
+        return data
+    judged = random.permutation(data.judged)
+    others = random.permutation(np.setdiff1d(asked, judged))
+    return data.with_queries(np.sort(np.concatenate([judged, others])[:MOST_QUERIES]))
 
-    Documents that answer a query that is kept stay, and documents keep all of their parts.
+
+def draw_documents(data, max_rows, random):
+    """Draw documents with at most `max_rows` rows, if there are more.
+
+    Documents that answer a query stay, and documents keep all of their parts.
 
     Parameters
     ----------
@@ -152,13 +162,6 @@ def sample(data, max_rows, random):
     -------
     ReportData
     """
-    asked = np.arange(len(data.queries))
-    if len(asked) > MOST_QUERIES:
-        # Judged queries tell more.
-        first = random.permutation(data.judged)
-        others = random.permutation(np.setdiff1d(asked, first))
-        asked = np.sort(np.concatenate([first, others])[:MOST_QUERIES])
-    data = data.with_queries(asked)
     if max_rows is None or len(data.ids) <= max_rows:
         return data
     ids = data.ids.tolist()
@@ -166,8 +169,7 @@ def sample(data, max_rows, random):
     lots, chance = {}, iter(random.uniform(size=len(ids)))
     lot = np.array([0.0 if x in answers else lots.setdefault(x, next(chance)) for x in ids])
     # Whole documents: all rows whose lot is among the smallest.
-    most = np.sort(lot)[max_rows - 1]
-    return data.with_documents(lot <= most)
+    return data.with_documents(lot < max(np.sort(lot)[max_rows], 1e-12))
 
 
 def with_stand_ins(data, random):

@@ -89,8 +89,7 @@ def gap_facts(data, random_state):
     pairs = [
         _pair(X, ids, between, counts, random_state) for between in combinations(sorted(names), 2)
     ]
-    facts = {"pairs": pairs, "n_measured": counts}
-    facts |= {"measures": [], "between": None}
+    facts = {"pairs": pairs, "n_measured": counts, "measures": [], "between": None}
     tested = [pair for pair in pairs if pair["p_value"] is not None]
     if tested:
         between = max(tested, key=lambda pair: pair["effect_size"])["between"]
@@ -150,12 +149,8 @@ def _values(X, y, between, random_state):
     options = {"between": between, "random_state": random_state}
     test = metrics.modality_gap_test(X, n_permutations=19, **options)
     neighbors = metrics.same_modality_neighbors(X, random_state=random_state).values()
-    unit = X.values / np.maximum(np.linalg.norm(X.values, axis=1, keepdims=True), 1e-30)
-    of_second = {id_: i for i, id_ in enumerate(y.tolist()) if X.modality[i] == between[1]}
-    pairs = [
-        (i, of_second[y[i]]) for i in np.flatnonzero(X.modality == between[0]) if y[i] in of_second
-    ]
-    cosine = [float(unit[i] @ unit[j]) for i, j in pairs]
+    one, other = (set(y[X.modality == name].tolist()) for name in between)
+    is_paired = not one.isdisjoint(other)
     return {
         "centroid_distance": float(metrics.centroid_distance(X, between=between)),
         "variance_between": max(float(test.effect_size), 0.0),
@@ -164,7 +159,7 @@ def _values(X, y, between, random_state):
         "same_modality_neighbors": float(np.mean([each.share for each in neighbors])),
         "chance": float(np.mean([each.chance for each in neighbors])),
         "score_scale": float(metrics.score_scale(X, between=between)),
-        "pair_cosine": float(np.mean(cosine)) if cosine else None,
+        "pair_cosine": 1 - metrics.alignment(X, y, between) / 2 if is_paired else None,
     }
 
 

@@ -5,7 +5,7 @@ from ..contents._pictures import quiet_pillow
 from ..contents._show_item import show_document, show_item
 
 THUMBNAIL = 112  # pixels, of the longer edge
-MOST_PICTURES = 300
+MOST_PICTURES = 250
 MOST_LETTERS = 300  # of a text
 
 
@@ -63,8 +63,7 @@ class _Store:
         if id_ not in self.known:
             contents = self.contents
             if self.is_full:
-                items = listed_items(contents.get(id_, ()))
-                contents = {id_: [x for x in items if not is_picture(x)]}
+                contents = {id_: self._with_room(listed_items(contents.get(id_, ())))}
             shown = show_document(contents, id_, edge=THUMBNAIL)["parts"]
             self.known[id_] = [self._part(part) for part in shown]
         return self.known[id_]
@@ -73,10 +72,15 @@ class _Store:
         """The parts of a query."""
         if ("query", number) not in self.known:
             contents = contents_of(self.questions[number]) if self.questions else ()
+            contents = self._with_room(contents)
             name = f"Picture of query {number + 1}"
             shown = [show_item(content, name=name, edge=THUMBNAIL) for content in contents]
             self.known["query", number] = [self._part(part) for part in shown]
         return self.known["query", number]
+
+    def _with_room(self, contents):
+        """The contents without pictures, once there are enough of them."""
+        return [x for x in contents if not (self.is_full and is_picture(x))]
 
     def _part(self, shown):
         part = {"kind": shown["kind"], "text": shown.get("text", shown["name"])[:MOST_LETTERS]}

@@ -166,6 +166,18 @@ def test_each_picture_is_embedded_once(report):
     assert {int(href.removeprefix("#picture-")) for href in used} <= {*range(len(sources))}
 
 
+def test_a_page_of_many_pictures_stays_below_5_mb():
+    X, y = make_mixed_modality(400, proportions={"image": 1, "text": 1}, random_state=0)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    questions = [picture] * 400  # each is another picture, for all that the page knows
+    contents = {id_: picture for id_, name in zip(y, X.modality) if name == "image"}
+    page = GapReport(X, unjudged(X, y), contents=contents, questions=questions).html()
+    assert len(page) < 5_000_000
+    assert len(Page(page).all("image")) == 250  # of some 400 that could be shown
+    assert "not all pictures are in it" in page
+
+
 def test_a_notebook_gets_a_frame(report):
     snippet = report.html_snippet()
     (frame,) = Page(snippet).all("iframe")
@@ -218,6 +230,17 @@ def test_a_large_corpus_is_sampled_and_the_answers_stay(rows):
     assert "random sample" in report.markdown()
     whole = GapReport(*rows, max_rows=None).json()
     assert json.loads(whole)["data"]["sample"] is None
+
+
+def test_a_rare_modality_is_measured_in_all_documents():
+    rows = np.random.default_rng(0).normal(size=(2040, 8))
+    rows[2000:] += 1
+    X = EmbeddingArray(rows, ["text"] * 2000 + ["image"] * 40)
+    report = GapReport(X, max_rows=100)
+    assert report.advice == "correct"
+    figures = json.loads(report.json())
+    assert figures["pairs"][0]["fewest_rows"] == 40
+    assert figures["data"]["sample"]["documents"].get("image", 0) < 20
 
 
 def test_the_default_is_advised_unless_another_is_clearly_better(figures):
