@@ -77,8 +77,8 @@ plt.show()
 # %%
 # A dot is the mean difference to GR, the removed gap, in one corpus, and its bar a 95 % interval.
 # Dark marks are the means of the six corpora. The intervals are paired: a method that is a little
-# better on nearly every question has a short bar, however much the questions differ. A bar that does
-# not touch 0 is more than chance.
+# better on nearly every question has a short bar, however much the questions differ. A bar that
+# does not touch 0 is more than chance.
 #
 # One number for each method
 # --------------------------
