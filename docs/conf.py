@@ -68,11 +68,19 @@ numpydoc_validation_exclude = {
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    "within_subsection_order": ExplicitOrder(
+    "subsection_order": ExplicitOrder(
+        [f"../examples/{section}" for section in ("search", "gap", "compare", "trust", "operate")]
+    ),
+    "within_subsection_order": ExplicitOrder(  # the first of their sections
         [
-            "plot_modality_gap.py",
             "plot_search_scenes_and_notes.py",
-            "plot_image_text_documents.py",
+            "plot_results_strip.py",
+            "plot_is_there_a_gap.py",
+            "plot_modality_gap.py",
+            "plot_gap_report.py",
+            "plot_compare_methods.py",
+            "plot_reliability.py",
+            "plot_save_and_load.py",
             "*",
         ]
     ),
@@ -110,7 +118,7 @@ html_theme_options = {
 # What pages link to in the checkout, and the page that shows it here.
 PAGES_OF_FILES = {
     r"\.\./((?:\.\./)*)benchmarks/README\.md": r"\1benchmarks.md",
-    r"\.\./((?:\.\./)*)examples/(plot_\w+)\.py": r"\1gallery/\2.rst",
+    r"\.\./((?:\.\./)*)examples/(\w+/plot_\w+)\.py": r"\1gallery/\2.rst",
 }
 
 

@@ -77,6 +77,13 @@ def test_the_links_of_a_page_lead_somewhere_in_the_checkout(page):
         assert not anchor or anchor in anchors(target), f"{link} leads to no heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))
+def test_no_line_of_code_is_cut_at_the_right_edge_of_the_site(page):
+    for block in re.findall(r"(?ms)^```python$(.*?)^```$", page.read_text(encoding="utf-8")):
+        # The first page has no sidebars, and more room.
+        assert max(map(len, block.splitlines())) <= (120 if page.name == "index.md" else 100)
+
+
 def test_every_page_of_the_guide_is_in_the_table_of_its_index():
     index = (HOME / "docs" / "user_guide.md").read_text(encoding="utf-8")
     for page in HOME.glob("docs/guide/*.md"):

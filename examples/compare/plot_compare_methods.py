@@ -75,9 +75,10 @@ ComparisonDisplay(gain).plot()
 plt.show()
 
 # %%
-# A dot is the mean difference to GR, the removed gap, and its bar a 95 % interval of it. The
-# intervals are paired: a method that is a little better on nearly every question has a short bar,
-# however much the questions differ. A bar that does not touch 0 is more than chance.
+# A dot is the mean difference to GR, the removed gap, in one corpus, and its bar a 95 % interval.
+# Dark marks are the means of the six corpora. The intervals are paired: a method that is a little
+# better on nearly every question has a short bar, however much the questions differ. A bar that
+# does not touch 0 is more than chance.
 #
 # One number for each method
 # --------------------------
@@ -115,7 +116,8 @@ for row in mean[mean.answer_modality == "all"].sort_values("mean").itertuples():
 # GR + nearest-neighbor normalization   +0.016  0.007
 # GR + CSLS                             +0.020  0.006
 # GR + posterior odds                   +0.030  0.007
-# ====================================  ======  =====#
+# ====================================  ======  =====
+#
 # Both agree on what matters: raw embeddings lose about .35, every method that rescales scores by
 # modality alone loses where many images answer nothing, and the recommended pipeline gains. Drawn
 # rows are kinder to the gap shift and the gap-subspace eraser than real ones, and harder on the

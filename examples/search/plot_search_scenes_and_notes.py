@@ -30,7 +30,7 @@ from gapremoval.metrics import ndcg_at_k
 
 scenes = make_scenes(120, random_state=1)
 documents = [scenes.captions[i][0] if i % 2 else image for i, image in enumerate(scenes.images)]
-print(documents[1])
+print(textwrap.fill(documents[1], 80))
 
 # %%
 # Typical queries show the search what queries look like. Their answers may be unknown, so their id
