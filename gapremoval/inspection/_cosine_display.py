@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
 
 from .._modality import QUERY, is_query
-from .._relevance import check_ids, check_known, check_relevance, check_y
+from .._relevance import check_ids, check_known, check_relevance, check_y, relevant_ids
 from ..metrics._rows import draw
 from ._axes import several_axes
 from ._colors import DARK, NEUTRAL, modality_colors
@@ -233,12 +233,7 @@ def _answers(tags, y):
     place = {x: i for i, x in enumerate(dict.fromkeys(ids.tolist()))}
     queries = np.flatnonzero(is_asking)
     relevance = check_relevance(y[queries])
-    named = [
-        (row, id_)
-        for row, gains in zip(queries, relevance)
-        for id_, gain in (gains or {}).items()
-        if gain > 0
-    ]
+    named = [(row, id_) for row, gains in zip(queries, relevance) for id_ in relevant_ids(gains)]
     check_known([x for _, x in named], ids, what="relevance")
     rows = np.array([*documents, *(row for row, _ in named)], dtype=int)
     columns = np.array([place[x] for x in [*ids.tolist(), *(x for _, x in named)]], dtype=int)

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
+from .._relevance import relevant_ids
 from .._search import make_search_pipeline, search
 from ..calibration import ModalityGapRemover
 from ..metrics import expected_calibration_error, ranking_bias
@@ -58,13 +59,6 @@ def _ranking(pipes, found, data):
         way: ranking_bias(pipe, data.queries, relevance if judged else None, k=K)
         for way, pipe in pipes.items()
     }
-    of_corpus = dict(biases["raw"].share_of_corpus)
-    names = sorted(of_corpus)
-    modality_of = data.document_modality
-    answered = dict.fromkeys(names, 0)
-    for i in judged:
-        for name in {modality_of[x] for x, gain in data.relevance[i].items() if gain > 0}:
-            answered[name] += 1
     changed = {}
     for way, result in found.items():
         pairs = list(zip(found["raw"].ids.tolist(), result.ids.tolist()))
@@ -76,17 +70,10 @@ def _ranking(pipes, found, data):
         "k": K,
         "n_queries": len(data.queries),
         "n_judged": len(judged),
-        "share_of_corpus": {name: float(of_corpus[name]) for name in names},
-        "n_answered": answered,
+        "share_of_corpus": biases["raw"].share_of_corpus,
+        "n_answered": biases["raw"].n_queries or {},
         "ways": [
-            {
-                "name": way,
-                "share_of_top": {n: float(bias.share_of_top.get(n, 0)) for n in names},
-                "ndcg": {
-                    n: _number((bias.ndcg or {}).get(n)) if answered[n] else None for n in names
-                },
-            }
-            | changed[way]
+            {"name": way, "share_of_top": bias.share_of_top, "ndcg": bias.ndcg or {}} | changed[way]
             for way, bias in biases.items()
         ],
     }
@@ -96,7 +83,7 @@ def _cosines(pipes, data, random_state):
     """Cosines of queries with documents, by the modality of the document."""
     random = np.random.default_rng(random_state)
     some = np.sort(random.permutation(len(data.queries))[:SCORED_QUERIES])
-    answers = [x for i in some for x, gain in (data.relevance[i] or {}).items() if gain > 0]
+    answers = [x for i in some for x in relevant_ids(data.relevance[i])]
     every = [*data.document_modality]
     drawn = [every[i] for i in random.permutation(len(every))[:SCORED_DOCUMENTS]]
     among, panels = [*dict.fromkeys([*answers, *drawn])], {}
@@ -104,8 +91,8 @@ def _cosines(pipes, data, random_state):
         found = search(pipes[way], data.queries[some], len(among), among=among)
         right = np.zeros(found.ids.shape, dtype=bool)
         for row, i in enumerate(some):
-            wanted = [x for x, gain in (data.relevance[i] or {}).items() if gain > 0]
-            right[row] = [x in wanted for x in found.ids[row].tolist()] if wanted else False
+            wanted = relevant_ids(data.relevance[i])
+            right[row] = [x in wanted for x in found.ids[row].tolist()]
         low, high = float(found.scores.min()), float(found.scores.max())
         edges = np.linspace(low, max(high, low + 1e-9), N_BINS + 1)
         groups = {}
@@ -137,7 +124,7 @@ def _probabilities(found, data):
     facts["n_certain"] = int((alarm[known] <= ALARM).sum()) if known.any() else 0
     probability = found.probabilities[:, 0]
     at = data.judged[np.isfinite(probability[data.judged])]
-    facts["mean_probability"] = _number(np.nanmean(probability)) if known.any() else None
+    facts["mean_probability"] = float(np.nanmean(probability)) if known.any() else None
     if len(at) < FEW_JUDGED:
         return facts
     right = np.array([(data.relevance[i] or {}).get(found.ids[i, 0], 0) > 0 for i in at])
@@ -167,7 +154,7 @@ def _stored(found, data, random_state):
         {
             "number": int(i),
             "modality": str(data.queries.modality[i]),
-            "right": [plain_id(x) for x, gain in (data.relevance[i] or {}).items() if gain > 0],
+            "right": [plain_id(x) for x in relevant_ids(data.relevance[i])],
             "is_judged": data.relevance[i] is not None,
             "rank_before": ranks["raw"][i],
             "rank_after": ranks["recommended"][i],
@@ -199,8 +186,3 @@ def _listed(found, gains):
         }
         for id_, record in zip(found.ids[0].tolist(), records)
     ]
-
-
-def _number(value):
-    """A float, or None for None and NaN."""
-    return None if value is None or value != value else float(value)

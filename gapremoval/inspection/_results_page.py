@@ -5,7 +5,7 @@ from functools import cache, partial
 
 from .._html import html_templates
 from .._items import combined_parts, contents_of, listed_items
-from .._relevance import check_relevance
+from .._relevance import check_relevance, relevant_ids
 from ..contents._pictures import quiet_pillow
 from ..contents._show_item import check_contents, show_document, show_item
 from ..retrieval._results import SearchResult, tell_doubt
@@ -102,7 +102,7 @@ def results_page(
             f"There are {len(answers)} answers to {len(queries)} queries: give one to each, "
             "None where it is unknown."
         )
-    right = [{id_ for id_, gain in (given or {}).items() if gain > 0} for given in answers]
+    right = [set(relevant_ids(gains)) for gains in answers]
     template = html_templates("gapremoval.inspection").get_template("results_page.html")
     with quiet_pillow():
         document = cache(partial(show_document, contents, edge=THUMBNAIL, folder=folder))

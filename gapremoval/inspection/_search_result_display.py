@@ -7,7 +7,7 @@ import numpy as np
 
 from .._html import writable
 from .._items import contents_of, is_item
-from .._relevance import check_relevance, check_y
+from .._relevance import check_relevance, check_y, relevant_ids
 from .._search import search
 from ..contents._pictures import UnreadablePicture, quiet_pillow, read_picture
 from ..retrieval import SearchResult
@@ -186,7 +186,7 @@ class SearchResultDisplay:
                 )
         answers = [None] * len(queries) if self.relevance is None else self.relevance
         gains = check_relevance(check_y(answers, len(queries), "relevance"))
-        return queries, [{id_ for id_, gain in (of or {}).items() if gain > 0} for of in gains]
+        return queries, [relevant_ids(each) for each in gains]
 
     def _draw_found(self, cells, found, answers, colors):
         """The documents found for one query."""

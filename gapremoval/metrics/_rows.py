@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from .._array_api import is_lazy, take_rows, to_numpy, unit_rows
 from .._embeddings import EmbeddingArray
 from .._modality import Tags, is_query, meant_modality
-from .._relevance import check_ids, check_relevance, check_y
+from .._relevance import check_ids, check_relevance, check_y, relevant_ids
 from .._validation import HOW_TO_SAMPLE, checked_lengths, read_modality
 from .._warnings import shown, warn
 from ..calibration._moments import unit_moments
@@ -103,10 +103,7 @@ class MeasuredRows:
             raise ValueError("Pairs are rows with the same id: give y, the id of each row.")
         at, y = self.at[name], check_y(y, len(self.tags))
         if is_query(name):
-            return [
-                [x for x, gain in (gains or {}).items() if gain > 0]
-                for gains in check_relevance(y[at])
-            ]
+            return [relevant_ids(gains) for gains in check_relevance(y[at])]
         return [[x] for x in check_ids(y[at], at).tolist()]
 
     def pairs(self, y, names, least=1):

@@ -284,7 +284,21 @@ def test_parts_of_documents_ask_where_there_are_no_queries():
     assert "text part of 20 documents" in figures["data"]["stand_ins"]
     assert figures["ranking"]["n_judged"] == 20
     # What is left of these documents is an image.
-    assert figures["ranking"]["n_answered"] == {"image": 20, "image+text": 0, "text": 0}
+    assert figures["ranking"]["n_answered"] == {"image": 20}
+
+
+def test_queries_with_answers_of_several_modalities_are_counted_apart(rows):
+    X, y = rows[0], [*rows[1]]
+    texts, images = (set(rows[1][X.modality == name]) for name in ("text", "image"))
+    text, image = min(texts - images), min(images - texts)
+    for i in np.flatnonzero(X.modality == "query:text"):
+        y[i] = [text, image] if i % 2 else text
+    report = GapReport(X, y)
+    ranking = json.loads(report.json())["ranking"]
+    assert ranking["n_answered"] == {"text": 30, "several": 30}
+    for way in ranking["ways"]:
+        assert way["ndcg"].keys() == ranking["n_answered"].keys()
+    assert "| several | 30 | 0" in report.markdown()
 
 
 def test_texts_ask_where_no_document_has_several_parts():
