@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from .._modality import QUERY, is_query
 from .._relevance import check_ids, check_known, check_relevance, check_y, relevant_ids
 from ..metrics._rows import draw
-from ._axes import several_axes
+from ._axes import panels
 from ._colors import DARK, NEUTRAL, modality_colors
 from ._rows import RAW, before_and_after, read_versions
 
@@ -183,7 +183,7 @@ class CosineDisplay:
         """
         pairs = [*next(iter(self.cosines.values()))]
         size = (4.6, 1.2 + 0.7 * len(pairs))
-        self.axes_ = several_axes(ax, len(self.cosines), size=size, sharey=True)
+        self.axes_ = panels(ax, len(self.cosines), size=size, sharey=True)
         self.figure_ = self.axes_[0].figure
         for axes, (title, cosines) in zip(self.axes_, self.cosines.items()):
             right = (self.right_cosines or {}).get(title, {})

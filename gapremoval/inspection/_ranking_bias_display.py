@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..metrics import ranking_bias
-from ._axes import several_axes
+from ._axes import panels
 from ._colors import NEUTRAL
 
 # Estimators, from Paul Tol's bright scheme; hatches tell them apart without colors.
@@ -128,7 +128,7 @@ class RankingBiasDisplay:
         """
         first, *_ = self.biases.values()
         ndcg = {name: bias.ndcg for name, bias in self.biases.items() if bias.ndcg is not None}
-        self.axes_ = several_axes(ax, 1 + bool(ndcg), size=(5, 3.8))
+        self.axes_ = panels(ax, 1 + bool(ndcg), size=(5, 3.8))
         self.figure_ = self.axes_[0].figure
         looks = dict(zip(self.biases, BARS * len(self.biases)))
         shares = {"share of the corpus": (first.share_of_corpus, {"color": NEUTRAL})}

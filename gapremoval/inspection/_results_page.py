@@ -94,7 +94,7 @@ def results_page(
     To keep it: ``Path("found.html").write_text(page, encoding="utf-8")``.
     """
     queries = listed_items(queries)
-    results = _check_results(results, len(queries))
+    results = check_results(results, len(queries))
     check_contents(contents)
     answers = check_relevance([None] * len(queries) if answers is None else answers)
     if len(answers) != len(queries):
@@ -121,8 +121,12 @@ def results_page(
     )
 
 
-def _check_results(results, n_queries):
-    results = {"Found": results} if isinstance(results, SearchResult) else results
+def check_results(results, n_queries, *, name="Found"):
+    """The results of searches as a dict; one that has no name gets `name`.
+
+    Parameters and errors are those of `results_page`.
+    """
+    results = {name: results} if isinstance(results, SearchResult) else results
     if not isinstance(results, Mapping) or not all(
         isinstance(found, SearchResult) for found in results.values()
     ):
