@@ -254,7 +254,5 @@ def _right_pairs(first, second, answers, random):
     a, b = first[at[0]], second[at[1]]
     if first is second:
         a, b = a[a < b], b[a < b]
-    if len(a) > MOST_RIGHT:
-        some = random.choice(len(a), MOST_RIGHT, replace=False)
-        a, b = a[some], b[some]
-    return a, b
+    drawn = draw(np.arange(len(a)), MOST_RIGHT, random)
+    return a[drawn], b[drawn]

@@ -1,13 +1,13 @@
 """What the gap does to a search: who fills the first places, the scores, the probabilities."""
 
 import numpy as np
-from sklearn.pipeline import make_pipeline
 
 from .._relevance import relevant_ids
-from .._search import make_search_pipeline, search
-from ..calibration import ModalityGapRemover
+from .._search import search
 from ..metrics import expected_calibration_error, ranking_bias
-from ..retrieval import MixedModalityRetriever
+from ..metrics._rows import draw
+from ..retrieval._results import PERHAPS
+from ._report_choice import methods
 from ._report_items import plain_id
 
 K = 10
@@ -17,7 +17,6 @@ N_BINS = 40  # of cosines
 STORED_QUERIES = 40
 STORED_DOCUMENTS = 5
 FEW_JUDGED = 20  # queries, from whose answers no probability is judged
-ALARM = 0.05
 
 
 def search_facts(data, random_state):
@@ -35,13 +34,7 @@ def search_facts(data, random_state):
         ``ranking``, ``cosines``, ``probabilities`` and ``queries``.
     """
     X, y = data.rows()
-    pipes = {
-        "raw": MixedModalityRetriever(),
-        "gap removed": make_pipeline(ModalityGapRemover(), MixedModalityRetriever()),
-        "recommended": make_search_pipeline(),
-    }
-    for pipe in pipes.values():
-        pipe.fit(X, y)
+    pipes = {way: methods()[way].fit(X, y) for way in ("raw", "gap removed", "recommended")}
     found = {way: search(pipe, data.queries, K) for way, pipe in pipes.items()}
     return {
         "ranking": _ranking(pipes, found, data),
@@ -82,10 +75,10 @@ def _ranking(pipes, found, data):
 def _cosines(pipes, data, random_state):
     """Cosines of queries with documents, by the modality of the document."""
     random = np.random.default_rng(random_state)
-    some = np.sort(random.permutation(len(data.queries))[:SCORED_QUERIES])
+    some = draw(np.arange(len(data.queries)), SCORED_QUERIES, random)
     answers = [x for i in some for x in relevant_ids(data.relevance[i])]
     every = [*data.document_modality]
-    drawn = [every[i] for i in random.permutation(len(every))[:SCORED_DOCUMENTS]]
+    drawn = [every[i] for i in draw(np.arange(len(every)), SCORED_DOCUMENTS, random)]
     among, panels = [*dict.fromkeys([*answers, *drawn])], {}
     for way in ("raw", "gap removed"):
         found = search(pipes[way], data.queries[some], len(among), among=among)
@@ -120,8 +113,8 @@ def _probabilities(found, data):
     alarm = found.false_alarm
     known = np.isfinite(alarm) if alarm is not None else np.zeros(len(found), dtype=bool)
     facts["n_alarm_known"] = int(known.sum())
-    facts["alarm_at"] = ALARM
-    facts["n_certain"] = int((alarm[known] <= ALARM).sum()) if known.any() else 0
+    facts["alarm_at"] = PERHAPS
+    facts["n_certain"] = int((alarm[known] <= PERHAPS).sum()) if known.any() else 0
     probability = found.probabilities[:, 0]
     at = data.judged[np.isfinite(probability[data.judged])]
     facts["mean_probability"] = float(np.nanmean(probability)) if known.any() else None
@@ -148,8 +141,7 @@ def _stored(found, data, random_state):
     """Some queries with what is found before and after, drawn and not chosen by what they show."""
     random = np.random.default_rng(random_state)
     ranks = {way: _ranks(found[way], data) for way in ("raw", "recommended")}
-    n = min(STORED_QUERIES, len(data.queries))
-    some = np.sort(random.permutation(len(data.queries))[:n])
+    some = draw(np.arange(len(data.queries)), STORED_QUERIES, random)
     return [
         {
             "number": int(i),

@@ -183,7 +183,6 @@ def test_a_notebook_gets_a_frame(report):
     (frame,) = Page(snippet).all("iframe")
     assert frame["srcdoc"] == report.html()
     assert report._repr_html_() == snippet
-    assert report._repr_mimebundle_() == {"text/plain": repr(report), "text/html": snippet}
 
 
 def test_the_page_is_written_and_opened(report, tmp_path, monkeypatch):
@@ -435,8 +434,8 @@ def test_what_cannot_be_reported_is_refused(rows):
         (lambda: GapReport(X, y, questions=["one"]), "1 questions and 60 query rows"),
         (lambda: GapReport(["a text"]), "give encoder="),
         (lambda: GapReport(["a"], encoder=Lengths(), contents={}), "leave out"),
-        (lambda: GapReport(X, y, max_rows=3), "max_rows must be an integer of at least 100"),
-        (lambda: GapReport(X, y, random_state=-1), "random_state must be"),
+        (lambda: GapReport(X, y, max_rows=3), "max_rows == 3, must be >= 100"),
+        (lambda: GapReport(X, y, random_state=-1), "random_state == -1, must be >= 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             wrong()
