@@ -3,7 +3,6 @@
 from itertools import combinations_with_replacement, product
 
 import numpy as np
-from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
 
 from .._modality import QUERY, is_query
@@ -110,7 +109,10 @@ class CosineDisplay:
         documents = [name for name in names if not is_query(name)]
         pairs = [*combinations_with_replacement(documents, 2)]
         pairs += product([name for name in names if is_query(name)], documents)
-        answers = None if y is None else _answers(first.tags, y)
+        answers = None
+        if y is not None:
+            _check_answers(first.tags, y)
+            answers = first.id_matrix(y, names)
         cosines, of_right = {name: {} for name in versions}, {name: {} for name in versions}
         for pair in pairs:
             a, b = (rows[name] for name in pair)
@@ -224,20 +226,12 @@ def _in_order(names):
     return sorted(names, key=lambda name: (is_query(name), order.get(name, 2), name))
 
 
-def _answers(tags, y):
-    """Which ids each row stands for: a matrix of shape (n_rows, n_ids)."""
-    is_asking = tags.is_query
-    y = check_y(y, len(tags))
-    documents = np.flatnonzero(~is_asking)
-    ids = check_ids(y[documents], documents)
-    place = {x: i for i, x in enumerate(dict.fromkeys(ids.tolist()))}
-    queries = np.flatnonzero(is_asking)
-    relevance = check_relevance(y[queries])
-    named = [(row, id_) for row, gains in zip(queries, relevance) for id_ in relevant_ids(gains)]
-    check_known([x for _, x in named], ids, what="relevance")
-    rows = np.array([*documents, *(row for row, _ in named)], dtype=int)
-    columns = np.array([place[x] for x in [*ids.tolist(), *(x for _, x in named)]], dtype=int)
-    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(tags), len(place)))
+def _check_answers(tags, y):
+    """Raise a ValueError unless `y` has the id of each document, and queries name such ids."""
+    y, is_query = check_y(y, len(tags)), tags.is_query
+    ids = check_ids(y[~is_query], np.flatnonzero(~is_query))
+    relevance = check_relevance(y[is_query])
+    check_known((x for gains in relevance for x in relevant_ids(gains)), ids, what="relevance")
 
 
 def _other_pairs(first, second, answers):

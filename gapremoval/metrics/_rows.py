@@ -5,6 +5,7 @@ from functools import cached_property
 from numbers import Integral
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
 
 from .._array_api import is_lazy, take_rows, to_numpy, unit_rows
@@ -105,6 +106,27 @@ class MeasuredRows:
         if is_query(name):
             return [relevant_ids(gains) for gains in check_relevance(y[at])]
         return [[x] for x in check_ids(y[at], at).tolist()]
+
+    def id_matrix(self, y, names):
+        """Which rows have which ids, as `ids` tells them.
+
+        Parameters
+        ----------
+        y : sequence of length n_rows
+        names : iterable of str
+            The modalities whose rows have ids here.
+
+        Returns
+        -------
+        csr_array of float64 of shape (n_rows, n_ids)
+            1 where a row has an id.
+        """
+        column, entries = {}, []
+        for name in names:
+            for row, ids in zip(self.at[name].tolist(), self.ids(y, name)):
+                entries += [(row, column.setdefault(x, len(column))) for x in ids]
+        rows, columns = np.array(entries, dtype=int).reshape(-1, 2).T
+        return csr_array((np.ones(len(rows)), (rows, columns)), (len(self.tags), len(column)))
 
     def pairs(self, y, names, least=1):
         """Rows of two modalities that share an id, the first of each modality for every id.
