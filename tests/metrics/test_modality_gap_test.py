@@ -40,7 +40,7 @@ def on_a_circle(angles):
 def test_p_values_are_those_of_scipy(seed, is_paired):
     rng = np.random.default_rng(seed)
     one, other = rng.normal(size=8), rng.normal(size=8 if is_paired else 7) + 0.5
-    # scipy tries all labelings.
+    # scipy tries all permutations.
     kind = "samples" if is_paired else "independent"
     options = {"alternative": "greater", "n_resamples": np.inf, "vectorized": True}
     want = permutation_test((one, other), distance, permutation_type=kind, **options)
