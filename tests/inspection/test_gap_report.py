@@ -13,6 +13,7 @@ from test_results_page import NASTY, Page, shown
 from gapremoval import EmbeddingArray, Query, search
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import GapReport
+from gapremoval.inspection._report_choice import METHODS, code_of
 
 NASTY_TITLE = "<script>alert(1)</script> | `*_x_*`"
 
@@ -227,7 +228,7 @@ def test_a_large_corpus_is_sampled_and_the_answers_stay(rows):
     assert len(answers) <= sum(sample["documents"].values()) == sample["n_documents"] <= 100
     assert "random sample" in report.html()
     assert "random sample" in report.markdown()
-    whole = GapReport(*rows, max_rows=None).json()
+    whole = GapReport(rows[0], unjudged(*rows), max_rows=None).json()
     assert json.loads(whole)["data"]["sample"] is None
 
 
@@ -255,11 +256,15 @@ def test_the_default_is_advised_unless_another_is_clearly_better(figures):
             assert rows[chosen["advised"]]["difference_low"] > 0
 
 
-def test_the_code_of_the_report_runs(figures, rows):
+def test_the_code_of_the_report_runs_whichever_correction_is_advised(figures, rows):
     X, y = rows
-    names = {"X": X, "y": y, "queries": X[X.modality == "query:text"]}
-    exec(figures["code"], names)
-    assert len(names["found"]) == 60
+    weight = {"advised": "0.25"}
+    codes = [code_of({"advised": name, "fusion_weight": weight}, None) for name in METHODS]
+    for code in (figures["code"], *codes):
+        names = {"X": X, "y": y, "queries": X[X.modality == "query:text"]}
+        exec(code, names)
+        assert len(names["found"]) == 60
+        assert code == figures["code"] or names["pipe"][-1].fusion_weight == 0.25
 
 
 def test_the_stored_queries_are_those_of_the_search(figures, rows):
