@@ -104,8 +104,8 @@ class CosineDisplay:
         """
         versions, _ = read_versions(X, modality)
         random, first = check_random_state(random_state), next(iter(versions.values()))
-        names = _in_order(first.at)
-        rows = {name: draw(first.at[name], max_rows, random) for name in names}
+        names = _in_order(first.positions)
+        rows = {name: draw(first.positions[name], max_rows, random) for name in names}
         documents = [name for name in names if not is_query(name)]
         pairs = [*combinations_with_replacement(documents, 2)]
         pairs += product([name for name in names if is_query(name)], documents)
@@ -122,7 +122,7 @@ class CosineDisplay:
                 cosines[name][pair] = products[is_other]
             if answers is None:
                 continue
-            a, b = _right_pairs(*(first.at[name] for name in pair), answers, random)
+            a, b = _right_pairs(*(first.positions[name] for name in pair), answers, random)
             for name, version in versions.items():
                 products = version.unit(a) * version.unit(b)
                 of_right[name][pair] = products.sum(axis=1)

@@ -98,8 +98,8 @@ class EmbeddingMapDisplay:
             If matplotlib (extra ``plot``) or UMAP (extra ``umap``) is not installed.
         """
         versions, modality = read_versions(X, modality)
-        random, of_modality = check_random_state(random_state), next(iter(versions.values())).at
-        rows = np.concatenate([draw(some, max_rows, random) for some in of_modality.values()])
+        random, first = check_random_state(random_state), next(iter(versions.values()))
+        rows = np.concatenate([draw(at, max_rows, random) for at in first.positions.values()])
         flatten = _reduction(method, random_state)
         display = cls(
             {name: flatten(version.unit(rows)) for name, version in versions.items()},

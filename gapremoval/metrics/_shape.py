@@ -86,7 +86,7 @@ def modality_statistics(X, *, max_rows=5000, random_state=0, modality=None):
     query:text     300         0.72    0.69       43.80                38.14
     """
     rows, found = read(X, modality), {}
-    for name, at in rows.at.items():
+    for name, at in rows.positions.items():
         (unit,) = rows.sample([name], max_rows, random_state)
         length = min(float(np.linalg.norm(rows.means[name])), 1.0)
         cosines = np.clip(unit @ rows.means[name] / (length or 1), -1, 1)
@@ -143,7 +143,7 @@ def effective_dimension(X, *, max_rows=5000, random_state=0, modality=None):
     4.0
     """
     rows, found = read(X, modality), {}
-    for name in rows.at:
+    for name in rows.positions:
         (unit,) = rows.sample([name], max_rows, random_state)
         found[name] = _participation_ratio(unit)
     return found
@@ -268,7 +268,7 @@ def score_scale(X, y=None, between=None, *, max_rows=2000, random_state=0, modal
     """
     rows, rng = read(X, modality), check_random_state(random_state)
     names = rows.between(between, least=3)
-    at = [draw(rows.at[name], max_rows, rng) for name in names]
+    at = [draw(rows.positions[name], max_rows, rng) for name in names]
     units, ids = [*map(rows.unit, at)], [None, None]
     if y is not None:
         has_id = rows.id_matrix(y, names)
