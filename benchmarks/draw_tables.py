@@ -20,6 +20,14 @@ FOLDER = HOME.parent / "docs" / "images" / "benchmarks"
 NUMBER = r"[+-]?\d+(?:\.\d+)?"
 # Raw, gap removed, recommended, told the answer: as in the demo.
 RAW, GR, OURS, CEILING = "#bbbbbb", "#ee6677", "#228833", "#4477aa"
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    # Text stays text, and a picture that has not changed is the same file.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gapremoval",
+}
 LABELS = {"GR": "gap removed (GR)", "GR + posterior odds": "GR + posterior odds, recommended"}
 OF_METHOD = {"raw": RAW, "GR": GR, "GR + posterior odds": OURS, "told the modality": CEILING}
 
@@ -69,8 +77,6 @@ def half(cell):
 def _axes(height=3.2, n=1, **options):
     figure = Figure(figsize=(9, height), layout="constrained")
     axes = figure.subplots(1, n, squeeze=False, **options)[0]
-    for of_panel in axes:
-        of_panel.spines[["top", "right"]].set_visible(False)
     return figure, axes if n > 1 else axes[0]
 
 
@@ -86,7 +92,7 @@ def _bars(axes, groups, series):
     axes.set_xticks(at, groups)
     axes.set(ylabel="NDCG@10", ylim=(0, 1))
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center",
-                       ncols=len(series), frameon=False)  # fmt: skip
+                       ncols=len(series))  # fmt: skip
 
 
 def headline(tables):
@@ -152,7 +158,7 @@ def image_share(tables):
         label = LABELS.get(name, name)
         axes.plot([*curve], [*curve.values()], "o-", color=OF_METHOD[name], label=label)
     axes.set(xlabel="share of images", ylabel="NDCG@10", ylim=(0, 1.02))
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(fontsize="small")
     return figure
 
 
@@ -173,7 +179,7 @@ def queries_needed(tables):
     axes.fill_between(counts, means - errors, means + errors, color=OURS, alpha=0.15, lw=0)
     axes.axhline(0, color="#999999", lw=0.8)
     axes.set(xlabel="queries that teach, without labels", ylabel="NDCG@10 over GR")
-    axes.legend(frameon=False)
+    axes.legend()
     return figure
 
 
@@ -206,7 +212,7 @@ def noise(tables):
         right.plot([], [], style, color="#444444", label=f"rows of {title}")
     right.set(xlabel="rows of each modality to calibrate on", xscale="log", ylim=(0.5, 1))
     for axes in (left, right):
-        axes.legend(frameon=False, fontsize="small")
+        axes.legend(fontsize="small")
     return figure
 
 
@@ -220,7 +226,7 @@ def languages(tables):
         offsets = [number(row["offset"]) for row in rows]
         axes.plot(offsets, [number(row[column]) for row in rows], "o-", color=color, label=column)
     axes.set(xlabel="how far German questions lie from English ones", ylabel="NDCG@10", ylim=(0, 1))
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(fontsize="small")
     return figure
 
 
@@ -241,7 +247,7 @@ def probabilities(tables):
     axes.plot([], [], "s", color=CEILING, label="every answer across the gap")
     axes.set(xlabel="mean probability of the top document", ylabel="how often it is right",
              xlim=(0.45, 1), ylim=(0.45, 1), aspect="equal")  # fmt: skip
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(fontsize="small")
     return figure
 
 
@@ -262,7 +268,7 @@ def false_alarms(tables):
         axes.plot([i - 0.2, i + 0.2], [float(level)] * 2, color="#444444", lw=1)
     axes.set_xticks(range(len(levels)), [f"at most {x}" for x in levels])
     axes.set(xlabel="false_alarm", ylabel="share of questions that pass", ylim=(0, 1))
-    axes.legend(frameon=False, fontsize="small", loc="upper left")
+    axes.legend(fontsize="small", loc="upper left")
     return figure
 
 
@@ -279,7 +285,7 @@ def search_speed(tables):
     axes.axhline(1, color="#444444", lw=0.8)
     axes.set_xticks(at, [name.replace(", ", ",\n") for name in names])
     axes.set(ylabel="times the matrix product")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(fontsize="small")
     return figure
 
 
@@ -293,7 +299,7 @@ def search_size(tables):
         y = [number(row[column]) * {"s": 1, "ms": 1e-3}[unit] for row in table.values()]
         axes.loglog(x, y, "o-", color=color, label=name)
     axes.set(xlabel="documents of 512 features, two cores", ylabel="seconds")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(fontsize="small")
     return figure
 
 
@@ -306,8 +312,7 @@ PICTURES = [
 def main(folder=FOLDER):
     tables, folder = read_tables(), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # Text stays text, and a picture that has not changed is the same file.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gapremoval"}):
+    with mpl.rc_context(STYLE):
         for draw in PICTURES:
             figure = draw(tables)
             figure.savefig(folder / f"{draw.__name__}.svg", metadata={"Date": None})

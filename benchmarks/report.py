@@ -65,10 +65,8 @@ def main():
     for name, X, y in corpora():
         figures = json.loads(GapReport(X, y).json())
         ways = figures["ranking"]["ways"]
-        for modality in ways[0]["ndcg"]:
-            values = [way["ndcg"][modality] for way in ways]
-            if values[0] is None and any(x is not None for x in ways[0]["ndcg"].values()):
-                continue
+        for modality in ways[0]["ndcg"] or ["-"]:
+            values = [way["ndcg"].get(modality) for way in ways]
             shown = " | ".join("-" if x is None else f"{x:.3f}" for x in values)
             headline, advised = figures["verdict"]["headline"], figures["advised"]
             print(f"| {name} | {headline} | {modality} | {shown} | {advised} |")

@@ -14,7 +14,7 @@ def html_templates(package):
     """The jinja2 environment of a package's folder ``templates``, and of the one beside this file.
 
     Whatever a template prints is escaped; code points that a page cannot hold are written
-    out. The filter ``percent`` is the function of that name.
+    out. The filter ``percent`` is the function of that name, and ``thousands`` writes ``1,234``.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def _html_templates(package):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["percent"] = percent
+    templates.filters |= {"percent": percent, "thousands": "{:,}".format}
     return templates
 
 

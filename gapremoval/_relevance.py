@@ -155,6 +155,51 @@ def check_relevance(y):
     return [None if is_missing(answer) else _gains(answer, i) for i, answer in enumerate(y)]
 
 
+def relevant_ids(gains):
+    """The ids of the documents that answer one query: none if its gains are None."""
+    return [id_ for id_, gain in (gains or {}).items() if gain > 0]
+
+
+def modality_by_id(ids, modality):
+    """The modality of each document, its parts' modalities joined by ``+``.
+
+    Parameters
+    ----------
+    ids : iterable of length n_rows
+        The document of each row.
+    modality : iterable of str of length n_rows
+
+    Returns
+    -------
+    dict of object to str
+    """
+    parts = {}
+    for id_, name in zip(ids, modality):
+        parts.setdefault(id_, set()).add(name)
+    return {id_: "+".join(sorted(names)) for id_, names in parts.items()}
+
+
+def modality_of_answers(relevance, modality_of):
+    """The modality of the documents that answer each query.
+
+    Parameters
+    ----------
+    relevance : list of (dict of object to float, or None)
+        From `check_relevance`.
+    modality_of : dict of object to str
+        The modality of each document.
+
+    Returns
+    -------
+    ndarray of object of shape (n_queries,)
+        ``"several"`` where documents of several modalities answer, ``"none"`` where no document
+        does or the relevance is unknown.
+    """
+    found = [{modality_of[x] for x in relevant_ids(gains)} for gains in relevance]
+    names = ["several" if len(names) > 1 else next(iter(names), "none") for names in found]
+    return np.array(names, dtype=object)
+
+
 def is_unanswered(answer):
     """Whether the relevance of a query says that nothing answers it: an empty collection."""
     return isinstance(answer, SEVERAL) and not len(answer)

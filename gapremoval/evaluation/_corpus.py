@@ -9,7 +9,14 @@ import numpy as np
 from .._embeddings import EmbeddingArray
 from .._items import contents_of, item_modality
 from .._modality import is_query
-from .._relevance import check_ids, check_relevance, check_y
+from .._relevance import (
+    check_ids,
+    check_relevance,
+    check_y,
+    modality_by_id,
+    modality_of_answers,
+    relevant_ids,
+)
 from .._validation import read_modality
 from .._warnings import shown
 
@@ -96,7 +103,7 @@ class Corpus:
                 f"The relevance of query {self._gains.index(None)} is unknown, so it has no score: "
                 "give such queries in teaching=."
             )
-        answers = (x for gains in self._gains for x, gain in gains.items() if gain > 0)
+        answers = (x for gains in self._gains for x in relevant_ids(gains))
         absent = list(dict.fromkeys(x for x in answers if x not in self._modality_of))
         if absent:
             raise ValueError(
@@ -135,11 +142,7 @@ class Corpus:
         The modality of a document is its parts' modalities joined by ``+``. It is ``"several"``
         where documents of several modalities answer, and ``"none"`` where no document does.
         """
-        names = []
-        for gains in self._gains:
-            found = {self._modality_of[x] for x, gain in gains.items() if gain > 0}
-            names.append("several" if len(found) > 1 else next(iter(found), "none"))
-        return np.array(names, dtype=object)
+        return modality_of_answers(self._gains, self._modality_of)
 
     @cached_property
     def _gains(self):
@@ -149,10 +152,7 @@ class Corpus:
     @cached_property
     def _modality_of(self):
         """The modality of each document, a dict by id."""
-        parts = {}
-        for id_, name in zip(self.ids, modalities_of(self.documents)):
-            parts.setdefault(id_, set()).add(name)
-        return {id_: "+".join(sorted(names)) for id_, names in parts.items()}
+        return modality_by_id(self.ids, modalities_of(self.documents))
 
     @classmethod
     def from_rows(cls, X, y):

@@ -21,41 +21,47 @@ def one_axes(ax=None, figsize=None):
     return pyplot().subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax
 
 
-def several_axes(ax, n_panels, *, size=(4.2, 3.8), **options):
-    """One axes for each panel, side by side.
+def axes_grid(ax, n_rows, n_columns, size, *, each, **options):
+    """A grid of axes.
 
     Parameters
     ----------
-    ax : Axes, sequence of Axes or None
-        A single one is divided if there are several panels. None makes a figure.
-    n_panels : int
+    ax : Axes, array of Axes or None
+        As many as the grid has, or one that is divided. None makes a figure.
+    n_rows, n_columns : int
         At least 1.
-    size : (float, float), default=(4.2, 3.8)
-        Width and height of a panel of a new figure, in inches.
+    size : (float, float)
+        Width and height of each axes of a new figure, in inches.
+    each : str
+        What is drawn into the axes, in the plural, for messages.
     **options
         Passed to ``subplots``, where axes are made.
 
     Returns
     -------
-    ndarray of Axes of shape (n_panels,)
+    ndarray of Axes of shape (n_rows, n_columns)
 
     Raises
     ------
     ValueError
-        If axes are given and their number is not that of the panels.
+        If axes are given and their number is not that of the grid.
     """
+    options["squeeze"] = False
     if ax is None:
-        figsize = (size[0] * n_panels, size[1])
-        options |= {"figsize": figsize, "layout": "constrained", "squeeze": False}
-        return pyplot().subplots(1, n_panels, **options)[1][0]
-    axes = np.ravel(np.array(ax, dtype=object))
-    if len(axes) == n_panels:
-        return axes
-    if len(axes) > 1 or axes[0].get_subplotspec() is None:
+        options |= {"figsize": (size[0] * n_columns, size[1] * n_rows), "layout": "constrained"}
+        return pyplot().subplots(n_rows, n_columns, **options)[1]
+    axes = np.array(ax, dtype=object)
+    if axes.size == n_rows * n_columns:
+        return axes.reshape(n_rows, n_columns)
+    if axes.size > 1 or axes.item().get_subplotspec() is None:
         raise ValueError(
-            f"There are {n_panels} panels to draw, and ax holds {len(axes)} axes: give one "
-            "for each panel, or one of plt.subplots() to be divided."
+            f"There are {n_rows * n_columns} {each} to draw, and ax holds {axes.size} axes: give "
+            "one for each, or one of plt.subplots() to be divided."
         )
-    axes[0].set_axis_off()
-    grid = axes[0].get_subplotspec().subgridspec(1, n_panels)
-    return grid.subplots(squeeze=False, **options)[0]
+    axes.item().set_axis_off()
+    return axes.item().get_subplotspec().subgridspec(n_rows, n_columns).subplots(**options)
+
+
+def panels(ax, n_panels, *, size=(4.2, 3.8), **options):
+    """One axes for each panel, side by side: see `axes_grid`."""
+    return axes_grid(ax, 1, n_panels, size, each="panels", **options)[0]

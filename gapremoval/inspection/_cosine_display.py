@@ -3,13 +3,12 @@
 from itertools import combinations_with_replacement, product
 
 import numpy as np
-from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
 
 from .._modality import QUERY, is_query
-from .._relevance import check_ids, check_known, check_relevance, check_y
+from .._relevance import check_ids, check_known, check_relevance, check_y, relevant_ids
 from ..metrics._rows import draw
-from ._axes import several_axes
+from ._axes import panels
 from ._colors import DARK, NEUTRAL, modality_colors
 from ._rows import RAW, before_and_after, read_versions
 
@@ -105,12 +104,15 @@ class CosineDisplay:
         """
         versions, _ = read_versions(X, modality)
         random, first = check_random_state(random_state), next(iter(versions.values()))
-        names = _in_order(first.at)
-        rows = {name: draw(first.at[name], max_rows, random) for name in names}
+        names = _in_order(first.positions)
+        rows = {name: draw(first.positions[name], max_rows, random) for name in names}
         documents = [name for name in names if not is_query(name)]
         pairs = [*combinations_with_replacement(documents, 2)]
         pairs += product([name for name in names if is_query(name)], documents)
-        answers = None if y is None else _answers(first.tags, y)
+        answers = None
+        if y is not None:
+            _check_answers(first.tags, y)
+            answers = first.id_matrix(y, names)
         cosines, of_right = {name: {} for name in versions}, {name: {} for name in versions}
         for pair in pairs:
             a, b = (rows[name] for name in pair)
@@ -120,7 +122,7 @@ class CosineDisplay:
                 cosines[name][pair] = products[is_other]
             if answers is None:
                 continue
-            a, b = _right_pairs(*(first.at[name] for name in pair), answers, random)
+            a, b = _right_pairs(*(first.positions[name] for name in pair), answers, random)
             for name, version in versions.items():
                 products = version.unit(a) * version.unit(b)
                 of_right[name][pair] = products.sum(axis=1)
@@ -183,7 +185,7 @@ class CosineDisplay:
         """
         pairs = [*next(iter(self.cosines.values()))]
         size = (4.6, 1.2 + 0.7 * len(pairs))
-        self.axes_ = several_axes(ax, len(self.cosines), size=size, sharey=True)
+        self.axes_ = panels(ax, len(self.cosines), size=size, sharey=True)
         self.figure_ = self.axes_[0].figure
         for axes, (title, cosines) in zip(self.axes_, self.cosines.items()):
             right = (self.right_cosines or {}).get(title, {})
@@ -224,25 +226,12 @@ def _in_order(names):
     return sorted(names, key=lambda name: (is_query(name), order.get(name, 2), name))
 
 
-def _answers(tags, y):
-    """Which ids each row stands for: a matrix of shape (n_rows, n_ids)."""
-    is_asking = tags.is_query
-    y = check_y(y, len(tags))
-    documents = np.flatnonzero(~is_asking)
-    ids = check_ids(y[documents], documents)
-    place = {x: i for i, x in enumerate(dict.fromkeys(ids.tolist()))}
-    queries = np.flatnonzero(is_asking)
-    relevance = check_relevance(y[queries])
-    named = [
-        (row, id_)
-        for row, gains in zip(queries, relevance)
-        for id_, gain in (gains or {}).items()
-        if gain > 0
-    ]
-    check_known([x for _, x in named], ids, what="relevance")
-    rows = np.array([*documents, *(row for row, _ in named)], dtype=int)
-    columns = np.array([place[x] for x in [*ids.tolist(), *(x for _, x in named)]], dtype=int)
-    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(tags), len(place)))
+def _check_answers(tags, y):
+    """Raise a ValueError unless `y` has the id of each document, and queries name such ids."""
+    y, is_query = check_y(y, len(tags)), tags.is_query
+    ids = check_ids(y[~is_query], np.flatnonzero(~is_query))
+    relevance = check_relevance(y[is_query])
+    check_known((x for gains in relevance for x in relevant_ids(gains)), ids, what="relevance")
 
 
 def _other_pairs(first, second, answers):
@@ -259,7 +248,5 @@ def _right_pairs(first, second, answers, random):
     a, b = first[at[0]], second[at[1]]
     if first is second:
         a, b = a[a < b], b[a < b]
-    if len(a) > MOST_RIGHT:
-        some = random.choice(len(a), MOST_RIGHT, replace=False)
-        a, b = a[some], b[some]
-    return a, b
+    drawn = draw(np.arange(len(a)), MOST_RIGHT, random)
+    return a[drawn], b[drawn]

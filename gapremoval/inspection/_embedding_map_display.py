@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 from .._modality import is_query
 from .._optional import import_optional
 from ..metrics._rows import draw
-from ._axes import several_axes
+from ._axes import panels
 from ._colors import modality_colors, modality_marker
 from ._rows import RAW, before_and_after, read_versions
 
@@ -98,8 +98,8 @@ class EmbeddingMapDisplay:
             If matplotlib (extra ``plot``) or UMAP (extra ``umap``) is not installed.
         """
         versions, modality = read_versions(X, modality)
-        random, of_modality = check_random_state(random_state), next(iter(versions.values())).at
-        rows = np.concatenate([draw(some, max_rows, random) for some in of_modality.values()])
+        random, first = check_random_state(random_state), next(iter(versions.values()))
+        rows = np.concatenate([draw(at, max_rows, random) for at in first.positions.values()])
         flatten = _reduction(method, random_state)
         display = cls(
             {name: flatten(version.unit(rows)) for name, version in versions.items()},
@@ -161,7 +161,7 @@ class EmbeddingMapDisplay:
         ImportError
             If matplotlib is not installed (extra ``plot``).
         """
-        self.axes_ = several_axes(ax, len(self.coordinates))
+        self.axes_ = panels(ax, len(self.coordinates))
         self.figure_ = self.axes_[0].figure
         modality = np.asarray(self.modality)
         n_rows, n_shown = self.n_rows or len(modality), len(modality)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
+from sklearn.utils import check_scalar
 
 from .._files import replacing
 from .._html import html_templates
@@ -112,10 +113,9 @@ class GapReport:
     ):
         for module in ("jinja2", "pandas"):
             import_optional(module, extra="report", purpose="GapReport")
-        for name, value, least in (("max_rows", max_rows, 100), ("random_state", random_state, 0)):
-            is_none = name == "max_rows" and value is None
-            if not is_none and (not isinstance(value, Integral) or value < least):
-                raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}.")
+        if max_rows is not None:
+            check_scalar(max_rows, "max_rows", Integral, min_val=100)
+        check_scalar(random_state, "random_state", Integral, min_val=0)
         data = read_data(X, y, modality, contents, questions, encoder)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -194,9 +194,6 @@ class GapReport:
 
     def _repr_html_(self):
         return self.html_snippet()
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"text/plain": repr(self), "text/html": self.html_snippet()}
 
     @property
     def _sections(self):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..metrics import ranking_bias
-from ._axes import several_axes
+from ._axes import panels
 from ._colors import NEUTRAL
 
 # Estimators, from Paul Tol's bright scheme; hatches tell them apart without colors.
@@ -64,15 +64,13 @@ class RankingBiasDisplay:
         self.k = k
 
     @classmethod
-    def from_estimator(
-        cls, estimator, queries, relevance=None, *, k=10, modality=None, name=None, ax=None
-    ):
+    def from_estimator(cls, estimator, queries, relevance=None, *, k=10, modality=None, ax=None):
         """Search, and draw which modality fills the top.
 
         Parameters
         ----------
         estimator : fitted Pipeline, search object or retriever, or dict of str to these
-            One estimator, or several by name that search the same corpus.
+            One estimator, or several that search the same corpus, by the names in the legend.
         queries : object
             Queries as `search` takes them.
         relevance : sequence of length n_queries, default=None
@@ -82,8 +80,6 @@ class RankingBiasDisplay:
             Length of the rankings.
         modality : str or sequence of str, default=None
             Modality of vectors without tags, as for `search`.
-        name : str, default=None
-            Name of a single estimator in the legend; by default ``"top 10"``, with `k`.
         ax : matplotlib Axes or sequence of Axes, default=None
             One for each panel, or one to be divided. By default those of a new figure.
 
@@ -99,7 +95,7 @@ class RankingBiasDisplay:
             If matplotlib is not installed (extra ``plot``).
         """
         if not isinstance(estimator, Mapping):
-            estimator = {name or f"top {k}": estimator}
+            estimator = {f"top {k}": estimator}
         if not estimator:
             raise ValueError("estimator is an empty dict: give at least one.")
         asked = {"relevance": relevance, "k": k, "modality": modality}
@@ -128,7 +124,7 @@ class RankingBiasDisplay:
         """
         first, *_ = self.biases.values()
         ndcg = {name: bias.ndcg for name, bias in self.biases.items() if bias.ndcg is not None}
-        self.axes_ = several_axes(ax, 1 + bool(ndcg), size=(5, 3.8))
+        self.axes_ = panels(ax, 1 + bool(ndcg), size=(5, 3.8))
         self.figure_ = self.axes_[0].figure
         looks = dict(zip(self.biases, BARS * len(self.biases)))
         shares = {"share of the corpus": (first.share_of_corpus, {"color": NEUTRAL})}

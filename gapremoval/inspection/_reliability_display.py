@@ -25,8 +25,6 @@ class ReliabilityDisplay(CalibrationDisplay):
         The probability of the top document of each query.
     estimator_name : str, default=None
         Name in the legend.
-    pos_label : object, default=None
-        As for scikit-learn's CalibrationDisplay.
     error : float, default=None
         The expected calibration error, shown in the legend.
 
@@ -58,12 +56,8 @@ class ReliabilityDisplay(CalibrationDisplay):
     'odds (ECE 0.07)'
     """
 
-    def __init__(
-        self, prob_true, prob_pred, y_prob, *, estimator_name=None, pos_label=None, error=None
-    ):
-        super().__init__(
-            prob_true, prob_pred, y_prob, estimator_name=estimator_name, pos_label=pos_label
-        )
+    def __init__(self, prob_true, prob_pred, y_prob, *, estimator_name=None, error=None):
+        super().__init__(prob_true, prob_pred, y_prob, estimator_name=estimator_name)
         self.error = error
 
     @classmethod

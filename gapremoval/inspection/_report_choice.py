@@ -4,15 +4,25 @@ from importlib import import_module
 from itertools import takewhile
 
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline
 
-from .._search import make_search_pipeline
-from ..calibration import ByModality, ModalityGapRemover, ShrunkWhitener
-from ..evaluation import Corpus, compare
-from ..retrieval import MixedModalityRetriever
-from ..score_calibration import ScoreZ
+from ..evaluation import Corpus, compare, published_methods
 
+# The name in `published_methods`, and what each does.
+METHODS = {
+    "raw": ("raw", "Plain cosine, no correction."),
+    "gap removed": ("GR", "The mean of each modality subtracted (GR-CLIP)."),
+    "standardizer": (
+        "standardizer",
+        "Mean and spread of each dimension made equal in each modality.",
+    ),
+    "whitener": ("whitener", "Mean and all covariances made equal in each modality."),
+    "gap removed + z-scores": ("GR + z", "Then scores standardized by modality."),
+    "recommended": (
+        "GR + posterior odds",
+        "The gap removed, then ranked by the probability to answer (posterior odds).",
+    ),
+}
 DEFAULT = "recommended"
 FUSION_WEIGHTS = (0, 0.25, 0.5, 0.75, 1)
 DEFAULT_WEIGHT = 0.5
@@ -20,30 +30,9 @@ FEW_QUERIES, FEW_ANSWERS = 20, 5  # from which nothing is chosen
 
 
 def methods():
-    """The pipelines that are compared, by name, and what each does."""
-    return {
-        "raw": (make_pipeline(MixedModalityRetriever()), "Plain cosine, no correction."),
-        "gap removed": (
-            make_pipeline(ModalityGapRemover(), MixedModalityRetriever()),
-            "The mean of each modality subtracted (GR-CLIP).",
-        ),
-        "standardizer": (
-            make_pipeline(ByModality(StandardScaler()), MixedModalityRetriever()),
-            "Mean and spread of each dimension made equal in each modality.",
-        ),
-        "whitener": (
-            make_pipeline(ByModality(ShrunkWhitener()), MixedModalityRetriever()),
-            "Mean and all covariances made equal in each modality.",
-        ),
-        "gap removed + z-scores": (
-            make_pipeline(ModalityGapRemover(), MixedModalityRetriever(score_calibration=ScoreZ())),
-            "Then scores standardized by modality.",
-        ),
-        DEFAULT: (
-            make_search_pipeline(),
-            "The gap removed, then ranked by the probability to answer (posterior odds).",
-        ),
-    }
+    """The unfitted pipelines that are compared, by name."""
+    published = published_methods()
+    return {name: published[key] for name, (key, _) in METHODS.items()}
 
 
 def choice_facts(data, has_gap, random_state):
@@ -72,10 +61,10 @@ def choice_facts(data, has_gap, random_state):
         judged.documents, judged.ids, judged.queries, judged.relevance,
         teaching=data.queries, groups=groups,
     )  # fmt: skip
-    pipelines = {name: pipe for name, (pipe, _) in methods().items()}
+    pipelines = methods()
     table = _compared(pipelines, default, corpus, random_state)
     for row in table:
-        row["meaning"] = methods()[row["name"]][1]
+        row["meaning"] = METHODS[row["name"]][1]
     chosen = _chosen(table, default)
     facts = {"methods": chosen, "fusion_weight": None, "advised": chosen["advised"]}
     if any("+" in name for name in data.document_modality.values()):
@@ -99,18 +88,11 @@ def _weights(pipe, corpus, random_state):
 def _compared(pipelines, default, corpus, random_state):
     """NDCG@10 of each pipeline, and its difference to the default, with intervals."""
     result = compare(pipelines, {"": corpus}, random_state=random_state)
-    differences = result.difference_to(default)
-    rows = []
-    for (_, own), (_, paired) in zip(
-        result[result.answer_modality == "all"].iterrows(),
-        differences[differences.answer_modality == "all"].iterrows(),
-    ):
-        rows.append(
-            {"name": own.pipeline}
-            | {key: float(own[key]) for key in ("mean", "low", "high")}
-            | {f"difference_{key}": float(paired[key]) for key in ("mean", "low", "high")}
-        )
-    return rows
+    tables = (result, result.difference_to(default).add_prefix("difference_"))
+    own, paired = (table[result.answer_modality == "all"] for table in tables)
+    columns = ["mean", "low", "high", *(f"difference_{x}" for x in ("mean", "low", "high"))]
+    rows = own.join(paired)[["pipeline", *columns]]
+    return rows.rename(columns={"pipeline": "name"}).to_dict("records")
 
 
 def _chosen(table, default):
@@ -143,7 +125,7 @@ def code_of(facts, encoder):
     weight = float(weights["advised"]) if weights else DEFAULT_WEIGHT
     weighted = [] if weight == DEFAULT_WEIGHT else [f"fusion_weight={weight:g}"]
     first = [] if encoder is None else [repr(encoder)]
-    pipe = methods()[name][0]
+    pipe = methods()[name]
     if name == DEFAULT:
         names, call = {"gapremoval": {"make_search_pipeline"}}, "make_search_pipeline"
         steps = [*first, *weighted]

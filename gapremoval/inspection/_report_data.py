@@ -7,7 +7,14 @@ import numpy as np
 from .._array_api import to_numpy
 from .._embeddings import EmbeddingArray
 from .._items import Query, is_item, listed_items
-from .._relevance import check_ids, check_known, check_relevance, check_y
+from .._relevance import (
+    check_ids,
+    check_known,
+    check_relevance,
+    check_y,
+    modality_by_id,
+    relevant_ids,
+)
 from .._validation import HOW_TO_SAMPLE, HOW_TO_TAG, checked_lengths, is_lazy_rows, read_modality
 from ..contents._show_item import check_contents
 
@@ -45,16 +52,12 @@ class ReportData:
     @property
     def judged(self):
         """The numbers of the queries whose relevance is known and not empty."""
-        answered = [any(g > 0 for g in (gains or {}).values()) for gains in self.relevance]
-        return np.flatnonzero(np.array(answered, dtype=bool))
+        return np.flatnonzero([bool(relevant_ids(gains)) for gains in self.relevance])
 
     @property
     def document_modality(self):
         """The modality of each document by id, its parts' modalities joined by ``+``."""
-        parts = {}
-        for id_, name in zip(self.ids.tolist(), self.documents.modality.tolist()):
-            parts.setdefault(id_, set()).add(name)
-        return {id_: "+".join(sorted(names)) for id_, names in parts.items()}
+        return modality_by_id(self.ids.tolist(), self.documents.modality.tolist())
 
     def with_queries(self, at):
         """The same documents, with some of the queries."""
@@ -165,7 +168,7 @@ def draw_documents(data, max_rows, random):
     if max_rows is None or len(data.ids) <= max_rows:
         return data
     ids = data.ids.tolist()
-    answers = {x for gains in data.relevance for x, gain in (gains or {}).items() if gain > 0}
+    answers = {x for gains in data.relevance for x in relevant_ids(gains)}
     lots, chance = {}, iter(random.uniform(size=len(ids)))
     lot = np.array([0.0 if x in answers else lots.setdefault(x, next(chance)) for x in ids])
     # Whole documents: all rows whose lot is among the smallest.

@@ -9,6 +9,7 @@ from .. import metrics
 from .._embeddings import EmbeddingArray
 from ..calibration import ModalityGapRemover
 from ..evaluation._mixed_corpora import sample_rows
+from ..metrics._rows import draw
 
 MOST_MODALITIES = 4  # every two of which are compared
 MEASURED_ROWS = 500  # of each modality
@@ -165,11 +166,11 @@ def _values(X, y, between, random_state):
 
 def _map(data, at, random):
     """Principal components before and after the correction: a point for each of some rows."""
-    asked = random.permutation(len(data.queries))[:MEASURED_ROWS]
-    X = EmbeddingArray.concatenate([data.documents[at], data.queries[np.sort(asked)]])
-    row = [*at.tolist(), *(len(data.documents) + np.sort(asked)).tolist()]
+    asked = draw(np.arange(len(data.queries)), MEASURED_ROWS, random)
+    X = EmbeddingArray.concatenate([data.documents[at], data.queries[asked]])
+    row = [*at.tolist(), *(len(data.documents) + asked).tolist()]
     names = X.modality
-    drawn = [random.permutation(np.flatnonzero(names == x))[:POINTS] for x in np.unique(names)]
+    drawn = [draw(np.flatnonzero(names == x), POINTS, random) for x in np.unique(names)]
     some = np.sort(np.concatenate(drawn))
     lengths = np.linalg.norm(X.values, axis=1, keepdims=True)
     before = X.values / np.where(lengths > 0, lengths, 1)

@@ -1,12 +1,13 @@
 """What the gap does to a search: who fills the first places, the scores, the probabilities."""
 
 import numpy as np
-from sklearn.pipeline import make_pipeline
 
-from .._search import make_search_pipeline, search
-from ..calibration import ModalityGapRemover
+from .._relevance import relevant_ids
+from .._search import search
 from ..metrics import expected_calibration_error, ranking_bias
-from ..retrieval import MixedModalityRetriever
+from ..metrics._rows import draw
+from ..retrieval._results import PERHAPS
+from ._report_choice import methods
 from ._report_items import plain_id
 
 K = 10
@@ -16,7 +17,6 @@ N_BINS = 40  # of cosines
 STORED_QUERIES = 40
 STORED_DOCUMENTS = 5
 FEW_JUDGED = 20  # queries, from whose answers no probability is judged
-ALARM = 0.05
 
 
 def search_facts(data, random_state):
@@ -34,13 +34,7 @@ def search_facts(data, random_state):
         ``ranking``, ``cosines``, ``probabilities`` and ``queries``.
     """
     X, y = data.rows()
-    pipes = {
-        "raw": MixedModalityRetriever(),
-        "gap removed": make_pipeline(ModalityGapRemover(), MixedModalityRetriever()),
-        "recommended": make_search_pipeline(),
-    }
-    for pipe in pipes.values():
-        pipe.fit(X, y)
+    pipes = {way: methods()[way].fit(X, y) for way in ("raw", "gap removed", "recommended")}
     found = {way: search(pipe, data.queries, K) for way, pipe in pipes.items()}
     return {
         "ranking": _ranking(pipes, found, data),
@@ -58,13 +52,6 @@ def _ranking(pipes, found, data):
         way: ranking_bias(pipe, data.queries, relevance if judged else None, k=K)
         for way, pipe in pipes.items()
     }
-    of_corpus = dict(biases["raw"].share_of_corpus)
-    names = sorted(of_corpus)
-    modality_of = data.document_modality
-    answered = dict.fromkeys(names, 0)
-    for i in judged:
-        for name in {modality_of[x] for x, gain in data.relevance[i].items() if gain > 0}:
-            answered[name] += 1
     changed = {}
     for way, result in found.items():
         pairs = list(zip(found["raw"].ids.tolist(), result.ids.tolist()))
@@ -76,17 +63,10 @@ def _ranking(pipes, found, data):
         "k": K,
         "n_queries": len(data.queries),
         "n_judged": len(judged),
-        "share_of_corpus": {name: float(of_corpus[name]) for name in names},
-        "n_answered": answered,
+        "share_of_corpus": biases["raw"].share_of_corpus,
+        "n_answered": biases["raw"].n_queries or {},
         "ways": [
-            {
-                "name": way,
-                "share_of_top": {n: float(bias.share_of_top.get(n, 0)) for n in names},
-                "ndcg": {
-                    n: _number((bias.ndcg or {}).get(n)) if answered[n] else None for n in names
-                },
-            }
-            | changed[way]
+            {"name": way, "share_of_top": bias.share_of_top, "ndcg": bias.ndcg or {}} | changed[way]
             for way, bias in biases.items()
         ],
     }
@@ -95,17 +75,17 @@ def _ranking(pipes, found, data):
 def _cosines(pipes, data, random_state):
     """Cosines of queries with documents, by the modality of the document."""
     random = np.random.default_rng(random_state)
-    some = np.sort(random.permutation(len(data.queries))[:SCORED_QUERIES])
-    answers = [x for i in some for x, gain in (data.relevance[i] or {}).items() if gain > 0]
+    some = draw(np.arange(len(data.queries)), SCORED_QUERIES, random)
+    answers = [x for i in some for x in relevant_ids(data.relevance[i])]
     every = [*data.document_modality]
-    drawn = [every[i] for i in random.permutation(len(every))[:SCORED_DOCUMENTS]]
+    drawn = [every[i] for i in draw(np.arange(len(every)), SCORED_DOCUMENTS, random)]
     among, panels = [*dict.fromkeys([*answers, *drawn])], {}
     for way in ("raw", "gap removed"):
         found = search(pipes[way], data.queries[some], len(among), among=among)
         right = np.zeros(found.ids.shape, dtype=bool)
         for row, i in enumerate(some):
-            wanted = [x for x, gain in (data.relevance[i] or {}).items() if gain > 0]
-            right[row] = [x in wanted for x in found.ids[row].tolist()] if wanted else False
+            wanted = relevant_ids(data.relevance[i])
+            right[row] = [x in wanted for x in found.ids[row].tolist()]
         low, high = float(found.scores.min()), float(found.scores.max())
         edges = np.linspace(low, max(high, low + 1e-9), N_BINS + 1)
         groups = {}
@@ -133,11 +113,11 @@ def _probabilities(found, data):
     alarm = found.false_alarm
     known = np.isfinite(alarm) if alarm is not None else np.zeros(len(found), dtype=bool)
     facts["n_alarm_known"] = int(known.sum())
-    facts["alarm_at"] = ALARM
-    facts["n_certain"] = int((alarm[known] <= ALARM).sum()) if known.any() else 0
+    facts["alarm_at"] = PERHAPS
+    facts["n_certain"] = int((alarm[known] <= PERHAPS).sum()) if known.any() else 0
     probability = found.probabilities[:, 0]
     at = data.judged[np.isfinite(probability[data.judged])]
-    facts["mean_probability"] = _number(np.nanmean(probability)) if known.any() else None
+    facts["mean_probability"] = float(np.nanmean(probability)) if known.any() else None
     if len(at) < FEW_JUDGED:
         return facts
     right = np.array([(data.relevance[i] or {}).get(found.ids[i, 0], 0) > 0 for i in at])
@@ -161,13 +141,12 @@ def _stored(found, data, random_state):
     """Some queries with what is found before and after, drawn and not chosen by what they show."""
     random = np.random.default_rng(random_state)
     ranks = {way: _ranks(found[way], data) for way in ("raw", "recommended")}
-    n = min(STORED_QUERIES, len(data.queries))
-    some = np.sort(random.permutation(len(data.queries))[:n])
+    some = draw(np.arange(len(data.queries)), STORED_QUERIES, random)
     return [
         {
             "number": int(i),
             "modality": str(data.queries.modality[i]),
-            "right": [plain_id(x) for x, gain in (data.relevance[i] or {}).items() if gain > 0],
+            "right": [plain_id(x) for x in relevant_ids(data.relevance[i])],
             "is_judged": data.relevance[i] is not None,
             "rank_before": ranks["raw"][i],
             "rank_after": ranks["recommended"][i],
@@ -199,8 +178,3 @@ def _listed(found, gains):
         }
         for id_, record in zip(found.ids[0].tolist(), records)
     ]
-
-
-def _number(value):
-    """A float, or None for None and NaN."""
-    return None if value is None or value != value else float(value)

@@ -67,12 +67,12 @@ def _search_summary(ranking, advice):
         f"corpus and {percent(raw['share_of_top'][preferred])} of the first {ranking['k']} results "
         f"({percent(best['share_of_top'][preferred])} after the recommended correction)."
     )
-    known = {name: value for name, value in raw["ndcg"].items() if value is not None}
-    if known:
-        lost = min(known, key=known.get)
+    found = {name: value for name, value in raw["ndcg"].items() if name != "several"}
+    if found:
+        lost = min(found, key=found.get)
         said.append(
             f"Where the right answer is one of the {lost} documents, NDCG@{ranking['k']} is "
-            f"{number(known[lost])} (1 is best, 0 means never found), "
+            f"{number(found[lost])} (1 is best, 0 means never found), "
             f"{number(removed['ndcg'][lost])} once the gap is removed, and "
             f"{number(best['ndcg'][lost])} with the recommended search."
         )

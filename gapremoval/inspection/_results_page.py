@@ -5,7 +5,7 @@ from functools import cache, partial
 
 from .._html import html_templates
 from .._items import combined_parts, contents_of, listed_items
-from .._relevance import check_relevance
+from .._relevance import check_relevance, relevant_ids
 from ..contents._pictures import quiet_pillow
 from ..contents._show_item import check_contents, show_document, show_item
 from ..retrieval._results import SearchResult, tell_doubt
@@ -94,7 +94,7 @@ def results_page(
     To keep it: ``Path("found.html").write_text(page, encoding="utf-8")``.
     """
     queries = listed_items(queries)
-    results = _check_results(results, len(queries))
+    results = check_results(results, len(queries))
     check_contents(contents)
     answers = check_relevance([None] * len(queries) if answers is None else answers)
     if len(answers) != len(queries):
@@ -102,7 +102,7 @@ def results_page(
             f"There are {len(answers)} answers to {len(queries)} queries: give one to each, "
             "None where it is unknown."
         )
-    right = [{id_ for id_, gain in (given or {}).items() if gain > 0} for given in answers]
+    right = [set(relevant_ids(gains)) for gains in answers]
     template = html_templates("gapremoval.inspection").get_template("results_page.html")
     with quiet_pillow():
         document = cache(partial(show_document, contents, edge=THUMBNAIL, folder=folder))
@@ -121,8 +121,12 @@ def results_page(
     )
 
 
-def _check_results(results, n_queries):
-    results = {"Found": results} if isinstance(results, SearchResult) else results
+def check_results(results, n_queries, *, name="Found"):
+    """The results of searches as a dict; one that has no name gets `name`.
+
+    Parameters and errors are those of `results_page`.
+    """
+    results = {name: results} if isinstance(results, SearchResult) else results
     if not isinstance(results, Mapping) or not all(
         isinstance(found, SearchResult) for found in results.values()
     ):

@@ -1,18 +1,19 @@
 """SearchResultDisplay: what searches found, as strips of pictures and texts."""
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from .._html import writable
-from .._items import contents_of, is_item
-from .._relevance import check_relevance, check_y
+from .._html import percent, writable
+from .._items import contents_of, is_item, listed_items
+from .._relevance import check_relevance, check_y, relevant_ids
 from .._search import search
 from ..contents._pictures import UnreadablePicture, quiet_pillow, read_picture
-from ..retrieval import SearchResult
-from ._axes import pyplot
+from ..contents._show_item import check_contents
+from ._axes import axes_grid
 from ._colors import DARK, modality_colors
+from ._results_page import check_results
 
 EDGE = 200  # pixels of a picture's longer edge
 SIDE = 1.5  # inches of a cell
@@ -138,7 +139,7 @@ class SearchResultDisplay:
         Raises
         ------
         TypeError
-            If `contents` is no dict.
+            If `contents` is no dict, or `found` is not what a search returned.
         ValueError
             If there is no result, `found` or `relevance` do not have the length of `queries`, or
             the number of axes is not that of the cells.
@@ -146,10 +147,14 @@ class SearchResultDisplay:
             If matplotlib is not installed (extra ``plot``), or Pillow where there are pictures
             (extra ``clip``).
         """
-        found = self.found if isinstance(self.found, Mapping) else {"": self.found}
-        queries, right = self._checked(found)
+        queries = [self.queries] if is_item(self.queries) else [*self.queries]
+        found = check_results(self.found, len(queries), name="")
+        check_contents(self.contents)
+        answers = [None] * len(queries) if self.relevance is None else self.relevance
+        right = map(relevant_ids, check_relevance(check_y(answers, len(queries), "relevance")))
         n_found = max(result.ids.shape[1] for result in found.values())
-        self.axes_ = _cells(ax, len(queries) * len(found), 1 + n_found)
+        shape = (len(queries) * len(found), 1 + n_found)
+        self.axes_ = axes_grid(ax, *shape, (SIDE, 1.17 * SIDE), each="cells")
         self.figure_ = self.axes_[0, 0].figure
         names = {name for result in found.values() for name in result.modalities.flat if name}
         colors = modality_colors(sorted(names))
@@ -167,27 +172,6 @@ class SearchResultDisplay:
                     self._draw_found(cells, result[number], answers, colors)
         return self
 
-    def _checked(self, found):
-        """The queries as a list, and the ids that answer each."""
-        if not isinstance(self.contents, Mapping):
-            raise TypeError(
-                "contents must be a dict from a document's id to its texts and pictures; got a "
-                f"{type(self.contents).__name__}. For a list of documents in the order of their "
-                "ids: dict(zip(ids, documents))."
-            )
-        if not found or not all(isinstance(result, SearchResult) for result in found.values()):
-            raise ValueError("found must be what search returned, or a dict from a name to that.")
-        queries = [self.queries] if is_item(self.queries) else [*self.queries]
-        for result in found.values():
-            if len(result) != len(queries):
-                raise ValueError(
-                    f"Found are the results of {len(result)} queries, but {len(queries)} queries "
-                    "are given: give those that were searched, in their order."
-                )
-        answers = [None] * len(queries) if self.relevance is None else self.relevance
-        gains = check_relevance(check_y(answers, len(queries), "relevance"))
-        return queries, [{id_ for id_, gain in (of or {}).items() if gain > 0} for of in gains]
-
     def _draw_found(self, cells, found, answers, colors):
         """The documents found for one query."""
         for cell in cells[found.ids.shape[1] :]:
@@ -195,33 +179,14 @@ class SearchResultDisplay:
         odds = found.probabilities
         shown = [f"{score:.2f}" for score in found.scores[0]]
         if odds is not None and not np.isnan(odds).any():
-            shown = [f"{probability:.0%}" for probability in odds[0]]
+            shown = [percent(probability) for probability in odds[0]]
         for cell, id_, modality, value in zip(cells, found.ids[0], found.modalities[0], shown):
-            items = self.contents.get(id_, f"{id_}")
-            items = [items] if is_item(items) or not isinstance(items, Iterable) else items
+            items = listed_items(self.contents.get(id_, f"{id_}"))
             _show(cell, [part for item in items for part in contents_of(item)])
             cell.spines[:].set(color=colors[modality], linewidth=3)
             mark, weight = (f"{RIGHT} ", "bold") if id_ in answers else ("", "normal")
             title = f"{mark}{modality} {value}"
             cell.set_title(title, fontsize="small", fontweight=weight)
-
-
-def _cells(ax, n_rows, n_columns):
-    """Axes of shape (n_rows, n_columns), made or given."""
-    if ax is None:
-        figsize = (SIDE * n_columns, 1.17 * SIDE * n_rows)
-        options = {"figsize": figsize, "layout": "constrained", "squeeze": False}
-        return pyplot().subplots(n_rows, n_columns, **options)[1]
-    axes = np.array(ax, dtype=object)
-    if axes.size == n_rows * n_columns:
-        return axes.reshape(n_rows, n_columns)
-    if axes.size > 1 or axes.item().get_subplotspec() is None:
-        raise ValueError(
-            f"There are {n_rows} x {n_columns} cells to draw, and ax holds {axes.size} axes: give "
-            "as many, or one of plt.subplots() to be divided."
-        )
-    axes.item().set_axis_off()
-    return axes.item().get_subplotspec().subgridspec(n_rows, n_columns).subplots(squeeze=False)
 
 
 def _show(cell, parts):

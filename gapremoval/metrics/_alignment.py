@@ -98,7 +98,7 @@ def uniformity(X, *, max_rows=2000, random_state=0, modality=None):
     {'image': -1.9, 'text': -1.9, 'query:text': -1.9}
     """
     rows, found = read(X, modality), {}
-    for name in rows.at:
+    for name in rows.positions:
         (unit,) = rows.sample([name], max_rows, random_state)
         cosines = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
         potential = logsumexp(4 * cosines - 4) if len(cosines) else np.nan

@@ -220,7 +220,7 @@ def gap_by_group(
     """
     rows, rng = read(X, modality), check_random_state(random_state)
     names = rows.between(between)
-    at = [draw(rows.at[name], max_rows, rng) for name in names]
+    at = [draw(rows.positions[name], max_rows, rng) for name in names]
     both = [*map(rows.unit, at)]
     if groups is None:
         centered = np.concatenate([x - x.mean(axis=0) for x in both])

@@ -13,7 +13,7 @@ from ._rows import draw, read
 SIGNIFICANT = 0.05
 SMALL = 0.01
 
-# Labelings that are tried at a time, which bounds the memory.
+# Permutations at a time, which bounds the memory.
 BLOCK = 100
 
 
@@ -30,7 +30,7 @@ class ModalityGapTest:
         chance: epsilon squared, at most 1, and 0 on average where there is no gap. Cohen calls
         .01 small, .06 medium and .14 large; CLIP has .2 to .3.
     p_value : float
-        Share of the labelings by chance with means at least as far apart, in (0, 1].
+        Share of the permutations with means at least as far apart, in (0, 1].
     n_rows : dict of str to int
         Number of rows of each modality that were compared.
     """
@@ -79,13 +79,13 @@ def modality_gap_test(
         The two modalities, such as ``("query:text", "image")``: by default the two that the
         documents have.
     n_permutations : int, default=999
-        Number of random labelings, at least 19. The smallest p-value is
+        Number of random permutations, at least 19. The smallest p-value is
         ``1 / (n_permutations + 1)``.
     max_rows : int, default=2000
         Of a modality with more rows, or of more pairs, a sample of this size is taken; None takes
         all. `n_rows` of the result says how many there were.
     random_state : int, RandomState instance or None, default=0
-        Seed of the sample and of the labelings.
+        Seed of the sample and of the permutations.
     modality : str or sequence of str of shape (n_rows,), default=None
         The modality of each row; not needed for an EmbeddingArray.
 
@@ -143,23 +143,23 @@ def modality_gap_test(
     names = rows.between(between)
     if y is None:
         one, other = rows.sample(names, max_rows, rng)
-        n, n_labelings = len(one) + len(other), comb(len(one) + len(other), len(one))
-        n_labelings = n_labelings // 2 if len(one) == len(other) else n_labelings
+        n, n_possible = len(one) + len(other), comb(len(one) + len(other), len(one))
+        n_possible = n_possible // 2 if len(one) == len(other) else n_possible
     else:
         at = rows.pairs(y, names, least=0)
         drawn = draw(np.arange(len(at[0])), max_rows, rng)
         one, other = (rows.unit(each[drawn]) for each in at)
-        n, n_labelings = len(one), 2 ** max(len(one) - 1, 0)
-    if n_labelings < 1 / SIGNIFICANT:
+        n, n_possible = len(one), 2 ** max(len(one) - 1, 0)
+    if n_possible < 1 / SIGNIFICANT:
         what = "rows" if y is None else f"pairs of {names[0]!r} and {names[1]!r}"
         hint = "" if y is None else " Without y all rows are compared, and topics count as a gap."
         raise ValueError(f"{n} {what} are too few to tell a gap from chance.{hint}")
     apart = one.mean(axis=0) - other.mean(axis=0)
     distance = np.linalg.norm(apart)
-    relabeled = _permuted_distances if y is None else _exchanged_distances
+    permuted = _permuted_distances if y is None else _exchanged_distances
     # Equal distances may differ by rounding.
     as_far = sum(
-        int((relabeled(one, other, n, rng) >= distance - 1e-9).sum())
+        int((permuted(one, other, n, rng) >= distance - 1e-9).sum())
         for n in np.diff([*range(0, n_permutations, BLOCK), n_permutations])
     )
     return ModalityGapTest(
@@ -197,18 +197,18 @@ def effect_size(one, other, is_paired=False):
     return float((between - by_chance) / total) if total > 1e-12 * len(both) else 0.0
 
 
-def _permuted_distances(one, other, n_labelings, rng):
-    """Distances of the means with permuted labels."""
+def _permuted_distances(one, other, n_permutations, rng):
+    """Distances of the means where the modalities of the rows are permuted."""
     both = np.concatenate([one, other])
     both -= both.mean(axis=0)
-    order = rng.random_sample((n_labelings, len(both))).argpartition(len(one) - 1, axis=1)
+    order = rng.random_sample((n_permutations, len(both))).argpartition(len(one) - 1, axis=1)
     is_one = np.zeros(order.shape)
     np.put_along_axis(is_one, order[:, : len(one)], 1.0, axis=1)
     # All rows together sum to zero.
     return np.linalg.norm(is_one @ both, axis=1) * (1 / len(one) + 1 / len(other))
 
 
-def _exchanged_distances(one, other, n_labelings, rng):
-    """Distances of the means with the labels of some pairs exchanged."""
-    signs = rng.choice([-1.0, 1.0], size=(n_labelings, len(one)))
+def _exchanged_distances(one, other, n_permutations, rng):
+    """Distances of the means where the modalities of some pairs are exchanged."""
+    signs = rng.choice([-1.0, 1.0], size=(n_permutations, len(one)))
     return np.linalg.norm(signs @ (one - other), axis=1) / len(one)

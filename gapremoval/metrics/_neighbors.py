@@ -93,9 +93,11 @@ def same_modality_neighbors(X, n_neighbors=10, *, max_rows=5000, random_state=0,
         )
     check_max_rows(max_rows)
     if max_rows is not None:
-        total = sum(len(rows.at[name]) for name in names)
-        sizes = {name: max(2, round(max_rows * len(rows.at[name]) / total)) for name in names}
-    at = [draw(rows.at[name], max_rows and sizes[name], rng) for name in names]
+        total = sum(len(rows.positions[name]) for name in names)
+        sizes = {
+            name: max(2, round(max_rows * len(rows.positions[name]) / total)) for name in names
+        }
+    at = [draw(rows.positions[name], max_rows and sizes[name], rng) for name in names]
     codes = np.repeat(np.arange(len(names)), [*map(len, at)])
     nearest = _nearest(rows.unit(np.concatenate(at)), None, n_neighbors)
     is_same = (codes[nearest] == codes[:, None]).mean(axis=1)
@@ -155,9 +157,9 @@ def hubness(X, n_neighbors=10, *, max_rows=5000, random_state=0, modality=None):
     rows, rng = read(X, modality), check_random_state(random_state)
     if not rows.documents:
         raise ValueError("All rows are queries, and there is no document to find.")
-    documents = [rows.at[name] for name in rows.documents]
+    documents = [rows.positions[name] for name in rows.documents]
     documents = draw(np.sort(np.concatenate(documents)), max_rows, rng)
-    queries = [at for name, at in rows.at.items() if is_query(name)]
+    queries = [at for name, at in rows.positions.items() if is_query(name)]
     queries = draw(np.sort(np.concatenate(queries)), max_rows, rng) if queries else None
     asking = None if queries is None else rows.unit(queries)
     nearest = _nearest(rows.unit(documents), asking, n_neighbors)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._ranking_metrics import ndcg_at_k
-from .._relevance import check_relevance, check_y
+from .._relevance import check_relevance, check_y, modality_of_answers, relevant_ids
 from .._search import search, split_steps
 from .._warnings import shown
 
@@ -26,12 +26,15 @@ class RankingBias(NamedTuple):
     ndcg : dict of str to float, or None
         Mean NDCG of the queries whose right answer has the modality; ``"several"`` where right
         answers have several. None without relevance.
+    n_queries : dict of str to int, or None
+        Number of queries behind each value of `ndcg`.
     """
 
     share_of_top: dict
     share_of_corpus: dict
     ratio: dict
     ndcg: dict | None
+    n_queries: dict | None
 
 
 def ranking_bias(estimator, queries, relevance=None, *, k=10, modality=None):
@@ -56,7 +59,7 @@ def ranking_bias(estimator, queries, relevance=None, *, k=10, modality=None):
     Returns
     -------
     RankingBias
-        `share_of_top`, `share_of_corpus`, `ratio` and `ndcg`, each by modality.
+        `share_of_top`, `share_of_corpus`, `ratio`, `ndcg` and `n_queries`, each by modality.
 
     Raises
     ------
@@ -97,20 +100,16 @@ def ranking_bias(estimator, queries, relevance=None, *, k=10, modality=None):
     of_corpus = {name: n / n_documents for name, n in counts.items()}
     of_top = {name: float(np.mean(found.modalities == name)) for name in counts}
     ratio = {name: of_top[name] / of_corpus[name] for name in counts}
-    ndcg = None
+    ndcg = n_queries = None
     if relevance is not None:
         gains = check_relevance(check_y(relevance, len(found.ids), "relevance"))
-        answers = [[x for x, gain in (some or {}).items() if gain > 0] for some in gains]
-        known = modalities_of(list(dict.fromkeys(x for some in answers for x in some)))
-        names = [sorted({known[x] for x in some}) for some in answers]
-        kinds = np.array([(*some, "none")[0] if len(some) < 2 else "several" for some in names])
+        answers = dict.fromkeys(x for each in gains for x in relevant_ids(each))
+        modality = modality_of_answers(gains, modalities_of([*answers]))
         scores = ndcg_at_k(gains, found.ids, k)
-        ndcg = {
-            name: float(scores[kinds == name].mean())
-            for name in (*counts, "several")
-            if (kinds == name).any()
-        }
-    return RankingBias(of_top, of_corpus, ratio, ndcg)
+        by_answer = {name: scores[modality == name] for name in (*counts, "several")}
+        ndcg = {name: float(x.mean()) for name, x in by_answer.items() if len(x)}
+        n_queries = {name: len(by_answer[name]) for name in ndcg}
+    return RankingBias(of_top, of_corpus, ratio, ndcg, n_queries)
 
 
 def _corpus(retriever):

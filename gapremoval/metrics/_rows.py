@@ -5,12 +5,13 @@ from functools import cached_property
 from numbers import Integral
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
 
 from .._array_api import is_lazy, take_rows, to_numpy, unit_rows
 from .._embeddings import EmbeddingArray
 from .._modality import Tags, is_query, meant_modality
-from .._relevance import check_ids, check_relevance, check_y
+from .._relevance import check_ids, check_relevance, check_y, relevant_ids
 from .._validation import HOW_TO_SAMPLE, checked_lengths, read_modality
 from .._warnings import shown, warn
 from ..calibration._moments import unit_moments
@@ -28,20 +29,20 @@ class MeasuredRows:
     values : array of shape (n_rows, n_features)
         As given, in any library.
     tags : Tags
-    at : dict of str to ndarray of int
+    positions : dict of str to ndarray of int
         The row numbers of each modality, ascending.
     """
 
     values: object
     tags: Tags
-    at: dict
+    positions: dict
 
     @cached_property
     def means(self):
         """The mean of all unit rows of each modality, ndarray of float64 by name."""
         names = self.tags.names
         _, means, _ = unit_moments(self.values, self.tags.codes, [True] * len(names))
-        return {name: means[names.index(name)] for name in self.at}
+        return {name: means[names.index(name)] for name in self.positions}
 
     def unit(self, rows):
         """Some rows at unit length, ndarray of float64 of shape (n, n_features)."""
@@ -50,12 +51,12 @@ class MeasuredRows:
     def sample(self, names, max_rows, random_state):
         """At most `max_rows` rows of each of some modalities, at unit length."""
         rng = check_random_state(random_state)
-        return [self.unit(draw(self.at[name], max_rows, rng)) for name in names]
+        return [self.unit(draw(self.positions[name], max_rows, rng)) for name in names]
 
     @property
     def documents(self):
         """The document modalities."""
-        return [name for name in self.at if not is_query(name)]
+        return [name for name in self.positions if not is_query(name)]
 
     def between(self, between, least=2):
         """The names of the two modalities to compare, sorted.
@@ -76,8 +77,8 @@ class MeasuredRows:
         if between is None and len(self.documents) != 2:
             raise ValueError(
                 "Two modalities are compared, and the documents have "
-                f"{shown(self.documents) or 'none'}. Name two of {shown([*self.at])}, such as "
-                "between=('text', 'image')."
+                f"{shown(self.documents) or 'none'}. Name two of {shown([*self.positions])}, such "
+                "as between=('text', 'image')."
             )
         names = self.documents if between is None else between
         if isinstance(names, str) or len(set(names)) != 2 or len(names) != 2:
@@ -85,15 +86,16 @@ class MeasuredRows:
                 f"between names two modalities, such as ('text', 'image'); got {between!r}."
             )
         for name in names:
-            if name not in self.at:
-                meant = meant_modality(name, self.at) if isinstance(name, str) else ""
+            if name not in self.positions:
+                meant = meant_modality(name, self.positions) if isinstance(name, str) else ""
                 raise ValueError(
-                    f"No row has the modality {name!r}; there are {shown([*self.at])}.{meant}"
+                    f"No row has the modality {name!r}; there are {shown([*self.positions])}."
+                    f"{meant}"
                 )
-            if len(self.at[name]) < least:
+            if len(self.positions[name]) < least:
                 raise ValueError(
-                    f"Modality {name!r} has {len(self.at[name])} row(s) that are not of length "
-                    f"zero, and at least {least} are needed."
+                    f"Modality {name!r} has {len(self.positions[name])} row(s) that are not of "
+                    f"length zero, and at least {least} are needed."
                 )
         return sorted(names)
 
@@ -101,13 +103,31 @@ class MeasuredRows:
         """The ids of each row of a modality: a document's own, or those that answer a query."""
         if y is None:
             raise ValueError("Pairs are rows with the same id: give y, the id of each row.")
-        at, y = self.at[name], check_y(y, len(self.tags))
+        at, y = self.positions[name], check_y(y, len(self.tags))
         if is_query(name):
-            return [
-                [x for x, gain in (gains or {}).items() if gain > 0]
-                for gains in check_relevance(y[at])
-            ]
+            return [relevant_ids(gains) for gains in check_relevance(y[at])]
         return [[x] for x in check_ids(y[at], at).tolist()]
+
+    def id_matrix(self, y, names):
+        """Which rows have which ids, as `ids` tells them.
+
+        Parameters
+        ----------
+        y : sequence of length n_rows
+        names : iterable of str
+            The modalities whose rows have ids here.
+
+        Returns
+        -------
+        csr_array of float64 of shape (n_rows, n_ids)
+            1 where a row has an id.
+        """
+        column, entries = {}, []
+        for name in names:
+            for row, ids in zip(self.positions[name].tolist(), self.ids(y, name)):
+                entries += [(row, column.setdefault(x, len(column))) for x in ids]
+        rows, columns = np.array(entries, dtype=int).reshape(-1, 2).T
+        return csr_array((np.ones(len(rows)), (rows, columns)), (len(self.tags), len(column)))
 
     def pairs(self, y, names, least=1):
         """Rows of two modalities that share an id, the first of each modality for every id.
@@ -131,7 +151,7 @@ class MeasuredRows:
         ValueError
             If `y` is None or malformed, or there are too few pairs.
         """
-        one, other = (_first_rows(self.ids(y, name), self.at[name]) for name in names)
+        one, other = (_first_rows(self.ids(y, name), self.positions[name]) for name in names)
         shared = [x for x in one if x in other]
         if len(shared) < least:
             raise ValueError(

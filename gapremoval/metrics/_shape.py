@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.sparse import csr_array
 from sklearn.utils import check_random_state, check_scalar
 
 from ._rows import draw, read
@@ -87,7 +86,7 @@ def modality_statistics(X, *, max_rows=5000, random_state=0, modality=None):
     query:text     300         0.72    0.69       43.80                38.14
     """
     rows, found = read(X, modality), {}
-    for name, at in rows.at.items():
+    for name, at in rows.positions.items():
         (unit,) = rows.sample([name], max_rows, random_state)
         length = min(float(np.linalg.norm(rows.means[name])), 1.0)
         cosines = np.clip(unit @ rows.means[name] / (length or 1), -1, 1)
@@ -144,7 +143,7 @@ def effective_dimension(X, *, max_rows=5000, random_state=0, modality=None):
     4.0
     """
     rows, found = read(X, modality), {}
-    for name in rows.at:
+    for name in rows.positions:
         (unit,) = rows.sample([name], max_rows, random_state)
         found[name] = _participation_ratio(unit)
     return found
@@ -269,13 +268,12 @@ def score_scale(X, y=None, between=None, *, max_rows=2000, random_state=0, modal
     """
     rows, rng = read(X, modality), check_random_state(random_state)
     names = rows.between(between, least=3)
-    at = [draw(np.arange(len(rows.at[name])), max_rows, rng) for name in names]
-    units = [rows.unit(rows.at[name][drawn]) for name, drawn in zip(names, at)]
-    ids = [None, None]
+    at = [draw(rows.positions[name], max_rows, rng) for name in names]
+    units, ids = [*map(rows.unit, at)], [None, None]
     if y is not None:
-        ids = [rows.ids(y, name) for name in names]
-        ids = [[some[i] for i in drawn] for some, drawn in zip(ids, at)]
-    within = [_deviation(unit, unit, some, some) for unit, some in zip(units, ids)]
+        has_id = rows.id_matrix(y, names)
+        ids = [has_id[drawn] for drawn in at]
+    within = [_deviation(unit, unit, own, own) for unit, own in zip(units, ids)]
     across = _deviation(*units, *ids)
     return float(np.mean(within) / across) if across > 1e-12 else np.nan
 
@@ -284,17 +282,6 @@ def _deviation(one, other, ids, other_ids):
     """Standard deviation of the cosines of different rows that share no id."""
     counted = np.tri(len(one), len(other), -1 if one is other else len(other), dtype=bool)
     if ids is not None:
-        place = {}
-        shared = _incidence(ids, place), _incidence(other_ids, place)
-        # Ids that the first rows lack are shared by none.
-        shared = shared[0] @ shared[1][:, : shared[0].shape[1]].T
-        counted[shared.tocoo().coords] = False
+        counted[(ids @ other_ids.T).nonzero()] = False
     cosines = (one @ other.T)[counted]
     return cosines.std() if len(cosines) else np.nan
-
-
-def _incidence(ids, place):
-    """Which row has which id, sparse of shape (n_rows, n_ids); `place` numbers the ids."""
-    columns = [place.setdefault(x, len(place)) for some in ids for x in some]
-    starts = np.cumsum([0, *map(len, ids)])
-    return csr_array((np.ones(len(columns)), columns, starts), shape=(len(ids), len(place)))

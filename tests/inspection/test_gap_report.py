@@ -13,6 +13,7 @@ from test_results_page import NASTY, Page, shown
 from gapremoval import EmbeddingArray, Query, search
 from gapremoval.datasets import make_mixed_modality
 from gapremoval.inspection import GapReport
+from gapremoval.inspection._report_choice import METHODS, code_of
 
 NASTY_TITLE = "<script>alert(1)</script> | `*_x_*`"
 
@@ -183,7 +184,6 @@ def test_a_notebook_gets_a_frame(report):
     (frame,) = Page(snippet).all("iframe")
     assert frame["srcdoc"] == report.html()
     assert report._repr_html_() == snippet
-    assert report._repr_mimebundle_() == {"text/plain": repr(report), "text/html": snippet}
 
 
 def test_the_page_is_written_and_opened(report, tmp_path, monkeypatch):
@@ -228,7 +228,7 @@ def test_a_large_corpus_is_sampled_and_the_answers_stay(rows):
     assert len(answers) <= sum(sample["documents"].values()) == sample["n_documents"] <= 100
     assert "random sample" in report.html()
     assert "random sample" in report.markdown()
-    whole = GapReport(*rows, max_rows=None).json()
+    whole = GapReport(rows[0], unjudged(*rows), max_rows=None).json()
     assert json.loads(whole)["data"]["sample"] is None
 
 
@@ -256,11 +256,15 @@ def test_the_default_is_advised_unless_another_is_clearly_better(figures):
             assert rows[chosen["advised"]]["difference_low"] > 0
 
 
-def test_the_code_of_the_report_runs(figures, rows):
+def test_the_code_of_the_report_runs_whichever_correction_is_advised(figures, rows):
     X, y = rows
-    names = {"X": X, "y": y, "queries": X[X.modality == "query:text"]}
-    exec(figures["code"], names)
-    assert len(names["found"]) == 60
+    weight = {"advised": "0.25"}
+    codes = [code_of({"advised": name, "fusion_weight": weight}, None) for name in METHODS]
+    for code in (figures["code"], *codes):
+        names = {"X": X, "y": y, "queries": X[X.modality == "query:text"]}
+        exec(code, names)
+        assert len(names["found"]) == 60
+        assert code == figures["code"] or names["pipe"][-1].fusion_weight == 0.25
 
 
 def test_the_stored_queries_are_those_of_the_search(figures, rows):
@@ -284,7 +288,21 @@ def test_parts_of_documents_ask_where_there_are_no_queries():
     assert "text part of 20 documents" in figures["data"]["stand_ins"]
     assert figures["ranking"]["n_judged"] == 20
     # What is left of these documents is an image.
-    assert figures["ranking"]["n_answered"] == {"image": 20, "image+text": 0, "text": 0}
+    assert figures["ranking"]["n_answered"] == {"image": 20}
+
+
+def test_queries_with_answers_of_several_modalities_are_counted_apart(rows):
+    X, y = rows[0], [*rows[1]]
+    texts, images = (set(rows[1][X.modality == name]) for name in ("text", "image"))
+    text, image = min(texts - images), min(images - texts)
+    for i in np.flatnonzero(X.modality == "query:text"):
+        y[i] = [text, image] if i % 2 else text
+    report = GapReport(X, y)
+    ranking = json.loads(report.json())["ranking"]
+    assert ranking["n_answered"] == {"text": 30, "several": 30}
+    for way in ranking["ways"]:
+        assert way["ndcg"].keys() == ranking["n_answered"].keys()
+    assert "| several | 30 | 0" in report.markdown()
 
 
 def test_texts_ask_where_no_document_has_several_parts():
@@ -421,8 +439,8 @@ def test_what_cannot_be_reported_is_refused(rows):
         (lambda: GapReport(X, y, questions=["one"]), "1 questions and 60 query rows"),
         (lambda: GapReport(["a text"]), "give encoder="),
         (lambda: GapReport(["a"], encoder=Lengths(), contents={}), "leave out"),
-        (lambda: GapReport(X, y, max_rows=3), "max_rows must be an integer of at least 100"),
-        (lambda: GapReport(X, y, random_state=-1), "random_state must be"),
+        (lambda: GapReport(X, y, max_rows=3), "max_rows == 3, must be >= 100"),
+        (lambda: GapReport(X, y, random_state=-1), "random_state == -1, must be >= 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             wrong()

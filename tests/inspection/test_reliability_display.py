@@ -20,7 +20,7 @@ def searched():
     return pipe, X[is_query], y[is_query]
 
 
-@settings(max_examples=20)  # each draws a figure
+@settings(max_examples=5)  # each draws a figure
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1))
 def test_the_curve_is_that_of_scikit_learn(predictions):
     y_true, y_prob = map(np.array, zip(*predictions))

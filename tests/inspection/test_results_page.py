@@ -381,7 +381,7 @@ def test_an_id_that_is_the_path_of_a_picture_shows_it_unless_contents_say_otherw
     assert not Page(results_page("q", found([[path]]), {path: "other"})).all("img")
 
 
-@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1280, False)])
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False)])
 def test_a_browser_shows_the_page_with_all_its_pictures_and_no_complaint(
     open_page, tmp_path, width, dark
 ):

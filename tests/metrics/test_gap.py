@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_data import load_real
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist, pdist
 from sklearn.linear_model import LogisticRegression
@@ -28,18 +27,8 @@ from gapremoval.metrics import (
 seeds = st.integers(0, 2**32 - 1)
 
 
-@pytest.fixture(scope="module")
-def coco():
-    try:
-        data = load_real("coco_clip_vitb16.npz")
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    X = EmbeddingArray.concatenate({"text": data["text"], "image": data["image"]})
-    return X, [*range(500)] * 2
-
-
-def test_the_gap_of_coco_has_its_reference_numbers(coco):
-    X, y = coco
+def test_the_gap_of_coco_has_its_reference_numbers(real):
+    X, y = EmbeddingArray.concatenate(real("coco_clip_vitb16.npz")), [*range(500)] * 2
     assert centroid_distance(X) == pytest.approx(0.851, abs=5e-4)
     assert 1 - alignment(X, y) / 2 == pytest.approx(0.310, abs=5e-4)
     lengths = {name: each.mean_length for name, each in modality_statistics(X).items()}

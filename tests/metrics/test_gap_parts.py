@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_data import load_real
 from sklearn.preprocessing import normalize
 from strategies import paired_rows
 
@@ -20,12 +19,8 @@ from gapremoval.metrics import (
 seeds = st.integers(0, 2**32 - 1)
 
 
-def test_three_dimensions_carry_most_of_the_gap_of_coco():
-    try:
-        data = load_real("coco_clip_vitb16.npz")
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    found = gap_dimensions(EmbeddingArray.concatenate(data))
+def test_three_dimensions_carry_most_of_the_gap_of_coco(real):
+    found = gap_dimensions(EmbeddingArray.concatenate(real("coco_clip_vitb16.npz")))
     assert found.shares[:3].sum() > 0.5
     assert sorted(found.dimensions) == [*range(512)]
     assert found.shares.sum() == pytest.approx(1)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_data import load_real
 from scipy.stats import kstest, permutation_test
 from sklearn.preprocessing import normalize
 
@@ -12,13 +11,6 @@ from gapremoval import EmbeddingArray, ModalityGapRemover
 from gapremoval.metrics import centroid_distance, modality_gap_test
 
 FILES = ["coco_clip_vitb16.npz", "flickr8k_clip_vitb32.npz", "products_clip_vitb32.npz"]
-
-
-def load(name):
-    try:
-        return load_real(name)
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
 
 
 def tagged(text, image):
@@ -40,7 +32,7 @@ def on_a_circle(angles):
 def test_p_values_are_those_of_scipy(seed, is_paired):
     rng = np.random.default_rng(seed)
     one, other = rng.normal(size=8), rng.normal(size=8 if is_paired else 7) + 0.5
-    # scipy tries all labelings.
+    # scipy tries all permutations.
     kind = "samples" if is_paired else "independent"
     options = {"alternative": "greater", "n_resamples": np.inf, "vectorized": True}
     want = permutation_test((one, other), distance, permutation_type=kind, **options)
@@ -91,8 +83,8 @@ def test_the_effect_size_of_pairs_is_that_of_all_rows_where_pairs_have_nothing_i
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_real_embeddings_have_a_gap_until_it_is_removed(name):
-    data = load(name)
+def test_real_embeddings_have_a_gap_until_it_is_removed(real, name):
+    data = real(name)
     text, image = data["text"], data["image"]
     text = text[:, 0] if text.ndim == 3 else text
     X, y = tagged(text, image), [*range(len(text))] * 2
@@ -113,8 +105,8 @@ def test_real_embeddings_have_a_gap_until_it_is_removed(name):
 @pytest.mark.parametrize(
     ("file", "name"), [(FILES[1], "text"), (FILES[1], "extra"), (FILES[2], "image")]
 )
-def test_rows_of_one_modality_have_no_gap_whatever_they_are_called(file, name):
-    rows = load(file)[name]
+def test_rows_of_one_modality_have_no_gap_whatever_they_are_called(real, file, name):
+    rows = real(file)[name]
     rows = rows[:, 0] if rows.ndim == 3 else rows
     rng, called_a_gap = np.random.default_rng(0), []
     for seed in range(20):

@@ -10,7 +10,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from browser import axe_faults
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapremoval import MixedModalityRetriever, search
@@ -148,6 +148,7 @@ def test_much_is_cut_short_in_queries_documents_pictures_and_bytes(tmp_path):
     assert len(page) < 500_000
 
 
+@settings(max_examples=20)
 @given(
     st.lists(st.sampled_from(HOSTILE) | st.text(max_size=9), min_size=1, max_size=4),
     st.sampled_from(HOSTILE),
