@@ -1,5 +1,7 @@
 """The pictures and texts of a report, each picture once, and few enough to keep it small."""
 
+import numpy as np
+
 from .._items import contents_of, is_picture, listed_items
 from ..contents._pictures import quiet_pillow
 from ..contents._show_item import show_document, show_item
@@ -44,6 +46,7 @@ def shown_items(facts, data, points):
 
 def plain_id(id_):
     """An id as JSON has it."""
+    id_ = id_.item() if isinstance(id_, np.generic) else id_
     return id_ if isinstance(id_, int | float | str) else str(id_)
 
 

@@ -84,7 +84,7 @@ def _cosines(pipes, data, random_state):
         found = search(pipes[way], data.queries[some], len(among), among=among)
         right = np.zeros(found.ids.shape, dtype=bool)
         for row, i in enumerate(some):
-            wanted = relevant_ids(data.relevance[i])
+            wanted = set(relevant_ids(data.relevance[i]))
             right[row] = [x in wanted for x in found.ids[row].tolist()]
         low, high = float(found.scores.min()), float(found.scores.max())
         edges = np.linspace(low, max(high, low + 1e-9), N_BINS + 1)

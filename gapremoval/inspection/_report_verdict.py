@@ -20,14 +20,22 @@ def verdict(facts):
         ``summary`` and ``reasons`` (lists of sentences).
     """
     pairs, said = facts["pairs"], None
-    if not pairs:
+    has_gap = any(pair["should_correct"] for pair in pairs)
+    if not has_gap and facts["advised"] != "raw":
+        advice = "correct"
+        headline = "no gap between documents, but your queries are better off corrected"
+        said = (
+            f"Documents do not differ by their modality. Still, the queries with known answers are "
+            f"ranked better by “{facts['advised']}”, and by more than chance explains."
+        )
+    elif not pairs:
         (name,) = facts["n_measured"]
         advice, headline = "do not correct", "all documents have one modality"
         said = (
             f"All documents are {name}. A modality gap puts documents of one modality before "
             "those of another, so there is nothing here that it could put in the wrong place."
         )
-    elif any(pair["should_correct"] for pair in pairs):
+    elif has_gap:
         if facts["advised"] == "raw":
             advice = "do not correct"
             headline = "there is a modality gap, but your queries are better off with it"
@@ -50,14 +58,14 @@ def verdict(facts):
     return {
         "advice": advice,
         "headline": f"{advice.capitalize()}: {headline}",
-        "summary": summary + _search_summary(facts["ranking"], advice),
+        "summary": summary + _search_summary(facts["ranking"], advice, has_gap),
         "reasons": [_reason(pair) for pair in pairs] or summary,
     }
 
 
-def _search_summary(ranking, advice):
+def _search_summary(ranking, advice, has_gap):
     """The modality that the raw search prefers, and the one whose answers it loses."""
-    if ranking is None or advice != "correct":
+    if ranking is None or advice != "correct" or not has_gap:
         return []
     raw, removed, best = ranking["ways"]
     of_corpus, said = ranking["share_of_corpus"], []

@@ -26,9 +26,9 @@ class ModalityGapTest:
     distance : float
         Distance of the means of the rows that were compared, in [0, 2].
     effect_size : float
-        Share of the total variance of the rows that lies between the modalities, corrected for
-        chance: epsilon squared, at most 1, and 0 on average where there is no gap. Cohen calls
-        .01 small, .06 medium and .14 large; CLIP has .2 to .3.
+        Share of the total variance that lies between the modalities, each with half of the
+        weight, corrected for chance: at most 1, and 0 on average where there is no gap. Cohen
+        calls .01 small, .06 medium and .14 large; CLIP has .2 to .3.
     p_value : float
         Share of the permutations with means at least as far apart, in (0, 1].
     n_rows : dict of str to int
@@ -112,9 +112,11 @@ def modality_gap_test(
     random signs of the differences within pairs. Rows that repeat an item in one modality, such as
     five captions of an image, are no independent rows: give `y`, or one of them each.
 
-    With total sum of squares T, that between the modalities B, and n rows, the effect size is
-    ``(B - E) / T``. E is what B is on average without a gap: ``(T - B) / (n - 2)``, and with pairs
-    half of the variance of their differences.
+    With D the squared distance of the means and W the mean of the variances within the two
+    modalities, the effect size is ``(D - E) / (D + 4 W)``. E is what D is on average without a
+    gap: ``V (1 / n + 1 / n')`` with the pooled variance V, and with pairs the variance of their
+    differences over n. For equal numbers of rows this is epsilon squared; a rare modality has the
+    same effect size as a frequent one.
 
     References
     ----------
@@ -183,18 +185,19 @@ def effect_size(one, other, is_paired=False):
     Returns
     -------
     float
-        Epsilon squared, at most 1.
+        At most 1.
     """
     n, n_other = len(one), len(other)
-    both = np.concatenate([one, other])
-    total = np.sum((both - both.mean(axis=0)) ** 2)
     apart = one.mean(axis=0) - other.mean(axis=0)
-    between = n * n_other / (n + n_other) * (apart @ apart)
+    squares = [np.sum((x - x.mean(axis=0)) ** 2) for x in (one, other)]
+    # Each modality has half of the weight: a rare one is no less apart.
+    between = (apart @ apart) / 4
+    total = between + (squares[0] / n + squares[1] / n_other) / 2
     if is_paired:
-        by_chance = np.sum((one - other - apart) ** 2) / (2 * (n - 1))
+        by_chance = np.sum((one - other - apart) ** 2) / (4 * n * (n - 1))
     else:
-        by_chance = (total - between) / (n + n_other - 2)
-    return float((between - by_chance) / total) if total > 1e-12 * len(both) else 0.0
+        by_chance = sum(squares) / (n + n_other - 2) * (1 / n + 1 / n_other) / 4
+    return float((between - by_chance) / total) if total > 1e-12 else 0.0
 
 
 def _permuted_distances(one, other, n_permutations, rng):

@@ -57,20 +57,42 @@ def test_p_values_are_uniform_without_a_gap(is_paired):
     assert abs(effects.mean()) < 3 * effects.std() / np.sqrt(len(effects))
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(3, 12), st.integers(2, 12))
+@given(st.integers(0, 2**32 - 1), st.integers(3, 12))
 @settings(max_examples=20)
-def test_the_effect_size_is_epsilon_squared(seed, n, n_other):
+def test_the_effect_size_of_equal_numbers_is_epsilon_squared(seed, n):
     rng = np.random.default_rng(seed)
-    rows = [normalize(rng.normal(size=(k, 3)) + m) for k, m in ((n + 2, 1), (n_other + 2, 0))]
+    rows = [normalize(rng.normal(size=(n, 3)) + m) for m in (1, 0)]
     both = np.concatenate(rows)
     within = sum(((x - x.mean(axis=0)) ** 2).sum() for x in rows)
     total = ((both - both.mean(axis=0)) ** 2).sum()
     # Of the analysis of variance: 1 less the ratio of the mean squares within and in all.
-    want = 1 - (within / (len(both) - 2)) / (total / (len(both) - 1))
+    want = 1 - (within / (2 * n - 2)) / (total / (2 * n - 1))
     result = modality_gap_test(tagged(*rows), n_permutations=19)
     assert result.effect_size == pytest.approx(want)
     assert result.distance == pytest.approx(centroid_distance(tagged(*rows)))
-    assert result.n_rows == {"image": len(rows[1]), "text": len(rows[0])}
+    assert result.n_rows == {"image": n, "text": n}
+
+
+def test_a_rare_modality_has_the_effect_size_of_a_frequent_one():
+    rng = np.random.default_rng(0)
+    text, image = rng.normal(size=(2, 2000, 5)) + np.eye(2, 5)[:, None]
+    equal = modality_gap_test(tagged(text, image), n_permutations=19).effect_size
+    few = [
+        modality_gap_test(tagged(text, image[i : i + 20]), n_permutations=19).effect_size
+        for i in range(0, 2000, 20)
+    ]
+    assert np.mean(few) == pytest.approx(equal, rel=0.05)
+
+
+def test_without_a_gap_the_effect_size_is_zero_on_average_also_of_a_rare_modality():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2000, 5))
+    found = []
+    for _ in range(200):
+        order = rng.permutation(len(rows))
+        X = tagged(rows[order[:200]], rows[order[200:212]])
+        found.append(modality_gap_test(X, n_permutations=19).effect_size)
+    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
 
 
 def test_the_effect_size_of_pairs_is_that_of_all_rows_where_pairs_have_nothing_in_common():

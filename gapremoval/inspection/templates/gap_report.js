@@ -74,6 +74,16 @@
     }
   });
 
+  // In a frame without an address of its own, links would load the page around it.
+  if (location.protocol === "about:") {
+    for (const link of document.querySelectorAll("nav a")) {
+      link.addEventListener("click", (event) => {
+        event.preventDefault();
+        document.querySelector(link.hash).scrollIntoView();
+      });
+    }
+  }
+
   // In a frame, such as a notebook's, the page is as high as what it holds.
   if (window.frameElement) {
     const fit = () => {
