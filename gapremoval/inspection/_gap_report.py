@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.utils import check_scalar
 
 from .._files import replacing
-from .._html import html_templates
+from .._html import html_templates, writable
 from .._optional import import_optional
 from .._version import __version__
 from ._colors import modality_colors
@@ -119,7 +119,9 @@ class GapReport:
         data = read_data(X, y, modality, contents, questions, encoder)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            self._facts, self._data, self._points = _compute(data, encoder, random_state, max_rows)
+            self._facts, self._data, self._points = _compute(data, random_state, max_rows)
+            given = {"is_tagged": modality is None, "has_ids": y is not None}
+            self._facts["code"] = code_of(self._facts, encoder, **given)
         notes = list(dict.fromkeys(str(warning.message) for warning in caught))
         facts = {"title": str(title), "version": __version__} | self._facts | {"notes": notes}
         self._facts = _known(facts)
@@ -147,7 +149,7 @@ class GapReport:
             A frame with a page of its own, which shares neither styles nor names with the page
             around it. Scripts give it its height.
         """
-        title = html.escape(self._facts["title"])
+        title = html.escape(writable(self._facts["title"]))
         return (
             f'<iframe title="{title}" srcdoc="{html.escape(self._page)}" '
             'style="width: 100%; height: 48rem; border: 0"></iframe>'
@@ -237,7 +239,7 @@ class GapReport:
         )
 
 
-def _compute(data, encoder, random_state, max_rows):
+def _compute(data, random_state, max_rows):
     """All figures, the data that were searched, and the rows that are on the map."""
     random = np.random.default_rng(random_state)
     facts = {"data": {"n_rows": len(data.ids) + len(data.queries)} | _counts(data)}
@@ -255,7 +257,7 @@ def _compute(data, encoder, random_state, max_rows):
     facts |= search_facts(searched, random_state) if len(searched.queries) else nothing
     has_gap = any(pair["should_correct"] for pair in facts["pairs"])
     facts |= choice_facts(searched, has_gap, random_state)
-    facts |= {"verdict": verdict(facts), "code": code_of(facts, encoder)}
+    facts["verdict"] = verdict(facts)
     return facts, searched, (asked, points)
 
 

@@ -1,5 +1,6 @@
 """Which correction and which fusion weight rank best on the data of a report, and its code."""
 
+import ast
 from importlib import import_module
 from itertools import takewhile
 
@@ -108,14 +109,18 @@ def _chosen(table, default):
     }
 
 
-def code_of(facts, encoder):
-    """The code that makes the advised pipeline, as text.
+def code_of(facts, encoder, *, is_tagged=True, has_ids=True):
+    """The code that makes the advised pipeline and searches with it, as text.
 
     Parameters
     ----------
     facts : dict
-        Of `choice_facts`.
+        With ``advised``, ``fusion_weight`` and ``data``.
     encoder : transformer or None
+    is_tagged : bool, default=True
+        Whether the rows carry their modality.
+    has_ids : bool, default=True
+        Whether there is a y.
 
     Returns
     -------
@@ -124,29 +129,48 @@ def code_of(facts, encoder):
     name, weights = facts["advised"], facts["fusion_weight"]
     weight = float(weights["advised"]) if weights else DEFAULT_WEIGHT
     weighted = [] if weight == DEFAULT_WEIGHT else [f"fusion_weight={weight:g}"]
-    first = [] if encoder is None else [repr(encoder)]
     pipe = methods()[name]
     if name == DEFAULT:
         names, call = {"gapremoval": {"make_search_pipeline"}}, "make_search_pipeline"
-        steps = [*first, *weighted]
+        steps = weighted
     else:
         pipe[-1].set_params(fusion_weight=weight)
         names, call = _imports([*pipe.get_params().values()]), "make_pipeline"
         names.setdefault("sklearn.pipeline", set()).add(call)
-        steps = [*first, *(repr(step) for _, step in pipe.steps)]
-    for module, some in _imports([encoder]).items():
-        names.setdefault(module, set()).update(some)
-    names.setdefault("gapremoval", set()).add("search")
+        steps = [repr(step) for _, step in pipe.steps]
+    before, search = [], {"search"}
+    if encoder is not None:
+        written, imported = _written(encoder)
+        steps, asked = [written, *steps], '"what to look for"'
+        for module, some in imported.items():
+            names.setdefault(module, set()).update(some)
+    else:
+        if not is_tagged:
+            search.add("EmbeddingArray")
+            before.append("X = EmbeddingArray(X, modality)")
+        asked = "X[:1]  # rows that ask"
+        for query_modality in list(facts["data"]["queries"])[:1]:
+            asked = f"X[X.modality == {query_modality!r}]"
+    names.setdefault("gapremoval", set()).update(search)
     lines = [f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names)]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"pipe = {call}({', '.join(steps)})",
-            "pipe.fit(X, y)",
-            "found = search(pipe, queries)",
-        ]
-    )
+    made = f"pipe = {call}({', '.join(steps)})"
+    asked, _, why = asked.partition("  #")
+    found = f"found = search(pipe, {asked})" + (f"  #{why}" if why else "")
+    # Without queries, whose ids would be answers, the ids are written as `fit` asks for them.
+    ids = ", y" if has_ids else "" if facts["data"]["queries"] else ", range(len(X))"
+    return "\n".join([*lines, "", *before, made, f"pipe.fit(X{ids})", found])
+
+
+def _written(encoder):
+    """An encoder as code and the names to import for it; ``encoder`` if its repr is no code."""
+    written, imported = repr(encoder), _imports([encoder])
+    known = {name for names in imported.values() for name in names}
+    try:
+        nodes = [*ast.walk(ast.parse(written, mode="eval"))]
+    except SyntaxError:
+        return "encoder", {}
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return (written, imported) if names <= known else ("encoder", {})
 
 
 def _imports(values):

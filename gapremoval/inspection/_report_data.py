@@ -19,6 +19,7 @@ from .._validation import HOW_TO_SAMPLE, HOW_TO_TAG, checked_lengths, is_lazy_ro
 from ..contents._show_item import check_contents
 
 MOST_QUERIES = 300  # that are searched with
+MOST_ANSWERS = 10  # of a query, that stay in a sample
 MOST_STAND_INS = 200
 FEWEST_STAND_INS = 10
 
@@ -37,6 +38,8 @@ class ReportData:
     contents : dict of id to item or items
     questions : list of item, or None
         The raw item of each query.
+    numbers : ndarray of int of shape (n_queries,)
+        The number of each query among those that were given.
     stand_ins : str
         What the queries are, where the user gave none.
     """
@@ -47,6 +50,7 @@ class ReportData:
     relevance: list
     contents: dict = field(default_factory=dict)
     questions: list | None = None
+    numbers: np.ndarray = None
     stand_ins: str = ""
 
     @property
@@ -62,8 +66,8 @@ class ReportData:
     def with_queries(self, at):
         """The same documents, with some of the queries."""
         questions = self.questions and [self.questions[i] for i in at]
-        relevance = [self.relevance[i] for i in at]
-        return replace(self, queries=self.queries[at], relevance=relevance, questions=questions)
+        some = {"relevance": [self.relevance[i] for i in at], "questions": questions}
+        return replace(self, queries=self.queries[at], numbers=self.numbers[at], **some)
 
     def with_documents(self, mask):
         """The same queries, with some of the rows of documents."""
@@ -119,7 +123,8 @@ def read_data(X, y, modality, contents, questions, encoder):
                 f"There are {len(questions)} questions and {len(asked)} query rows: give the raw "
                 "item of each query row, in their order."
             )
-    return ReportData(X[at], ids, X[asked], relevance, contents, questions)
+    numbers = np.arange(len(asked))
+    return ReportData(X[at], ids, X[asked], relevance, contents, questions, numbers)
 
 
 def _encoded(items, y, modality, contents, questions, encoder):
@@ -153,7 +158,8 @@ def draw_queries(data, random):
 def draw_documents(data, max_rows, random):
     """Draw documents with at most `max_rows` rows, if there are more.
 
-    Documents that answer a query stay, and documents keep all of their parts.
+    The best answers of each query stay, other answers are forgotten, and documents keep all of
+    their parts.
 
     Parameters
     ----------
@@ -168,11 +174,18 @@ def draw_documents(data, max_rows, random):
     if max_rows is None or len(data.ids) <= max_rows:
         return data
     ids = data.ids.tolist()
-    answers = {x for gains in data.relevance for x in relevant_ids(gains)}
+    relevance = [gains and dict(_best(gains, MOST_ANSWERS)) for gains in data.relevance]
+    answers = {x for gains in relevance for x in relevant_ids(gains)}
     lots, chance = {}, iter(random.uniform(size=len(ids)))
     lot = np.array([0.0 if x in answers else lots.setdefault(x, next(chance)) for x in ids])
     # Whole documents: all rows whose lot is among the smallest.
-    return data.with_documents(lot < max(np.sort(lot)[max_rows], 1e-12))
+    return replace(
+        data.with_documents(lot < max(np.sort(lot)[max_rows], 1e-12)), relevance=relevance
+    )
+
+
+def _best(gains, n):
+    return sorted(gains.items(), key=lambda pair: -pair[1])[:n]
 
 
 def with_stand_ins(data, random):
@@ -204,7 +217,9 @@ def with_stand_ins(data, random):
     single = [x for x, parts in n_parts.items() if parts == {asks: 1}]
     is_paired = len(paired) // 2 >= FEWEST_STAND_INS
     pool = paired if is_paired else single
-    n = min(MOST_STAND_INS, len(pool) // (2 if is_paired else 4))
+    # Half of a small pool, so that there is something to ask with, and a quarter of a large one.
+    most = len(pool) // 2 if is_paired else max(len(pool) // 4, min(len(pool) // 2, 20))
+    n = min(MOST_STAND_INS, most)
     if n < FEWEST_STAND_INS:
         return data
     chosen = {pool[i] for i in random.choice(len(pool), n, replace=False)}
@@ -228,7 +243,8 @@ def with_stand_ins(data, random):
             questions = None
     queries = EmbeddingArray(data.documents.values[asked], f"query:{asks}")
     data = data.with_documents(~is_asked)
-    return replace(data, queries=queries, relevance=relevance, questions=questions, stand_ins=said)
+    some = {"relevance": relevance, "questions": questions, "numbers": np.arange(len(asked))}
+    return replace(data, queries=queries, stand_ins=said, **some)
 
 
 def _part_of(items, modality):

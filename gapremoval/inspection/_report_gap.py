@@ -6,12 +6,14 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from .. import metrics
+from .._array_api import unit_rows
 from .._embeddings import EmbeddingArray
+from .._warnings import warn
 from ..calibration import ModalityGapRemover
 from ..evaluation._mixed_corpora import sample_rows
 from ..metrics._rows import draw
 
-MOST_MODALITIES = 4  # every two of which are compared
+MOST_MODALITIES = 8  # every two of which are compared
 MEASURED_ROWS = 500  # of each modality
 LEAST_ROWS = 5  # of a modality, which can be tested at all
 LEAST_PAIRS = 10
@@ -20,9 +22,9 @@ POINTS = 120  # on the map, of each modality
 # The label, whether it is a share, and the meaning of each.
 MEASURES = {
     "centroid_distance": (
-        "distance of the centers",
+        "distance of the two clouds",
         False,
-        "How far apart the mean rows of the two modalities are, where every row has length 1.",
+        "How far apart the means of the two modalities are, where every row has length 1.",
     ),
     "variance_between": (
         "differences explained by modality",
@@ -46,20 +48,17 @@ MEASURES = {
         "Of the ten nearest rows to a row, how many have its modality.",
     ),
     "score_scale": (
-        "spread of scores within over across",
+        "spread of cosines within, over that across",
         False,
         (
-            "How much more cosines vary within a modality than across. Above 1, the highest scores "
-            "go to rows of the query's modality even where the centers agree."
+            "How much more the cosines of two rows vary within a modality than across. Above 1, "
+            "the highest go to rows of the query's modality even where the centers agree."
         ),
     ),
     "pair_cosine": (
         "cosine of two parts of a document",
         False,
-        (
-            "How similar the two modalities find the same document. It matters only against the "
-            "cosines of documents that have nothing in common."
-        ),
+        ("How alike the encoder finds the two parts of a document, on average; at most 1."),
     ),
 }
 
@@ -86,17 +85,20 @@ def gap_facts(data, random_state):
     X, ids = data.documents[at[is_long]], data.ids[at[is_long]]
     # Rows of length zero are counted as none, not as no modality.
     counts = {x: X._tags.counts().get(x, 0) for x in data.documents[at]._tags.counts()}
-    names = sorted(counts, key=counts.get, reverse=True)[:MOST_MODALITIES]
+    every = sorted(counts, key=counts.get, reverse=True)
+    names, others = every[:MOST_MODALITIES], every[MOST_MODALITIES:]
+    if others:
+        warn(f"Not tested, since {MOST_MODALITIES} modalities have more rows: {', '.join(others)}.")
     pairs = [
         _pair(X, ids, between, counts, random_state) for between in combinations(sorted(names), 2)
     ]
     facts = {"pairs": pairs, "n_measured": counts, "measures": [], "between": None}
     tested = [pair for pair in pairs if pair["p_value"] is not None]
     if tested:
-        between = max(tested, key=lambda pair: pair["effect_size"])["between"]
-        is_pair = np.isin(X.modality, between)
-        facts["between"] = between
-        facts["measures"] = _measures(X[is_pair], ids[is_pair], tuple(between), random_state)
+        widest = max(tested, key=lambda pair: pair["effect_size"])
+        is_pair = np.isin(X.modality, widest["between"])
+        facts["between"] = widest["between"]
+        facts["measures"] = _measures(X[is_pair], ids[is_pair], widest, random_state)
     facts["map"], shown = _map(data, at, random)
     return facts, shown
 
@@ -121,14 +123,16 @@ def _pair(X, ids, between, counts, random_state):
     return facts | figures | {"should_correct": bool(test.should_correct)}
 
 
-def _measures(X, y, between, random_state):
+def _measures(X, y, pair, random_state):
     """Measures before and after the correction, each with its level without a gap."""
+    between = tuple(pair["between"])
     corrected = ModalityGapRemover(shrinkage=0).fit_transform(X)
     is_left = np.linalg.norm(corrected.values, axis=1) > 0
     if min(np.count_nonzero(is_left & (X.modality == name)) for name in between) < LEAST_ROWS:
         return []  # equal rows, of which a correction leaves nothing
     X, y, corrected = X[is_left], y[is_left], corrected[is_left]
-    before, after = (_values(rows, y, between, random_state) for rows in (X, corrected))
+    paired = y if pair["is_paired"] else None
+    before, after = (_values(rows, y, paired, between, random_state) for rows in (X, corrected))
     without_gap = {"centroid_distance": 0.0, "variance_between": 0.0, "linear_separability": 0.5}
     without_gap |= {"same_modality_neighbors": before["chance"], "score_scale": 1.0}
     return [
@@ -146,9 +150,10 @@ def _measures(X, y, between, random_state):
     ]
 
 
-def _values(X, y, between, random_state):
+def _values(X, y, paired, between, random_state):
     options = {"between": between, "random_state": random_state}
-    test = metrics.modality_gap_test(X, n_permutations=19, **options)
+    # As in the test above: of pairs, where these are compared.
+    test = metrics.modality_gap_test(X, paired, n_permutations=19, **options)
     neighbors = metrics.same_modality_neighbors(X, random_state=random_state).values()
     one, other = (set(y[X.modality == name].tolist()) for name in between)
     is_paired = not one.isdisjoint(other)
@@ -172,8 +177,7 @@ def _map(data, at, random):
     names = X.modality
     drawn = [draw(np.flatnonzero(names == x), POINTS, random) for x in np.unique(names)]
     some = np.sort(np.concatenate(drawn))
-    lengths = np.linalg.norm(X.values, axis=1, keepdims=True)
-    before = X.values / np.where(lengths > 0, lengths, 1)
+    before = unit_rows(X.values.astype(float))[0]
     after = ModalityGapRemover(shrinkage=0).fit_transform(X).values
     panels = {}
     for name, rows in (("before", before), ("after", after)):

@@ -33,7 +33,8 @@ def shown_items(facts, data, points):
     """
     store = _Store(data)
     with quiet_pillow():
-        queries = [store.query(query["number"]) for query in facts["queries"]]
+        at = {number: i for i, number in enumerate(data.numbers.tolist())}
+        queries = [store.query(data, at[query["number"]]) for query in facts["queries"]]
         found = [hit for query in facts["queries"] for hit in query["before"] + query["after"]]
         return {
             "documents": {hit["id"]: store.document(hit["id"]) for hit in found},
@@ -55,7 +56,7 @@ class _Store:
 
     def __init__(self, data):
         self.contents = {plain_id(id_): items for id_, items in data.contents.items()}
-        self.questions, self.pictures, self.known = data.questions, [], {}
+        self.pictures, self.known = [], {}
 
     @property
     def is_full(self):
@@ -71,10 +72,11 @@ class _Store:
             self.known[id_] = [self._part(part) for part in shown]
         return self.known[id_]
 
-    def query(self, number):
+    def query(self, data, at):
         """The parts of a query."""
+        number = int(data.numbers[at])
         if ("query", number) not in self.known:
-            contents = contents_of(self.questions[number]) if self.questions else ()
+            contents = contents_of(data.questions[at]) if data.questions else ()
             contents = self._with_room(contents)
             name = f"Picture of query {number + 1}"
             shown = [show_item(content, name=name, edge=THUMBNAIL) for content in contents]
@@ -103,7 +105,7 @@ class _Store:
             is_image, parts = modality == "image", self.document(id_)
             parts = [part for part in parts if (part["kind"] == "picture") == is_image] or parts
         else:
-            name, parts = f"query {row - n + 1}", self.query(row - n)
+            name, parts = f"query {data.numbers[row - n] + 1}", self.query(data, row - n)
             modality = str(data.queries.modality[row - n]).split(":")[-1]
         part = parts[0] if parts else {"kind": "", "picture": None}
         said = f": {part['text'][:160]}" if part["kind"] == "text" else ""

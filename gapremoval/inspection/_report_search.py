@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._ranking_metrics import ndcg_at_k
 from .._relevance import relevant_ids
 from .._search import search
 from ..metrics import expected_calibration_error, ranking_bias
@@ -16,6 +17,8 @@ SCORED_DOCUMENTS = 500
 N_BINS = 40  # of cosines
 STORED_QUERIES = 40
 STORED_DOCUMENTS = 5
+MOST_RIGHT = 200  # right answers of a modality whose cosines are marked
+MOST_BINS = 10  # of probabilities
 FEW_JUDGED = 20  # queries, from whose answers no probability is judged
 
 
@@ -58,7 +61,11 @@ def _ranking(pipes, found, data):
         changed[way] = {
             "changed_top": float(np.mean([1 - len({*a} & {*b}) / len(a) for a, b in pairs])),
             "changed_first": float(np.mean([a[0] != b[0] for a, b in pairs])),
+            "ndcg_all": None,
         }
+        if judged:
+            ndcg = ndcg_at_k(relevance, result.ids, K)
+            changed[way]["ndcg_all"] = float(np.nanmean(ndcg))
     return {
         "k": K,
         "n_queries": len(data.queries),
@@ -100,7 +107,7 @@ def _cosines(pipes, data, random_state):
                 "mean": float(scores.mean()),
                 "deviation": float(scores.std()),
                 "density": np.round(counts / counts.sum(), 5).tolist(),
-                "right": np.round(of_right, 4).tolist(),
+                "right": np.round(draw(of_right, MOST_RIGHT, random), 4).tolist(),
                 "right_mean": float(of_right.mean()) if len(of_right) else None,
             }
         panels[way] = {"low": low, "high": high, "groups": groups}
@@ -124,14 +131,13 @@ def _probabilities(found, data):
     said = probability[at]
     facts["error"] = float(expected_calibration_error(right, said))
     facts["accuracy"], facts["mean_probability"] = float(right.mean()), float(said.mean())
-    place = np.minimum((said * 10).astype(int), 9)
-    for number in np.unique(place):
-        some = place == number
+    # Of equal size, so that none is of a few queries.
+    for some in np.array_split(np.argsort(said, kind="stable"), min(MOST_BINS, len(said) // 10)):
         facts["bins"].append(
             {
                 "probability": float(said[some].mean()),
                 "accuracy": float(right[some].mean()),
-                "n_queries": int(some.sum()),
+                "n_queries": len(some),
             }
         )
     return facts
@@ -144,7 +150,7 @@ def _stored(found, data, random_state):
     some = draw(np.arange(len(data.queries)), STORED_QUERIES, random)
     return [
         {
-            "number": int(i),
+            "number": int(data.numbers[i]),
             "modality": str(data.queries.modality[i]),
             "right": [plain_id(x) for x in relevant_ids(data.relevance[i])],
             "is_judged": data.relevance[i] is not None,

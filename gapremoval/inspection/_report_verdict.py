@@ -3,6 +3,7 @@
 from ._report_words import number, percent
 
 FEW_ROWS = 20  # of a modality, from which nothing follows
+NOTABLE = 0.005  # loss of NDCG
 
 
 def verdict(facts):
@@ -19,71 +20,117 @@ def verdict(facts):
         ``advice`` (``"correct"``, ``"do not correct"`` or ``"cannot tell"``), ``headline``,
         ``summary`` and ``reasons`` (lists of sentences).
     """
-    pairs, said = facts["pairs"], None
+    pairs, advised = facts["pairs"], facts["advised"]
+    advice, headline, said = _advice(pairs, facts["n_measured"], advised)
     has_gap = any(pair["should_correct"] for pair in pairs)
-    if not has_gap and facts["advised"] != "raw":
-        advice = "correct"
-        headline = "no gap between documents, but your queries are better off corrected"
-        said = (
-            f"Documents do not differ by their modality. Still, the queries with known answers are "
-            f"ranked better by “{facts['advised']}”, and by more than chance explains."
+    summary = [said]
+    if has_gap and len(facts["data"]["documents"]) == 1:
+        summary.append(
+            "All of your documents have the same parts, so the gap cannot put one before another. "
+            "It lets one part of a document outweigh the other, and would rank documents with one "
+            "part alone by their modality."
         )
-    elif not pairs:
-        (name,) = facts["n_measured"]
-        advice, headline = "do not correct", "all documents have one modality"
-        said = (
-            f"All documents are {name}. A modality gap puts documents of one modality before "
-            "those of another, so there is nothing here that it could put in the wrong place."
-        )
-    elif has_gap:
-        if facts["advised"] == "raw":
-            advice = "do not correct"
-            headline = "there is a modality gap, but your queries are better off with it"
-        else:
-            advice, headline = "correct", "there is a modality gap"
-            said = (
-                "Rows of one modality are closer to each other than what they are about explains. "
-                "A search by plain cosine ranks by modality first, and by meaning second."
-            )
-    elif any(pair["fewest_rows"] < FEW_ROWS for pair in pairs):
-        advice, headline = "cannot tell", "there are too few rows"
-        said = f"Give at least {FEW_ROWS} rows of each modality, better some hundred."
-    else:
-        advice, headline = "do not correct", "there is no modality gap"
-        said = (
-            "Rows do not differ by their modality. A correction would have nothing to remove but "
-            "noise."
-        )
-    summary = [said] if said else []
+    if facts["ranking"] is not None and advice == "correct":
+        summary += _search_summary(facts["ranking"], facts["data"], has_gap)
     return {
         "advice": advice,
         "headline": f"{advice.capitalize()}: {headline}",
-        "summary": summary + _search_summary(facts["ranking"], advice, has_gap),
-        "reasons": [_reason(pair) for pair in pairs] or summary,
+        "summary": summary,
+        "reasons": [_reason(pair) for pair in pairs],
     }
 
 
-def _search_summary(ranking, advice, has_gap):
-    """The modality that the raw search prefers, and the one whose answers it loses."""
-    if ranking is None or advice != "correct" or not has_gap:
-        return []
-    raw, removed, best = ranking["ways"]
-    of_corpus, said = ranking["share_of_corpus"], []
-    preferred = max(of_corpus, key=lambda name: raw["share_of_top"][name] / of_corpus[name])
-    said.append(
-        f"{_capitalized(preferred)} documents make up {percent(of_corpus[preferred])} of the "
-        f"corpus and {percent(raw['share_of_top'][preferred])} of the first {ranking['k']} results "
-        f"({percent(best['share_of_top'][preferred])} after the recommended correction)."
-    )
-    found = {name: value for name, value in raw["ndcg"].items() if name != "several"}
-    if found:
-        lost = min(found, key=found.get)
-        said.append(
-            f"Where the right answer is one of the {lost} documents, NDCG@{ranking['k']} is "
-            f"{number(found[lost])} (1 is best, 0 means never found), "
-            f"{number(removed['ndcg'][lost])} once the gap is removed, and "
-            f"{number(best['ndcg'][lost])} with the recommended search."
+def _advice(pairs, n_measured, advised):
+    """The advice, its headline, and the sentence that explains it."""
+    gaps = [pair for pair in pairs if pair["should_correct"]]
+    if gaps and advised == "raw":
+        return (
+            "do not correct",
+            "there is a modality gap, but your queries are better off with it",
+            (
+                "The modalities lie apart. Still, plain cosine ranks the queries with known answers "
+                "better than any correction, and by more than chance explains."
+            ),
         )
+    if gaps:
+        first, second = max(gaps, key=lambda pair: pair["effect_size"])["between"]
+        return (
+            "correct",
+            "there is a modality gap",
+            (
+                f"The embeddings of {first} and of {second} lie in two separate clouds: this is "
+                "the modality gap. A search by plain cosine ranks by modality first, and by meaning "
+                "second."
+            ),
+        )
+    if advised != "raw":
+        return (
+            "correct",
+            "not because of a gap between documents, but because your queries find more",
+            (
+                "Documents do not lie apart by their modality. Still, the queries with known answers "
+                f"are ranked better by “{advised}”, and by more than chance explains."
+            ),
+        )
+    if not pairs:
+        (name,) = n_measured
+        return (
+            "do not correct",
+            "all documents have one modality",
+            (
+                f"All documents are {name}. A modality gap puts documents of one modality before "
+                "those of another, so there is nothing here that it could put in the wrong place."
+            ),
+        )
+    if any(pair["fewest_rows"] < FEW_ROWS for pair in pairs):
+        return (
+            "cannot tell",
+            "there are too few rows",
+            f"Give at least {FEW_ROWS} rows of each modality, better some hundred.",
+        )
+    return (
+        "do not correct",
+        "there is no modality gap",
+        (
+            "The embeddings do not lie apart by their modality. A correction would have nothing to "
+            "remove but noise."
+        ),
+    )
+
+
+def _search_summary(ranking, data, has_gap):
+    """What the raw search prefers and loses, and what the correction gains and costs."""
+    raw, removed, best = ranking["ways"]
+    k, of_corpus, said = ranking["k"], ranking["share_of_corpus"], []
+    preferred = max(of_corpus, key=lambda name: raw["share_of_top"][name] / of_corpus[name])
+    if has_gap and len(of_corpus) > 1:
+        where = "the documents searched" if data["sample"] or data["stand_ins"] else "the corpus"
+        said.append(
+            f"{_capitalized(preferred)} documents make up {percent(of_corpus[preferred])} of "
+            f"{where} and {percent(raw['share_of_top'][preferred])} of the first {k} results "
+            f"({percent(best['share_of_top'][preferred])} with the recommended search)."
+        )
+    if raw["ndcg_all"] is not None:
+        known = {name: value for name, value in raw["ndcg"].items() if value is not None}
+        lost = min(known, key=known.get)
+        said.append(
+            f"Right answers are found with an NDCG@{k} of {number(raw['ndcg_all'])} (1: always "
+            f"first, 0: never found), {number(removed['ndcg_all'])} once the gap is removed, and "
+            f"{number(best['ndcg_all'])} with the recommended search."
+        )
+        if len(known) > 1:
+            said.append(
+                f"Where the right answer is {lost}, it is {number(known[lost])}, "
+                f"{number(removed['ndcg'][lost])} and {number(best['ndcg'][lost])}."
+            )
+        costs = [name for name in known if best["ndcg"][name] < known[name] - NOTABLE]
+        said += [
+            f"The price: where it is {name}, it falls from {number(known[name])} to "
+            f"{number(best['ndcg'][name])}."
+            for name in costs
+        ]
+    if said and data["stand_ins"]:
+        said.insert(0, f"A trial, and no measure of your own queries: {data['stand_ins']}")
     return said
 
 

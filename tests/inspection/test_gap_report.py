@@ -226,8 +226,8 @@ def test_a_large_corpus_is_sampled_and_the_answers_stay(rows):
     assert sample["n_queries"] == 300
     assert sample["n_judged"] == figures["ranking"]["n_judged"] == 30
     assert len(answers) <= sum(sample["documents"].values()) == sample["n_documents"] <= 100
-    assert "random sample" in report.html()
-    assert "random sample" in report.markdown()
+    assert "a random draw of the others" in report.html()
+    assert "a random draw of the others" in report.markdown()
     whole = GapReport(rows[0], unjudged(*rows), max_rows=None).json()
     assert json.loads(whole)["data"]["sample"] is None
 
@@ -258,10 +258,12 @@ def test_the_default_is_advised_unless_another_is_clearly_better(figures):
 
 def test_the_code_of_the_report_runs_whichever_correction_is_advised(figures, rows):
     X, y = rows
-    weight = {"advised": "0.25"}
-    codes = [code_of({"advised": name, "fusion_weight": weight}, None) for name in METHODS]
+    weight, asked = {"advised": "0.25"}, {"queries": {"query:text": 60}}
+    codes = [
+        code_of({"advised": name, "fusion_weight": weight, "data": asked}, None) for name in METHODS
+    ]
     for code in (figures["code"], *codes):
-        names = {"X": X, "y": y, "queries": X[X.modality == "query:text"]}
+        names = {"X": X, "y": y}
         exec(code, names)
         assert len(names["found"]) == 60
         assert code == figures["code"] or names["pipe"][-1].fusion_weight == 0.25
@@ -307,7 +309,7 @@ def test_queries_with_answers_of_several_modalities_are_counted_apart(rows):
 
 def test_texts_ask_where_no_document_has_several_parts():
     figures = json.loads(GapReport(same_cloud()).json())
-    assert "15 text documents" in figures["data"]["stand_ins"]
+    assert "20 text documents" in figures["data"]["stand_ins"]
     assert figures["ranking"]["n_judged"] == 0
     assert figures["methods"] is None
 
@@ -422,7 +424,10 @@ def test_items_are_encoded_and_shown():
 def test_a_plain_array_takes_its_modality(rows):
     X, y = rows[0], unjudged(*rows)
     tagged, plain = GapReport(X, y), GapReport(X.values, y, modality=X.modality)
-    assert tagged.json() == plain.json()
+    tagged, plain = json.loads(tagged.json()), json.loads(plain.json())
+    assert "X = EmbeddingArray(X, modality)" in plain.pop("code")
+    assert "EmbeddingArray" not in tagged.pop("code")
+    assert tagged == plain
 
 
 def test_what_cannot_be_reported_is_refused(rows):
@@ -446,3 +451,93 @@ def test_what_cannot_be_reported_is_refused(rows):
             wrong()
     with pytest.raises(TypeError, match="contents must be a dict"):
         GapReport(X, y, contents=["a"])
+
+
+def test_the_code_runs_as_the_report_was_made(rows):
+    X, y = rows
+    documents = X[X.modality != "query:text"]
+    for names in ({"X": X.values, "y": y, "modality": X.modality}, {"X": documents}):
+        report = GapReport(**names)
+        exec(json.loads(report.json())["code"], names)
+        assert set(names["found"].modalities.ravel()) <= {"text", "image", "image+text"}
+
+
+def test_an_encoder_whose_repr_is_no_code_is_left_to_the_user():
+    class Table(Lengths):
+        def __repr__(self):
+            return "Table(rows=array([1., 2.]))"
+
+    items = ["x" * i for i in range(1, 31)]
+    code = json.loads(GapReport(items, encoder=Table()).json())["code"]
+    assert "array" not in code
+    assert "(encoder" in code
+
+
+def test_contents_by_numpy_ids_are_shown():
+    X, y = make_mixed_modality(40, proportions={"text": 1, "image": 1}, random_state=0)
+    ids = {x: np.int64(i) for i, x in enumerate(dict.fromkeys(y))}
+    contents = {number: f"text of {x}" for x, number in ids.items()}
+    page = GapReport(X, [ids[x] for x in y], contents=contents).html()
+    assert sum(f"text of {x}" in page for x in ids) > 30
+
+
+def test_queries_have_the_numbers_that_they_had_before_some_were_drawn():
+    X, y = make_mixed_modality(200, queries={"text": 2}, random_state=0)
+    some = unjudged(X, y)
+    questions = [f"question number {i}" for i in range(400)]
+    report = GapReport(X, some, questions=questions)
+    for query in json.loads(report.json())["queries"]:
+        assert f"question number {query['number']}" in report.html()
+    assert max(q["number"] for q in json.loads(report.json())["queries"]) >= 300
+
+
+def test_many_answers_of_a_query_do_not_keep_the_whole_corpus():
+    rng = np.random.default_rng(0)
+    X = EmbeddingArray(rng.normal(size=(2040, 8)), ["text", "image"] * 1000 + ["query:text"] * 40)
+    wanted = [rng.choice(2000, 500, replace=False).tolist() for _ in range(40)]
+    report = GapReport(X, [*range(2000), *wanted], max_rows=500)
+    figures = json.loads(report.json())
+    assert figures["data"]["sample"]["n_documents"] <= 500
+    assert len(report.html()) < 1_000_000
+
+
+def test_a_modality_that_is_shifted_is_found_among_many():
+    rows = np.random.default_rng(0).normal(size=(360, 8))
+    names = np.repeat([*"abcdef"], 60)
+    rows[names == "f"] += 1
+    report = GapReport(EmbeddingArray(rows, names))
+    assert report.advice == "correct"
+    assert {pair["between"][1] for pair in json.loads(report.json())["pairs"]} == {*"bcdef"}
+
+
+def test_the_advice_follows_what_the_queries_find():
+    rng = np.random.default_rng(0)
+    meaning = rng.normal(size=(200, 16))
+    queries = 0.6 * meaning + rng.normal(size=16) * 3 + 0.3 * rng.normal(size=(200, 16))
+    X = EmbeddingArray.concatenate({"text": meaning, "query:text": queries})
+    report = GapReport(X, [*range(200)] * 2)
+    figures = json.loads(report.json())
+    assert figures["advised"] != "raw"
+    assert report.advice == "correct"
+    assert "not because of a gap" in repr(report)
+
+
+def test_documents_that_all_have_both_parts_are_not_said_to_be_ranked_by_modality():
+    X, y = make_mixed_modality(80, proportions={"image+text": 1}, random_state=0)
+    summary = " ".join(json.loads(GapReport(X, y).json())["verdict"]["summary"])
+    assert "make up" not in summary
+    assert "have the same parts" in summary
+    without = X.modality != "query:text"
+    trial = GapReport(X[without], y[without])
+    assert "A trial, and no measure of your own queries" in trial.markdown()
+    assert "of the corpus" not in trial.markdown()
+
+
+def test_the_verdict_tells_what_the_correction_gains_and_costs(figures):
+    summary = " ".join(figures["verdict"]["summary"])
+    raw, _, best = figures["ranking"]["ways"]
+    for way in figures["ranking"]["ways"]:
+        assert f"{way['ndcg_all']:.3f}" in summary
+    for name, value in raw["ndcg"].items():
+        lost = value - best["ndcg"][name] > 0.005
+        assert lost == (f"The price: where it is {name}, it falls" in summary)

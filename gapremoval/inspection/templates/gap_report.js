@@ -76,7 +76,7 @@
 
   // In a frame without an address of its own, links would load the page around it.
   if (location.protocol === "about:") {
-    for (const link of document.querySelectorAll("nav a")) {
+    for (const link of document.querySelectorAll("a[href^='#']")) {
       link.addEventListener("click", (event) => {
         event.preventDefault();
         document.querySelector(link.hash).scrollIntoView();
