@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from .. import metrics
+from .._array_api import unit_rows
 from .._embeddings import EmbeddingArray
 from ..calibration import ModalityGapRemover
 from ..evaluation._mixed_corpora import sample_rows
@@ -172,8 +173,7 @@ def _map(data, at, random):
     names = X.modality
     drawn = [draw(np.flatnonzero(names == x), POINTS, random) for x in np.unique(names)]
     some = np.sort(np.concatenate(drawn))
-    lengths = np.linalg.norm(X.values, axis=1, keepdims=True)
-    before = X.values / np.where(lengths > 0, lengths, 1)
+    before = unit_rows(X.values.astype(float))[0]
     after = ModalityGapRemover(shrinkage=0).fit_transform(X).values
     panels = {}
     for name, rows in (("before", before), ("after", after)):
