@@ -16,15 +16,15 @@ from gapremoval.datasets import make_mixed_modality
 from gapremoval.evaluation import mixed_corpus
 from gapremoval.inspection import GapReport
 
-KINDS = ("text", "image", "image+text")
+MODALITIES = ("text", "image", "image+text")
 
 
 def corpora():
     """The rows and ids of each report, by name."""
     flickr = load_real("flickr8k_clip_vitb32.npz")
     text, image = flickr["text"], flickr["image"]
-    kinds = [KINDS[i % 3] for i in range(len(text))]
-    mixed = {"proportions": kinds, "questions": text[:, 1:]}
+    proportions = [MODALITIES[i % 3] for i in range(len(text))]
+    mixed = {"proportions": proportions, "questions": text[:, 1:]}
     yield "Flickr8k, 1:1:1", *mixed_corpus(text[:, 0], image, **mixed)
     extra = flickr["extra"]
     yield "Flickr8k, 1:1:1 + extra", *mixed_corpus(text[:, 0], image, extra_images=extra, **mixed)

@@ -82,20 +82,20 @@ def test_chance_alone_is_no_gap_between_parts_of_documents(seed):
 def test_shares_of_the_first_places_are_those_of_plain_numpy(rows, figures):
     X, y = rows
     names, ids = X.modality, np.array(y)
-    vectors, kinds = [], []
+    vectors, modality = [], []
     for id_ in dict.fromkeys(y):
         parts = X.values[(ids == id_) & ~np.char.startswith(names.astype(str), "query")]
         fused = (parts / np.linalg.norm(parts, axis=1, keepdims=True)).sum(axis=0)
         vectors.append(fused / np.linalg.norm(fused))
-        kinds.append("+".join(sorted(set(names[ids == id_]) - {"query:text"})))
+        modality.append("+".join(sorted(set(names[ids == id_]) - {"query:text"})))
     scores = X.values[names == "query:text"] @ np.array(vectors).T
-    top = np.array(kinds)[np.argsort(-scores, axis=1)[:, :10]]
+    top = np.array(modality)[np.argsort(-scores, axis=1)[:, :10]]
     raw = figures["ranking"]["ways"][0]
     assert raw["name"] == "raw"
     for name, share in raw["share_of_top"].items():
         assert share == pytest.approx(np.mean(top == name))
         assert figures["ranking"]["share_of_corpus"][name] == pytest.approx(
-            np.mean(np.array(kinds) == name)
+            np.mean(np.array(modality) == name)
         )
 
 

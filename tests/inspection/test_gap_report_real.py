@@ -8,14 +8,14 @@ from gapremoval import EmbeddingArray
 from gapremoval.evaluation import mixed_corpus
 from gapremoval.inspection import GapReport
 
-KINDS = ("text", "image", "image+text")
+MODALITIES = ("text", "image", "image+text")
 
 
 def test_the_report_on_flickr8k_tells_that_texts_fill_the_top_and_the_correction_repairs_it(real):
     data = real("flickr8k_clip_vitb32.npz")
     text, image = data["text"], data["image"]
-    kinds = [KINDS[i % 3] for i in range(len(text))]
-    X, y = mixed_corpus(text[:, 0], image, questions=text[:, 1:], proportions=kinds)
+    proportions = [MODALITIES[i % 3] for i in range(len(text))]
+    X, y = mixed_corpus(text[:, 0], image, questions=text[:, 1:], proportions=proportions)
     report = GapReport(X, y)
     assert report.advice == "correct"
     figures = json.loads(report.json())

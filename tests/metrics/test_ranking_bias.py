@@ -48,13 +48,13 @@ def test_shares_and_gains_are_worked_by_hand():
 def test_it_is_what_a_search_finds(steps):
     pipe = make_pipeline(*steps, MixedModalityRetriever()).fit(X, y)
     bias, found = ranking_bias(pipe, QUERIES, ANSWERS, k=7), search(pipe, QUERIES, 7)
-    scores, kinds = (
+    scores, modality_of = (
         ndcg_at_k(ANSWERS, found.ids, 7),
         dict(zip(pipe[-1].ids_, pipe[-1].document_modality_)),
     )
     for name in ("text", "image", "image+text"):
         assert bias.share_of_top[name] == pytest.approx((found.modalities == name).mean())
-        is_answer = np.array([kinds[x] == name for x in ANSWERS])
+        is_answer = np.array([modality_of[x] == name for x in ANSWERS])
         assert bias.ndcg[name] == pytest.approx(scores[is_answer].mean())
         assert bias.ratio[name] == pytest.approx(3 * bias.share_of_top[name])
     assert sum(bias.share_of_top.values()) == pytest.approx(1)
