@@ -48,8 +48,8 @@ def _advice(pairs, n_measured, advised):
             "do not correct",
             "there is a modality gap, but your queries are better off with it",
             (
-                "The modalities lie apart. Still, plain cosine ranks the queries with known answers "
-                "better than any correction, and by more than chance explains."
+                "The modalities lie apart. Still, plain cosine ranks the queries with known "
+                "answers better than any correction, and by more than chance explains."
             ),
         )
     if gaps:
@@ -59,8 +59,8 @@ def _advice(pairs, n_measured, advised):
             "there is a modality gap",
             (
                 f"The embeddings of {first} and of {second} lie in two separate clouds: this is "
-                "the modality gap. A search by plain cosine ranks by modality first, and by meaning "
-                "second."
+                "the modality gap. A search by plain cosine ranks by modality first, and by "
+                "meaning second."
             ),
         )
     if advised != "raw":
@@ -68,8 +68,8 @@ def _advice(pairs, n_measured, advised):
             "correct",
             "not because of a gap between documents, but because your queries find more",
             (
-                "Documents do not lie apart by their modality. Still, the queries with known answers "
-                f"are ranked better by “{advised}”, and by more than chance explains."
+                "Documents do not lie apart by their modality. Still, the queries with known "
+                f"answers are ranked better by “{advised}”, and by more than chance explains."
             ),
         )
     if not pairs:
