@@ -52,9 +52,9 @@ def measure_means():
     for ways in zip(*reports):
         named = {"first ten": "share_of_top", "NDCG@10": "ndcg"}.items()
         means[ways[0]["name"]] = {
-            f"{name}, {kind}": float(np.mean([way[key][kind] for way in ways]))
+            f"{name}, {modality}": float(np.mean([way[key][modality] for way in ways]))
             for name, key in named
-            for kind in KINDS
+            for modality in MODALITIES
         }
     return means
 
