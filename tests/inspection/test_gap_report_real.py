@@ -27,7 +27,7 @@ def test_the_report_on_flickr8k_tells_that_texts_fill_the_top_and_the_correction
     assert recommended["ndcg"]["image"] > 0.9
     assert figures["methods"]["advised"] == "recommended"
     assert figures["pairs"][0]["is_paired"]
-    assert "0.000 (1 is best" in report.markdown()
+    assert "Where the right answer is image, it is 0.000, 0.7" in report.markdown()
 
 
 def test_images_of_which_half_are_called_texts_are_not_corrected(real):
