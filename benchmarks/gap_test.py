@@ -20,6 +20,7 @@ from gapremoval.metrics import modality_gap_test
 
 SIZES = (20, 50, 100, 200, 500, 1000)
 FEW = (8, 16, 32)
+RARE = (10, 20, 40)
 # Fractions of the gap that are closed before it is measured and removed.
 CLOSED = (0, 0.4, 0.6, 0.8, 0.9, 1)
 COSTS = ["raw", "one mean", "own means", "own means against one"]
@@ -125,6 +126,25 @@ def print_power(n_draws):
     )
 
 
+def print_rare_modality(n_draws):
+    """Few photos among texts of two domains."""
+    (products, _), (captions, images) = map(texts_and_images, ("products", "Flickr8k"))
+    texts, random, rows = np.concatenate([products, captions]), np.random.default_rng(0), []
+    for n in RARE:
+        draws = (images[random.permutation(len(images))[:n]] for _ in range(n_draws))
+        results = [result_of(texts, x, seed, n_permutations=199) for seed, x in enumerate(draws)]
+        effects = [x.effect_size for x in results]
+        found = np.mean([x.should_correct for x in results])
+        largest_p = max(x.p_value for x in results)
+        spread = f"{min(effects):.3f} to {max(effects):.3f}"
+        rows.append([f"{len(texts)} + {n}", spread, f"{largest_p:.3f}", f"{found:.3f}"])
+    print_table(
+        "A rare modality: texts of products and captions beside few photos of the captions",
+        ["texts + photos", "effect size", "largest p-value", "share found"],
+        rows,
+    )
+
+
 def costs(documents, ids, queries, relevance):
     """NDCG@10 of raw rows, with one mean for all documents, and with a mean a modality."""
     values = np.concatenate([documents.values[documents.modality == m] for m in ("text", "image")])
@@ -216,6 +236,7 @@ def main():
     print_false_alarms(n_draws)
     print_repeated(n_draws)
     print_power(n_draws)
+    print_rare_modality(n_draws // 4)
     print_small_gaps()
     print_topics()
 
