@@ -31,6 +31,20 @@ def test_pipelines_are_dots_by_corpus(corpora):
         np.testing.assert_allclose(container[0].get_xdata().astype(float), some["mean"])
 
 
+@pytest.mark.parametrize("answer_modality", ["all", "text", "image"])
+def test_from_comparison_draws_at_once_what_plot_draws(corpora, answer_modality):
+    comparison = compare(PIPELINES, corpora)
+    _, (one, other) = plt.subplots(1, 2)
+    display = ComparisonDisplay.from_comparison(comparison, answer_modality=answer_modality, ax=one)
+    assert display.ax_ is one
+    ComparisonDisplay(comparison, answer_modality).plot(other)
+    assert len(one.lines) == len(other.lines) > 0
+    for line, wanted in zip(one.lines, other.lines):
+        np.testing.assert_array_equal(line.get_xydata(), wanted.get_xydata())
+    with pytest.raises(ValueError, match="No query has an answer of modality 'audio'"):
+        ComparisonDisplay.from_comparison(comparison, answer_modality="audio")
+
+
 def test_numbers_make_curves_with_bands():
     text, image = np.random.default_rng(0).normal(size=(2, 20, 8))
     curve = sweep_fusion_weight(
