@@ -147,7 +147,7 @@ class ComparisonDisplay:
         ax.set(xlabel=self.comparison.metric, ylim=(len(lines) - 0.5, -0.5))
         for i in range(1, len(lines), 2):
             ax.axhspan(i - 0.5, i + 0.5, color="#f2f2f2", zorder=0)
-        if ax.get_xlim()[0] < 0:  # differences
+        if shown[["mean", "low"]].min(axis=None) <= 0:  # differences
             ax.axvline(0, color="#999999", linewidth=1, zorder=1)
         if len(colors) > 1:
             ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))

@@ -3,7 +3,7 @@ import pytest
 
 from gapremoval import MixedModalityRetriever
 from gapremoval.datasets import make_mixed_modality
-from gapremoval.evaluation import ComparisonDisplay, compare, sweep_fusion_weight
+from gapremoval.evaluation import Comparison, ComparisonDisplay, compare, sweep_fusion_weight
 
 plt = pytest.importorskip("matplotlib.pyplot")
 PIPELINES = {"raw": MixedModalityRetriever(), "images": MixedModalityRetriever(fusion_weight=0)}
@@ -102,6 +102,14 @@ def test_paired_differences_are_drawn_around_zero(corpora):
     assert any(
         np.all(np.asarray(line.get_xdata()) == 0) for line in ax.lines if len(line.get_xdata()) == 2
     )
+
+
+def test_scores_near_zero_are_no_differences():
+    values = {"pipeline": ["a"] * 4 + ["b"] * 4, "draw": 0, "query": [*range(4)] * 2}
+    values |= {"group": values["query"], "answer_modality": "text"}
+    values["value"] = [0.01, 0.02, 0.01, 0.02, 0.9, 0.8, 0.9, 0.8]
+    ax = ComparisonDisplay.from_comparison(Comparison.from_queries(values)).ax_
+    assert not any(np.all(np.asarray(line.get_xdata()) == 0) for line in ax.lines)
 
 
 def test_several_curves_have_markers_of_their_own():
