@@ -39,11 +39,9 @@ class ReferenceLink:
         return f"{address.rstrip('/')}/api/{{page}}.html" if address else ""
 
     def _doc_link_url_param_generator(self):
-        package, room, *_ = type(self).__module__.split(".")
-        name = type(self).__name__
-        return {
-            "page": f"{package}.{name}" if name in FIRST_CHOICES else f"{package}.{room}.{name}"
-        }
+        name, module = type(self).__name__, type(self).__module__.split(".")
+        place = module[: 1 if name in FIRST_CHOICES else 2]
+        return {"page": ".".join([*place, name])}
 
 
 def _documentation_address():

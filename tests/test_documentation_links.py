@@ -86,4 +86,8 @@ def test_a_class_of_the_user_has_no_page(publish):
         pass
 
     publish(Documentation=ADDRESS)
-    assert Mine()._get_doc_link() == ""
+    for module in ("mine", "__main__", "mine.room", "mine.room._file"):
+        Mine.__module__ = module
+        assert Mine()._get_doc_link() == ""
+        place = ".".join(module.split(".")[:2])
+        assert Mine()._doc_link_url_param_generator() == {"page": f"{place}.Mine"}

@@ -60,7 +60,7 @@ for name, search in searches.items():
 figure, panels = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
 for axes, (name, search) in zip(panels, searches.items()):
     FusionWeightDisplay.from_estimator(search, ax=axes)
-    axes.set(title=name, ylim=(0.4, 0.95))
+    axes.set_title(name)
 plt.show()
 
 # %%

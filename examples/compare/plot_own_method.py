@@ -79,7 +79,7 @@ methods = {name: published[name] for name in ("raw", "GR", "GR + posterior odds"
 methods |= {"medians": median, "features dropped": drop}
 corpora = {f"seed {i}": make_mixed_modality(120, random_state=i) for i in range(3)}
 gain = compare(methods, corpora).difference_to("GR")
-ComparisonDisplay(gain).plot()
+ComparisonDisplay.from_comparison(gain)
 plt.show()
 
 # %%

@@ -40,7 +40,7 @@ pipelines = {
 }
 shares = [0, 0.2, 0.4, 0.6, 0.75, 0.85, 1]
 curve = sweep_image_share(pipelines, text, image, questions=questions, shares=shares, n_draws=2)
-ComparisonDisplay(curve).plot()
+ComparisonDisplay.from_comparison(curve)
 plt.show()
 
 # %%

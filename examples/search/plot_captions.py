@@ -25,7 +25,7 @@ from gapremoval import (
     make_search_pipeline,
 )
 from gapremoval.datasets import make_scenes
-from gapremoval.evaluation import Corpus, compare
+from gapremoval.evaluation import ComparisonDisplay, Corpus, compare
 
 # %%
 # A mixed corpus
@@ -103,16 +103,9 @@ for name, row in table.iterrows():
         f"{name:<14}", ", ".join(f"{value:.3f} with {kind} captions" for kind, value in row.items())
     )
 
-figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
-colors = ["#bbbbbb", "#228833", "#ee6677"]
-for number, (kind, color) in enumerate(zip(table, colors)):
-    label = f"{kind} captions"
-    bars = axes.bar(np.arange(3) + 0.27 * number, table[kind], 0.27, color=color, label=label)
-    axes.bar_label(bars, fmt="%.2f", fontsize="small")
-axes.set_xticks(np.arange(3) + 0.27, table.index)
-axes.set(ylabel="NDCG@10 of queries\nthat an image answers", ylim=(0, 1.25))
-axes.legend(frameon=False, ncols=3, loc="upper center")
-axes.spines[["top", "right"]].set_visible(False)
+# The answers are image, caption+image or brief+image documents: they are drawn together.
+display = ComparisonDisplay.from_comparison(of_images.assign(answer_modality="all"))
+display.ax_.set(ylabel="captions", xlabel="NDCG@10 of queries that an image answers")
 plt.show()
 
 # %%

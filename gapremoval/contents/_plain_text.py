@@ -3,21 +3,30 @@
 import re
 
 PLACE = "\N{OBJECT REPLACEMENT CHARACTER}"
-# What keeps its characters: blocks and spans of code, and marks behind a backslash.
+# What keeps its characters: blocks and spans of code, what is typed at Python's prompt, paths of
+# Windows, and marks behind a backslash.
 KEPT = re.compile(
     rf"""
     ^[ ]{{0,3}}(?P<fence>`{{3,}}|~{{3,}})[ \t]*(?P<block>[^`\n]*\n.*?)
         ^[ ]{{0,3}}(?P=fence)[`~]*[ \t]*$
     | (?<!`)(?P<tick>`+)(?!`)(?P<span>(?:(?!\n\s*\n).){{1,400}}?)(?<!`)(?P=tick)(?!`)
+    | (?<!>)(?P<typed>>>>[ ][^\n]+)
+    | (?<!\w)(?P<path>[A-Za-z]:\\[\w.\\-]*)
     | \\(?P<mark>[*_`~\#\[\]])
     | (?P<place>{PLACE})
     """,
     re.DOTALL | re.MULTILINE | re.VERBOSE,
 )
-# What is in the parentheses must look like an address: f[i](x) is no link.
-LINK = rf"\[([^\[\]\n]+)\]\([^()\s{PLACE}]*[:/.#][^()\s{PLACE}]*\)"
+# What is in the parentheses must look like an address: f[i](x) is no link. Behind a name f[i](x/y)
+# is none either, but a reference[1](https://example.org) is.
+LINK = (
+    r"(?:(?<![A-Za-z0-9_)\]])|(?=\[[^\[\]\n]+\]\((?:https?|mailto):))"
+    rf"\[([^\[\]\n]+)\]\([^()\s{PLACE}]*(?:[:/#]|\.[A-Za-z]\w)[^()\s{PLACE}]*\)"
+)
 # Emphasis begins and ends outside of words, and ends in its paragraph.
 EMPHASIS = r"(?<![\wX])(X{N})(?=[^\sX])((?:(?!\n\s*\n).){1,400}?)(?<=[^\sX])\1(?![\wX])"
+# Underscores are no emphasis in names such as self.__init__(x) and __init__.py.
+UNDERSCORES = r"(?<!\w[./:\\])" + EMPHASIS + r"(?!\(|[./:\\-]\w)"
 MARKS = [
     (r"^ {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$", r"\1"),
     (r"^ {0,3}(?:={2,}|-{2,}|([*_-])(?:[ \t]*\1){2,})[ \t]*$", ""),
@@ -28,8 +37,12 @@ MARKS = [
     ("!" + LINK, r"\1"),
     (LINK, r"\1"),
     *(
-        (EMPHASIS.replace("X", re.escape(mark)).replace("N", number), r"\2")
-        for mark, number in ("*3", "*2", "*1", "_2", "_1", "~2")
+        (pattern.replace("X", re.escape(mark)).replace("N", number), r"\2")
+        for pattern, mark, number in (
+            *((EMPHASIS, "*", number) for number in "321"),
+            *((UNDERSCORES, "_", number) for number in "21"),
+            (EMPHASIS, "~", "2"),
+        )
     ),
     (r"\n\s*\n", r"\n"),
 ]
@@ -62,7 +75,7 @@ def plain_text(text):
     kept = []
 
     def keep(found):
-        text = next(filter(None, found.group("block", "span", "mark", "place")))
+        text = next(filter(None, found.group("block", "span", "typed", "path", "mark", "place")))
         kept.append(text.strip("\n"))
         return PLACE
 

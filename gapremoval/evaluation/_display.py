@@ -16,7 +16,8 @@ class ComparisonDisplay:
     of which there are more have lines, the others have colors. Lines of pipelines are in the order
     of their means over the corpora, which are marked. Intervals are bands and bars.
 
-    Paired differences, ``ComparisonDisplay(result.difference_to("raw"))``, are drawn around 0.
+    Draw one with `from_comparison`. Paired differences, those of ``difference_to("raw")``, are
+    drawn around 0.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class ComparisonDisplay:
     >>> text, image = np.random.default_rng(0).normal(size=(2, 40, 8))
     >>> raw = {"raw": MixedModalityRetriever()}
     >>> curve = sweep_image_share(raw, text, image, questions=text, n_draws=1)
-    >>> display = ComparisonDisplay(curve).plot()
+    >>> display = ComparisonDisplay.from_comparison(curve)
     >>> display.ax_.get_xlabel()
     'image share'
     """
@@ -48,6 +49,31 @@ class ComparisonDisplay:
     def __init__(self, comparison, answer_modality="all"):
         self.comparison = comparison
         self.answer_modality = answer_modality
+
+    @classmethod
+    def from_comparison(cls, comparison, *, answer_modality="all", ax=None):
+        """Draw what `compare` or an experiment returned.
+
+        Parameters
+        ----------
+        comparison : Comparison
+            Such as from `compare` or, for the curve over the share of images,
+            `sweep_image_share`.
+        answer_modality : str, default="all"
+            The queries that are shown, by the modality of their answers.
+        ax : matplotlib Axes, default=None
+            By default those of a new figure.
+
+        Returns
+        -------
+        ComparisonDisplay
+
+        Raises
+        ------
+        ValueError, ImportError
+            As for `plot`.
+        """
+        return cls(comparison, answer_modality).plot(ax)
 
     def plot(self, ax=None):
         """Draw into axes.
@@ -121,7 +147,7 @@ class ComparisonDisplay:
         ax.set(xlabel=self.comparison.metric, ylim=(len(lines) - 0.5, -0.5))
         for i in range(1, len(lines), 2):
             ax.axhspan(i - 0.5, i + 0.5, color="#f2f2f2", zorder=0)
-        if ax.get_xlim()[0] < 0:  # differences
+        if shown[["mean", "low"]].min(axis=None) <= 0:  # differences
             ax.axvline(0, color="#999999", linewidth=1, zorder=1)
         if len(colors) > 1:
             ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))

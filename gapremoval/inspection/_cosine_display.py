@@ -98,7 +98,8 @@ class CosineDisplay:
         Raises
         ------
         ValueError
-            If the modalities are not known, or `y` names documents that are not among the rows.
+            If the modalities are not known, no row is a document, or `y` names documents that
+            are not among the rows.
         ImportError
             If matplotlib is not installed (extra ``plot``).
         """
@@ -107,6 +108,11 @@ class CosineDisplay:
         names = _in_order(first.positions)
         rows = {name: draw(first.positions[name], max_rows, random) for name in names}
         documents = [name for name in names if not is_query(name)]
+        if not documents:
+            raise ValueError(
+                "No row is a document, and cosines are those of documents with documents and with "
+                "queries: give the rows of some documents too."
+            )
         pairs = [*combinations_with_replacement(documents, 2)]
         pairs += product([name for name in names if is_query(name)], documents)
         answers = None
@@ -201,7 +207,8 @@ class CosineDisplay:
             axes.set(xlabel="cosine", title=shown, ylim=(-0.05, len(pairs)))
         if any(map(len, right.values())):
             self.axes_[-1].stairs([np.nan], [0, 1], label="right answers", **OUTLINE)
-            self.axes_[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+            self.axes_[-1].set_ylim(top=len(pairs) + 0.5)  # above the distributions
+            self.axes_[-1].legend(frameon=False, loc="upper right", borderaxespad=0)
         return self
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .._embeddings import EmbeddingArray
 from ..calibration import ModalityGapRemover, drift
 from ._axes import one_axes
 from ._colors import DARK, modality_colors, modality_marker
@@ -61,9 +62,9 @@ class DriftDisplay:
         ----------
         estimator : fitted ModalityGapRemover
             The remover, such as ``pipe[0]`` of a pipeline.
-        batches : sequence of EmbeddingArray, or dict of str to EmbeddingArray
+        batches : EmbeddingArray, sequence of these, or dict of str to EmbeddingArray
             New rows, uncorrected, in the order of time. The batches of a sequence are numbered
-            from 1.
+            from 1; a single EmbeddingArray is one batch.
         ax : matplotlib Axes, default=None
             By default those of a new figure.
         **kwargs
@@ -89,6 +90,8 @@ class DriftDisplay:
                 "Drift is that of the means of a fitted ModalityGapRemover, such as pipe[0] of a "
                 f"pipeline; got a {type(estimator).__name__}."
             )
+        if isinstance(batches, EmbeddingArray):
+            batches = [batches]
         if not isinstance(batches, Mapping):
             batches = {str(number): batch for number, batch in enumerate(batches, start=1)}
         if not batches:

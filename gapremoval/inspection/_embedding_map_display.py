@@ -1,5 +1,7 @@
 """EmbeddingMapDisplay: embeddings in two dimensions, colored by modality."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state
@@ -189,8 +191,16 @@ class EmbeddingMapDisplay:
 def _reduction(method, random_state):
     """A function from rows of shape (n, n_features) to shape (n, 2)."""
     if method == "pca":
-        return PCA(2, random_state=random_state).fit_transform
+        return partial(_principal_components, random_state=random_state)
     if method == "umap":
         umap = import_optional("umap", extra="umap", purpose="A map by UMAP")
         return umap.UMAP(metric="cosine", random_state=random_state, n_jobs=1).fit_transform
     raise ValueError(f"method must be 'pca' or 'umap'; got {method!r}.")
+
+
+def _principal_components(rows, random_state):
+    """The first two principal components; 0 where rows, or what differs in them, have fewer."""
+    # Of a single row, or of equal ones, PCA divides the variances by zero, which are not used.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        points = PCA(min(2, *rows.shape), random_state=random_state).fit_transform(rows)
+    return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))

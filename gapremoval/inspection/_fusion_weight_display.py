@@ -164,6 +164,7 @@ class FusionWeightDisplay:
             textcoords="offset points",
             ha="center",
         )
+        self.ax_.margins(y=0.25)  # room for the label
         self.ax_.set(xlabel="fusion weight", ylabel=f"{self.metric}, mean of the folds")
         if name is not None:
             self.ax_.legend(frameon=False)

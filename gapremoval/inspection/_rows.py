@@ -1,6 +1,8 @@
 """Tagged rows as displays take them: versions of the same rows, before and after a pipeline."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 
@@ -25,13 +27,14 @@ def read_versions(X, modality=None):
     Returns
     -------
     versions : dict of str to MeasuredRows
+        With the same positions: a row that has length zero in one version is left out of all.
     modality : ndarray of str of shape (n_rows,)
 
     Raises
     ------
     ValueError
         If the modalities are not known or differ between the versions, or rows hold NaN or
-        infinity.
+        infinity, or no row is left.
     """
     versions = X if isinstance(X, Mapping) else {RAW: X}
     versions = {name: read(rows, modality) for name, rows in versions.items()}
@@ -41,7 +44,14 @@ def read_versions(X, modality=None):
     for name, rows in versions.items():
         if not np.array_equal(rows.tags.to_array(), first):
             raise ValueError(f"The modalities of {name!r} differ from those of the first rows.")
-    return versions, first
+    common = {}
+    for name in next(iter(versions.values())).positions:
+        at = reduce(np.intersect1d, (rows.positions.get(name, []) for rows in versions.values()))
+        if len(at):
+            common[name] = at
+    if not common:
+        raise ValueError("There is no row to draw: all rows have length zero, or X is empty.")
+    return {name: replace(rows, positions=common) for name, rows in versions.items()}, first
 
 
 def before_and_after(estimator, X, modality=None):

@@ -8,9 +8,12 @@ from sklearn.utils import check_random_state
 
 from .._items import is_missing
 from .._relevance import check_y, group_ids
+from .._warnings import shown
 from ._distributions import frechet_parts
 from ._gap_test import effect_size
 from ._rows import draw, read
+
+N_SHOWN = 3  # dimensions in a repr
 
 
 class GapComponents(NamedTuple):
@@ -47,6 +50,12 @@ class GapDimensions(NamedTuple):
 
     dimensions: np.ndarray
     shares: np.ndarray
+
+    def __repr__(self):
+        n_more = len(self.dimensions) - N_SHOWN
+        more = f", and {n_more:,} more" if n_more > 0 else ""
+        first = (shown(values[:N_SHOWN].round(3).tolist()) + more for values in self)
+        return "GapDimensions(dimensions=[{}], shares=[{}])".format(*first)
 
 
 class GroupGap(NamedTuple):
@@ -160,8 +169,8 @@ def gap_dimensions(X, between=None, *, modality=None):
     >>> from gapremoval.metrics import gap_dimensions
     >>> text, image = np.array([[2.0, 0, 1], [2, 0, -1]]), np.array([[0, 1.0, 2], [0, 1, -2]])
     >>> found = gap_dimensions(EmbeddingArray.concatenate({"text": text, "image": image}))
-    >>> found.dimensions.tolist(), found.shares.round(2).tolist()
-    ([0, 1, 2], [0.8, 0.2, 0.0])
+    >>> found
+    GapDimensions(dimensions=[0, 1, 2], shares=[0.8, 0.2, 0.0])
     """
     rows = read(X, modality)
     one, other = rows.between(between)

@@ -45,6 +45,12 @@ class ModalityGapTest:
         """Whether there is a gap worth removing: p below .05, and an effect of at least .01."""
         return self.p_value < SIGNIFICANT and self.effect_size >= SMALL
 
+    def __repr__(self):
+        return (
+            f"ModalityGapTest(should_correct={self.should_correct}, distance={self.distance:.3g}, "
+            f"effect_size={self.effect_size:.3g}, p_value={self.p_value:.3g}, n_rows={self.n_rows})"
+        )
+
 
 def modality_gap_test(
     X,

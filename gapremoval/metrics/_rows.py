@@ -1,5 +1,6 @@
 """What measures read: tagged rows at unit length, by modality, and pairs of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -81,16 +82,16 @@ class MeasuredRows:
                 "as between=('text', 'image')."
             )
         names = self.documents if between is None else between
-        if isinstance(names, str) or len(set(names)) != 2 or len(names) != 2:
+        names = [*names] if isinstance(names, Iterable) and not isinstance(names, str) else []
+        if len(names) != 2 or not all(isinstance(x, str) for x in names) or names[0] == names[1]:
             raise ValueError(
                 f"between names two modalities, such as ('text', 'image'); got {between!r}."
             )
         for name in names:
             if name not in self.positions:
-                meant = meant_modality(name, self.positions) if isinstance(name, str) else ""
                 raise ValueError(
                     f"No row has the modality {name!r}; there are {shown([*self.positions])}."
-                    f"{meant}"
+                    f"{meant_modality(name, self.positions)}"
                 )
             if len(self.positions[name]) < least:
                 raise ValueError(
@@ -106,7 +107,10 @@ class MeasuredRows:
         at, y = self.positions[name], check_y(y, len(self.tags))
         if is_query(name):
             return [relevant_ids(gains) for gains in check_relevance(y[at])]
-        return [[x] for x in check_ids(y[at], at).tolist()]
+        # Of all documents together: 1 among the texts and '1' among the images is no pair.
+        documents = np.flatnonzero(~self.tags.is_query)
+        ids = check_ids(y[documents], documents)
+        return [[x] for x in ids[np.searchsorted(documents, at)].tolist()]
 
     def id_matrix(self, y, names):
         """Which rows have which ids, as `ids` tells them.

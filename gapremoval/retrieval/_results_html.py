@@ -38,7 +38,8 @@ def results_html(found):
                     card |= show_document(found.contents or {}, id_, edge=EDGE)
                 n_parts += len(card["parts"])
                 cards.append(card)
-            title = [f"Query {number}"] if len(found) > 1 else []
+            # Rows of queries count from 0, as in found[0], the repr and to_frame.
+            title = [f"Query row {number}"] if len(found) > 1 else []
             told = " · ".join(title + one._facts())
             queries.append({"told": told, "cards": cards, "n_more": len(records) - len(cards)})
     cards = [card for query in queries for card in query["cards"]]

@@ -56,6 +56,22 @@ def test_code_keeps_its_characters(title, said):
     assert plain_text(f"# {title}\n\n```\n{code}\n```\n`*{said}*`") == f"{title}\n{code}\n*{said}*"
 
 
+CODE = ["__init__.py", "a.__init__(b)", "_a_.b", "__init__()", "/srv/_a_/b", "a_b_c"]
+CODE += ["C:\\_a\\_b_", "C:\\_dir", "arr[0](x.y)", "f(a)[i](x/y)"]
+
+
+@given(SAID, st.sampled_from(CODE), SAID, st.sampled_from(["*", "**", "~~"]))
+def test_names_and_paths_stay_beside_marks(before, code, marked, mark):
+    text = f"{before} {code} {mark}{marked}{mark} {code}"
+    assert plain_text(text) == f"{before} {code} {marked} {code}"
+
+
+@given(SAID, st.sampled_from(["", "> ", "text "]), MARKS | SAID)
+def test_what_is_typed_at_a_prompt_stays(said, before, mark):
+    typed = f">>> {said} {mark}{said}{mark}".split("\n")[0]
+    assert typed in plain_text(f"{before}{typed}\n\n{said}")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -73,6 +89,12 @@ def test_code_keeps_its_characters(title, said):
         "| a | b |\n| --- | --- |",
         "an ``` unclosed fence",
         "<script>alert(1)</script>",
+        "__init__.py",
+        "arr[0](x.y)",
+        "C:\\_dir",
+        ">>> print(1)",
+        ">>> 1 * 2 * 3\n6",
+        "[1](...)",
     ],
 )
 def test_what_may_be_no_markdown_is_left_as_it_is(text):
@@ -87,6 +109,7 @@ def test_what_may_be_no_markdown_is_left_as_it_is(text):
         "> quoted\n> twice\n\n***\n\nsee [the *map*](maps/a%20b.png) and ![a lake](lake.png)",
         "```python\nx = a*b*c  # no title\n```\n\n~~~\n# neither\n~~~",
         "\\*starred\\* and \\# one, [![a button](b.png)](https://x.org) and <https://x.org/a_b_c>",
+        "refers[1](https://example.org/a) to **it**, and snake\\_case_names",
         "***both*** and **`code`** and **over\ntwo lines**",
     ],
 )

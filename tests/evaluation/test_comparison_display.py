@@ -3,7 +3,7 @@ import pytest
 
 from gapremoval import MixedModalityRetriever
 from gapremoval.datasets import make_mixed_modality
-from gapremoval.evaluation import ComparisonDisplay, compare, sweep_fusion_weight
+from gapremoval.evaluation import Comparison, ComparisonDisplay, compare, sweep_fusion_weight
 
 plt = pytest.importorskip("matplotlib.pyplot")
 PIPELINES = {"raw": MixedModalityRetriever(), "images": MixedModalityRetriever(fusion_weight=0)}
@@ -29,6 +29,20 @@ def test_pipelines_are_dots_by_corpus(corpora):
     for name, container in zip(names, labels):
         some = comparison[(comparison.pipeline == name) & (comparison.answer_modality == "all")]
         np.testing.assert_allclose(container[0].get_xdata().astype(float), some["mean"])
+
+
+@pytest.mark.parametrize("answer_modality", ["all", "text", "image"])
+def test_from_comparison_draws_at_once_what_plot_draws(corpora, answer_modality):
+    comparison = compare(PIPELINES, corpora)
+    _, (one, other) = plt.subplots(1, 2)
+    display = ComparisonDisplay.from_comparison(comparison, answer_modality=answer_modality, ax=one)
+    assert display.ax_ is one
+    ComparisonDisplay(comparison, answer_modality).plot(other)
+    assert len(one.lines) == len(other.lines) > 0
+    for line, wanted in zip(one.lines, other.lines):
+        np.testing.assert_array_equal(line.get_xydata(), wanted.get_xydata())
+    with pytest.raises(ValueError, match="No query has an answer of modality 'audio'"):
+        ComparisonDisplay.from_comparison(comparison, answer_modality="audio")
 
 
 def test_numbers_make_curves_with_bands():
@@ -88,6 +102,14 @@ def test_paired_differences_are_drawn_around_zero(corpora):
     assert any(
         np.all(np.asarray(line.get_xdata()) == 0) for line in ax.lines if len(line.get_xdata()) == 2
     )
+
+
+def test_scores_near_zero_are_no_differences():
+    values = {"pipeline": ["a"] * 4 + ["b"] * 4, "draw": 0, "query": [*range(4)] * 2}
+    values |= {"group": values["query"], "answer_modality": "text"}
+    values["value"] = [0.01, 0.02, 0.01, 0.02, 0.9, 0.8, 0.9, 0.8]
+    ax = ComparisonDisplay.from_comparison(Comparison.from_queries(values)).ax_
+    assert not any(np.all(np.asarray(line.get_xdata()) == 0) for line in ax.lines)
 
 
 def test_several_curves_have_markers_of_their_own():

@@ -124,6 +124,22 @@ def test_an_answer_that_is_no_document_is_refused():
         CosineDisplay.from_embeddings(X, ["a", "b"])
 
 
+def test_queries_alone_have_no_cosines_and_are_refused():
+    X = EmbeddingArray(np.eye(3), "query:text")
+    with pytest.raises(ValueError, match="No row is a document"):
+        CosineDisplay.from_embeddings(X)
+
+
+def test_the_legend_lies_above_the_distributions_and_takes_no_width(rows):
+    display = CosineDisplay.from_embeddings(*rows)
+    (axes,), figure = display.axes_, display.figure_
+    figure.canvas.draw()
+    legend, frame = axes.get_legend().get_window_extent(), axes.get_window_extent()
+    assert frame.x0 <= legend.x0 < legend.x1 <= frame.x1 + 0.01
+    top = max(np.nanmax(x.get_data().values) for x in axes.patches[:-1])
+    assert axes.transData.transform((0, top))[1] <= legend.y0
+
+
 def test_one_axes_is_divided(rows):
     _, ax = plt.subplots()
     display = CosineDisplay.from_embeddings({"one": rows[0], "two": rows[0]}, ax=ax, bins=7)

@@ -52,6 +52,12 @@ def test_a_batch_without_a_modality_leaves_a_hole_and_one_that_was_not_fitted_is
     assert display.lines_["text"].get_linewidth() == 3
 
 
+def test_rows_that_are_not_split_are_one_batch(rows, remover):
+    one, same = (DriftDisplay.from_estimator(remover, x) for x in (rows[1::2], [rows[1::2]]))
+    assert one.batches == same.batches == ["1"]
+    assert one.drifts == same.drifts
+
+
 def test_what_is_no_fitted_remover_or_no_batch_is_refused(rows, remover):
     with pytest.raises(ValueError, match="There is no batch"):
         DriftDisplay.from_estimator(remover, [])

@@ -3,6 +3,9 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, normalize
@@ -134,6 +137,33 @@ def test_rows_that_cannot_be_drawn_are_refused(rows):
     values[3, 1] = np.nan
     with pytest.raises(ValueError, match="NaN in row 3"):
         EmbeddingMapDisplay.from_embeddings(EmbeddingArray(values, X.modality))
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.integers(0, 99))
+def test_few_rows_equal_rows_and_few_features_are_drawn_at_their_distances(n, n_features, m, seed):
+    values = np.random.default_rng(seed).normal(size=(n, n_features))[np.arange(n) % m]
+    display = EmbeddingMapDisplay.from_embeddings(EmbeddingArray(values, "text"))
+    (points,) = display.coordinates.values()
+    plt.close(display.figure_)
+    # Up to three different rows lie in a plane.
+    np.testing.assert_allclose(pdist(points), pdist(normalize(values)), atol=1e-6)
+
+
+def test_a_row_without_direction_in_one_version_is_left_out_of_all(rows):
+    X, _ = rows
+    values, first_image = X.values.copy(), np.flatnonzero(X.modality == "image")[0]
+    values[first_image] = 0
+    versions = {"one": X, "two": EmbeddingArray(values, X.modality)}
+    with pytest.warns(UserWarning, match="1 row.s. of length zero have no direction"):
+        display = EmbeddingMapDisplay.from_embeddings(versions)
+    kept = np.delete(np.arange(len(X)), first_image)
+    alone = EmbeddingMapDisplay.from_embeddings(X[kept])
+    (wanted,) = alone.coordinates.values()
+    np.testing.assert_allclose(display.coordinates["one"], wanted)
+    assert len(display.coordinates["two"]) == len(display.modality) == len(X) - 1
+    with pytest.warns(UserWarning, match="length zero"), pytest.raises(ValueError, match="no row"):
+        EmbeddingMapDisplay.from_embeddings(EmbeddingArray(np.zeros((2, 3)), "text"))
 
 
 def test_umap_is_an_extra(rows, monkeypatch):

@@ -1,5 +1,8 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -47,6 +50,19 @@ def test_the_best_weight_is_marked(searched):
     assert (display.best_line_.get_xdata()[0], display.best_line_.get_ydata()[0]) == best
     (note,) = display.ax_.texts
     assert note.get_text() == f"{best[1]:.2f} at {best[0]:g}"
+
+
+@given(st.floats(-1e3, 1e3), st.floats(0, 10), st.floats(0, 1), st.integers(0, 4))
+@settings(max_examples=15)
+def test_the_label_of_the_best_weight_stays_below_the_title(start, slope, spread, best):
+    weights = np.linspace(0, 1, 5)
+    mean = start - slope * abs(weights - weights[best])
+    _, ax = plt.subplots(figsize=(5, 2.2), layout="constrained")
+    display = FusionWeightDisplay(weights, mean, np.full(5, spread), best).plot(ax)
+    display.figure_.canvas.draw()
+    (note,) = ax.texts
+    assert note.get_window_extent().y1 <= ax.get_window_extent().y1
+    plt.close(display.figure_)
 
 
 def test_a_grid_search_draws_the_same_curve(rows, searched):

@@ -77,6 +77,16 @@ def test_the_dimensions_of_a_gap_are_worked_by_hand():
     assert found.shares.tolist() == [0, 0, 0]
 
 
+@given(st.integers(1, 600))
+def test_the_dimensions_that_carry_most_are_shown_however_many_there_are(n_features):
+    rows = np.random.default_rng(0).normal(size=(4, n_features))
+    found = gap_dimensions(EmbeddingArray(rows, ["text", "image"] * 2))
+    first = ", ".join(map(str, found.dimensions[:3].tolist()))
+    more = f", and {n_features - 3} more" if n_features > 3 else ""
+    assert repr(found).startswith(f"GapDimensions(dimensions=[{first}{more}], shares=[")
+    assert len(repr(found)) < 120
+
+
 def test_the_gap_of_a_group_is_that_of_its_rows():
     *_, X = paired_rows(0)
     groups = np.where(np.arange(40) % 4, "photos", "scans")

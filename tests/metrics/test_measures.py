@@ -207,7 +207,8 @@ def test_what_is_compared_must_be_two_modalities_of_the_rows(name):
     assert np.isfinite(numbers(call(name, more, y, between=("text", "image")))).all()
     with pytest.raises(ValueError, match="No row has the modality 'txt'.*mean 'text'"):
         call(name, X, y, between=("txt", "image"))
-    for wrong in ("text", ["text"], ["text", "text"], ["text", "image", "text"]):
+    twice = (["text", "text"], ["text", "image", "text"])
+    for wrong in ("text", ["text"], *twice, 5, ("text", ["a"]), ("text", None), [1, 2]):
         with pytest.raises(ValueError, match="between names two modalities"):
             call(name, X, y, between=wrong)
     with pytest.raises(ValueError, match=r"'image' has 1 row\(s\)"):
@@ -224,6 +225,18 @@ def test_large_modalities_are_sampled_by_a_seed(name):
     assert drawn.count(drawn[0]) < 5
     with pytest.raises(ValueError, match="max_rows must be an integer of at least 2"):
         call(name, X, y, max_rows=1)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.sampled_from([int, str]), min_size=2, max_size=2), st.sampled_from([*PAIRED]))
+def test_ids_of_one_type_are_the_same_ids_and_of_two_are_refused(types, name):
+    X, y = rows_with_a_gap(0)
+    mixed = [kind(i) for kind, i in zip(np.repeat(types, 20), y)]
+    if types[0] is types[1]:
+        assert numbers(call(name, X, mixed)) == numbers(call(name, X, y))
+    else:
+        with pytest.raises(ValueError, match="Document ids mix strings with other types"):
+            call(name, X, mixed)
 
 
 def test_queries_are_compared_where_they_are_named():

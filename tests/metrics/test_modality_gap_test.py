@@ -43,6 +43,17 @@ def test_p_values_are_those_of_scipy(seed, is_paired):
     assert got.p_value == pytest.approx(want.pvalue, abs=0.02)
 
 
+@pytest.mark.parametrize("apart", [0, 5])
+def test_the_repr_begins_with_the_answer(apart):
+    rows = np.random.default_rng(0).normal(size=(40, 4)) + 3
+    rows[:20, 0] += apart
+    result = modality_gap_test(tagged(rows[:20], rows[20:]))
+    assert repr(result).startswith(f"ModalityGapTest(should_correct={apart > 0}, distance=")
+    assert repr(result).endswith(
+        f"p_value={result.p_value:.3g}, n_rows={{'image': 20, 'text': 20}})"
+    )
+
+
 @pytest.mark.parametrize("is_paired", [False, True])
 def test_p_values_are_uniform_without_a_gap(is_paired):
     rng, found = np.random.default_rng(0), []

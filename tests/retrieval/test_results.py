@@ -220,7 +220,7 @@ def test_the_page_shows_probabilities_where_there_are_some():
     with_some = SearchResult(FOUND.ids, FOUND.scores, FOUND.modalities, FOUND.scores / 4)
     cells = Cells(with_some._repr_html_()).cells
     assert cells[:5] == ["rank", "id", "score", "probability", "modality"]
-    assert cells[5:11] == ["Query 0", "1", "a", "0.500", "12.5%", "text"]
+    assert cells[5:11] == ["Query row 0", "1", "a", "0.500", "12.5%", "text"]
 
 
 def test_the_text_shows_the_best_of_each_query():

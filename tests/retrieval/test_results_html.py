@@ -92,8 +92,8 @@ def test_numbers_have_one_form_and_doubts_are_told():
     known = {"probabilities": np.array([[0.754], [np.nan]]), "evidence": np.array([7.111, np.nan])}
     page = said(found([["a"], ["b"]], false_alarm=np.array([0.0004, 0.621]), **known)._repr_html_())
     assert page == (
-        "rank id score probability modality Query 0 · evidence 7.11 · false alarm &lt;0.1% "
-        "1 a 0.900 75.4% text Query 1 · Probably nothing here: of the queries "
+        "rank id score probability modality Query row 0 · evidence 7.11 · false alarm &lt;0.1% "
+        "1 a 0.900 75.4% text Query row 1 · Probably nothing here: of the queries "
         "that nothing answers, 62.1% look at least as well answered. 1 b 0.100 text"
     )
 
@@ -105,7 +105,7 @@ def test_a_query_that_finds_nothing_is_told_and_a_lone_query_is_not_numbered():
     assert "Nothing was found." in said(nothing._repr_html_())
     boxed = np.array([["a"], [None]], dtype=object)
     short = SearchResult(boxed, np.array([[0.5], [np.nan]]), np.array([["text"], [""]]))
-    assert "Query 1 · Nothing was found." in said(short._repr_html_())
+    assert "Query row 1 · Nothing was found." in said(short._repr_html_())
 
 
 def test_a_certificate_is_told():
@@ -118,8 +118,8 @@ def test_a_certificate_is_told():
         n_fetched=np.array([10, 20]),
     )
     page = said(result._repr_html_())
-    assert "Query 0 · certainly the best, of 10 rows that the store returned" in page
-    assert "Query 1 · there may be better ones, of 20 rows that the store returned" in page
+    assert "Query row 0 · certainly the best, of 10 rows that the store returned" in page
+    assert "Query row 1 · there may be better ones, of 20 rows that the store returned" in page
 
 
 def test_what_cannot_be_read_becomes_a_note(tmp_path):
