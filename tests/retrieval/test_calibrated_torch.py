@@ -47,7 +47,7 @@ def test_calibrated_answers_are_those_of_numpy(device, seed, dtype, k, kind):
         found = retriever.search(asked, document_modality=kind)
         assert_same_results(want, found, tolerance)
         for array in (
-            *vars(found).values(),
+            *(x for name, x in vars(found).items() if name != "contents"),
             *retriever.kneighbors(asked),
             retriever.export_vectors().vectors,
         ):
