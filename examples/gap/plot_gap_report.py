@@ -48,7 +48,7 @@ report
 #
 # ``markdown()`` is for a pull request, ``json()`` for a dashboard or a test.
 
-for line in report.markdown().splitlines()[:9]:
+for line in report.markdown().splitlines()[:11]:
     print(textwrap.fill(line, 88))
 
 # %%
