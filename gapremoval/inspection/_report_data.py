@@ -73,11 +73,10 @@ class ReportData:
         """The same queries, with some of the rows of documents."""
         return replace(self, documents=self.documents[mask], ids=self.ids[mask])
 
-    def rows(self, *, judged=False):
-        """The rows and the target of a fit, without relevance unless `judged`."""
-        relevance = self.relevance if judged else [None] * len(self.queries)
+    def rows(self):
+        """The rows and the target of a fit, without relevance."""
         X = EmbeddingArray.concatenate([self.documents, self.queries])
-        return X, [*self.ids.tolist(), *relevance]
+        return X, [*self.ids.tolist(), *[None] * len(self.queries)]
 
 
 def read_data(X, y, modality, contents, questions, encoder):
@@ -158,8 +157,8 @@ def draw_queries(data, random):
 def draw_documents(data, max_rows, random):
     """Draw documents with at most `max_rows` rows, if there are more.
 
-    The best answers of each query stay, other answers are forgotten, and documents keep all of
-    their parts.
+    The best answers of each query stay, and documents keep all of their parts. What answers a
+    query in the sample is all that answers it there.
 
     Parameters
     ----------
@@ -174,18 +173,19 @@ def draw_documents(data, max_rows, random):
     if max_rows is None or len(data.ids) <= max_rows:
         return data
     ids = data.ids.tolist()
-    relevance = [gains and dict(_best(gains, MOST_ANSWERS)) for gains in data.relevance]
-    answers = {x for gains in relevance for x in relevant_ids(gains)}
+    answers = {x for gains in data.relevance for x in _best(gains, MOST_ANSWERS)}
     lots, chance = {}, iter(random.uniform(size=len(ids)))
     lot = np.array([0.0 if x in answers else lots.setdefault(x, next(chance)) for x in ids])
     # Whole documents: all rows whose lot is among the smallest.
-    return replace(
-        data.with_documents(lot < max(np.sort(lot)[max_rows], 1e-12)), relevance=relevance
-    )
+    drawn = data.with_documents(lot < max(np.sort(lot)[max_rows], 1e-12))
+    kept = set(drawn.ids.tolist())
+    relevance = [gains and {x: gains[x] for x in gains if x in kept} for gains in data.relevance]
+    return replace(drawn, relevance=relevance)
 
 
 def _best(gains, n):
-    return sorted(gains.items(), key=lambda pair: -pair[1])[:n]
+    """The ids of the `n` answers with the largest gains."""
+    return sorted(relevant_ids(gains), key=lambda x: -gains[x])[:n]
 
 
 def with_stand_ins(data, random):

@@ -76,10 +76,11 @@ class MeasuredRows:
             is not among the rows, or a modality has too few rows.
         """
         if between is None and len(self.documents) != 2:
+            how = f"Name two of {shown([*self.positions])}, such as between=('text', 'image')."
             raise ValueError(
                 "Two modalities are compared, and the documents have "
-                f"{shown(self.documents) or 'none'}. Name two of {shown([*self.positions])}, such "
-                "as between=('text', 'image')."
+                f"{shown(self.documents) or 'none'}. "
+                + (how if len(self.positions) > 1 else "Add rows of another one.")
             )
         names = self.documents if between is None else between
         names = [*names] if isinstance(names, Iterable) and not isinstance(names, str) else []

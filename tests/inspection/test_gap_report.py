@@ -499,6 +499,11 @@ def test_many_answers_of_a_query_do_not_keep_the_whole_corpus():
     figures = json.loads(report.json())
     assert figures["data"]["sample"]["n_documents"] <= 500
     assert len(report.html()) < 1_000_000
+    for query in figures["queries"]:
+        # What answers is right, whether it stayed for that or was drawn.
+        for hit in query["before"] + query["after"]:
+            assert hit["is_right"] == (hit["id"] in wanted[query["number"]])
+        assert len(query["right"]) >= 10
 
 
 def test_a_modality_that_is_shifted_is_found_among_many():
